@@ -1,0 +1,28 @@
+"""The readable reference as a backend: nested loops over positions and taps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lcl_ref import reference
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+from lcl_backends._numpy import NumpyLayer
+
+
+class Adapter:
+    """`lcl_ref.reference` behind the adapter protocol."""
+
+    declaration = Declaration(
+        name="numpy.loop",
+        framework="numpy",
+        modules=("numpy",),
+        summary="One multiply and sum per position and tap, as SPEC.md writes it.",
+        layout="canonical",
+        capabilities=Capabilities(channel_table=True),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
+        """Keep the canonical weights as they are."""
+        return NumpyLayer(reference, spec, weight, bias)

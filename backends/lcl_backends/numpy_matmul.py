@@ -1,0 +1,28 @@
+"""The fast path of the reference package: strided windows and batched matrix products, in the operands' own dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lcl_ref import fast
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+from lcl_backends._numpy import NumpyLayer
+
+
+class Adapter:
+    """`lcl_ref.fast` behind the adapter protocol."""
+
+    declaration = Declaration(
+        name="numpy.matmul",
+        framework="numpy",
+        modules=("numpy",),
+        summary="Windows of one slab of positions at a time, multiplied by their weights in one batched product.",
+        layout="canonical",
+        capabilities=Capabilities(channel_table=True),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
+        """Keep the canonical weights as they are."""
+        return NumpyLayer(fast, spec, weight, bias)

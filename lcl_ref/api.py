@@ -1,0 +1,111 @@
+"""The three operations of the layer on any arrays NumPy understands: checked, promoted, computed, rounded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lcl_ref import arrays, fast, reference
+from lcl_ref.arrays import Array
+from lcl_ref.spec import Spec
+
+
+def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    """Apply the layer.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    x : array_like
+        ``(n, i*, ci)``; a batch of 0 is legal.
+    weight : array_like
+        ``(o*, k*, cg, co)``, 1 along shared position axes.
+    bias : array_like or None
+        ``(o*, co)``, ``(co,)``, or None where ``spec.bias == "none"``.
+
+    Returns
+    -------
+    array
+        ``(n, o*, co)``. Floats are accumulated in float64 and rounded once to the operands' common dtype; integers give int64;
+        Python integers (dtype object) are exact.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`; the error names the axis.
+
+    Notes
+    -----
+    SPEC clauses 1 to 8; formula in `lcl_ref.reference.forward`.
+    """
+    arrays.check(spec, x=x, weight=weight, bias=bias, takes_bias=True)
+    operands = [np.asarray(x), np.asarray(weight)] + ([] if bias is None else [np.asarray(bias)])
+    wide, result = arrays.promote(operands)
+    converted = [operand.astype(wide) for operand in operands]
+    y = _engine(wide).forward(spec, converted[0], converted[1], converted[2] if bias is not None else None)
+    return y.astype(result, copy=False)
+
+
+def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
+    """Apply the adjoint of the layer in x (the transposed locally connected layer; SPEC clause 9.4).
+
+    Parameters
+    ----------
+    y : array_like
+        ``(n, o*, co)``.
+    weight : array_like
+        ``(o*, k*, cg, co)``.
+
+    Returns
+    -------
+    array
+        ``(n, i*, ci)``, dtype as in `forward`.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`.
+    """
+    arrays.check(spec, y=y, weight=weight)
+    operands = [np.asarray(y), np.asarray(weight)]
+    wide, result = arrays.promote(operands)
+    xt = _engine(wide).transpose(spec, *(operand.astype(wide) for operand in operands))
+    return xt.astype(result, copy=False)
+
+
+def vjp(
+    spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, dy: ArrayLike
+) -> tuple[Array, Array, Array | None]:
+    """Return the cotangents of x, weight and bias for the output cotangent `dy` (SPEC clause 9).
+
+    Parameters
+    ----------
+    x, weight, bias : array_like
+        As in `forward`.
+    dy : array_like
+        ``(n, o*, co)``.
+
+    Returns
+    -------
+    tuple of array
+        ``dx (n, i*, ci)``, ``dw (o*, k*, cg, co)``, and ``db`` shaped like the bias, or None without one; dtype as in `forward`.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`, or the batches of x and dy differ.
+    """
+    arrays.check(spec, x=x, y=dy, weight=weight, bias=bias, takes_bias=True)
+    operands = [np.asarray(x), np.asarray(weight), np.asarray(dy)]
+    wide, result = arrays.promote(operands)
+    dx, dw, db = _engine(wide).vjp(spec, *(operand.astype(wide) for operand in operands))
+    narrowed = None if db is None else db.astype(result, copy=False)
+    return dx.astype(result, copy=False), dw.astype(result, copy=False), narrowed
+
+
+def _engine(dtype: np.dtype[Any]) -> Any:
+    """Return the module that computes in `dtype`: matrix products for inexact numbers, the readable loops for exact ones."""
+    return fast if dtype.kind in "fc" else reference

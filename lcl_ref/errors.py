@@ -1,0 +1,90 @@
+"""Everything this package refuses, it refuses with one of these errors.
+
+Each error carries its facts as fields, so that tools need not parse the text, and renders them in one order:
+what, where, got, expected (with the arithmetic), what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken rule.
+
+    Parameters
+    ----------
+    rule : str
+        Stable name of the rule, e.g. ``"stride/positive"``; refused cases are checked against it.
+    what : str
+        The argument or array at fault.
+    got : str
+        What was found.
+    expected : str
+        What the rule asks for, with the arithmetic where there is some.
+    axis : str
+        Name of the axis at fault, or empty.
+    todo : str
+        What the reader can do about it, or empty.
+    """
+
+    rule: str
+    what: str
+    got: str
+    expected: str
+    axis: str = ""
+    todo: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.what}, axis {self.axis}" if self.axis else self.what
+        text = f"{where}: got {self.got}, expected {self.expected}"
+        return f"{text}; {self.todo}" if self.todo else text
+
+
+class LclError(ValueError):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    violations : Violation or sequence of Violation
+        The facts; the first one is also offered as the fields ``what``, ``axis``, ``got``, ``expected``, ``todo``.
+    context : str
+        A few words put in front of the message, such as the name of the file or backend concerned.
+    """
+
+    def __init__(self, violations: Violation | Sequence[Violation], context: str = "") -> None:
+        self.violations = (violations,) if isinstance(violations, Violation) else tuple(violations)
+        self.context = context
+        first = self.violations[0]
+        self.rule, self.what, self.axis = first.rule, first.what, first.axis
+        self.got, self.expected, self.todo = first.got, first.expected, first.todo
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        head = f"{self.context}: " if self.context else ""
+        if len(self.violations) == 1:
+            return head + str(self.violations[0])
+        lines = "".join(f"\n  - {violation}" for violation in self.violations)
+        return f"{head}{len(self.violations)} rules are broken:{lines}"
+
+
+class SpecError(LclError):
+    """A layer that cannot exist; lists every broken rule (SPEC clauses 1 and 10)."""
+
+
+class ShapeError(LclError):
+    """An array that does not fit the specification; names the axis (SPEC clause 10)."""
+
+
+class LayoutError(LclError):
+    """Weights that do not fit the named layout, or a layout that does not exist."""
+
+
+class FixtureError(LclError):
+    """Golden data that is missing, damaged, or not what the code regenerates."""
+
+
+class AdapterError(LclError):
+    """A backend that cannot be found or loaded, or that answers outside its contract."""

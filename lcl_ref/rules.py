@@ -1,0 +1,87 @@
+"""The rules that tie several fields of a `Spec` together: windows, groups, connection table (SPEC clauses 1, 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lcl_ref import normalise
+from lcl_ref.axes import spatial_names
+from lcl_ref.errors import Violation
+from lcl_ref.normalise import Problems
+from lcl_ref.padding import window_extent
+
+if TYPE_CHECKING:
+    from lcl_ref.spec import Spec
+
+GEOMETRY = ("input_size", "kernel_size", "stride", "padding", "dilation")
+CHANNELS = ("in_channels", "out_channels", "groups")
+
+
+def _named(problems: Problems, names: tuple[str, ...]) -> bool:
+    """Tell whether a field of `names` is already at fault, so that rules built on it are not reported on top."""
+    return any(problem.what in names for problem in problems)
+
+
+def positions_along(spec: Spec, axis: int) -> int:
+    """Return the output size of `axis` (SPEC 1.2); below 1 where no window fits."""
+    lo, hi = spec.padding[axis]
+    window = window_extent(spec.kernel_size[axis], spec.dilation[axis])
+    return (spec.input_size[axis] + lo + hi - window) // spec.stride[axis] + 1
+
+
+def output_arithmetic(spec: Spec, axis: int) -> str:
+    """Return the output size of `axis` as a worked formula, for messages and `lcl explain`."""
+    lo, hi = spec.padding[axis]
+    size, kernel = spec.input_size[axis], spec.kernel_size[axis]
+    step, spread = spec.stride[axis], spec.dilation[axis]
+    return f"{positions_along(spec, axis)} = floor(({size} + {lo} + {hi} - {spread}*({kernel} - 1) - 1) / {step}) + 1"
+
+
+def check_windows(problems: Problems, spec: Spec) -> None:
+    """Every axis holds at least one window (SPEC 1.3); checked only where the axis itself is well formed."""
+    if _named(problems, GEOMETRY):
+        return
+    for axis, name in enumerate(spatial_names(spec.rank)):
+        if positions_along(spec, axis) < 1:
+            got = f"output size {output_arithmetic(spec, axis)}"
+            todo = "the window is larger than the padded input: pad more, or take fewer taps or less dilation"
+            problems.append(Violation("output_size/positive", "output_size", got, "at least 1", name, todo))
+
+
+def check_channels(problems: Problems, spec: Spec) -> None:
+    """Groups divide both channel counts, or the connection table is well formed (SPEC 4.2, 4.3)."""
+    if _named(problems, CHANNELS):
+        return
+    if spec.channel_table is not None:
+        _check_table(problems, spec)
+        return
+    for what in ("in_channels", "out_channels"):
+        count = getattr(spec, what)
+        if count % spec.groups:
+            got = f"{count} with groups={spec.groups}"
+            expected = f"a multiple of groups ({count} = {count // spec.groups}*{spec.groups} + {count % spec.groups})"
+            problems.append(Violation(f"{what}/divisible", what, got, expected))
+
+
+def _check_table(problems: Problems, spec: Spec) -> None:
+    table = spec.channel_table
+    if spec.groups != 1:
+        problems.append(Violation("channel_table/groups", "groups", str(spec.groups), "1 beside a channel_table"))
+    if not normalise.is_sequence(table) or not all(normalise.is_sequence(row) for row in table or ()):
+        problems.append(Violation("channel_table/rows", "channel_table", repr(table), "a list of rows"))
+        return
+    rows = [list(row) for row in table or ()]
+    widths = sorted({len(row) for row in rows})
+    if len(rows) != spec.out_channels or len(widths) != 1 or widths[0] < 1:
+        got = f"{len(rows)} rows of {widths} channels"
+        expected = f"{spec.out_channels} rows (out_channels) of one equal width, at least 1"
+        problems.append(Violation("channel_table/shape", "channel_table", got, expected))
+    for number, row in enumerate(rows):
+        channels = [normalise.as_int(problems, "channel_table", entry, 0, f"row {number}") for entry in row]
+        if any(channel >= spec.in_channels for channel in channels):
+            expected = f"channels below in_channels={spec.in_channels}"
+            problems.append(Violation("channel_table/range", "channel_table", str(row), expected, f"row {number}"))
+        if len(set(channels)) != len(channels):
+            problems.append(
+                Violation("channel_table/repeat", "channel_table", str(row), "each channel once", f"row {number}")
+            )

@@ -1,0 +1,1 @@
+"""The conformance suite: cases, golden data, comparison, adapters' protocol and the runner."""

@@ -1,0 +1,160 @@
+"""What a backend is: a declaration that is readable without its framework, and `prepare`, which returns a layer to call.
+
+Golden data, users' layers and other languages all meet the suite through this protocol; `backends/README.md` is the tutorial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, get_args
+
+from lcl_ref.padding import resolve
+from lcl_ref.spec import Spec
+
+Op = Literal["forward", "vjp", "transpose"]
+OPS: tuple[str, ...] = get_args(Op)
+SharingKind = Literal["none", "some", "all"]
+
+
+def sharing_kind(spec: Spec) -> SharingKind:
+    """Return how far weights are shared over positions; rank 0 has one position and counts as ``"none"``."""
+    if not any(spec.shared):
+        return "none"
+    return "all" if all(spec.shared) else "some"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What an adapter supports, as data; the matrix, the docs table and the refusals are all made from it.
+
+    Parameters
+    ----------
+    ranks : sequence of int
+        Spatial ranks.
+    stride : {"any", "kernel"}
+        ``"kernel"``: only windows that tile the input, ``stride == kernel_size`` and ``input == output * kernel``.
+    dilation, groups, channel_table : bool
+        Whether more than the trivial setting is supported.
+    padding : "any" or sequence of str
+        Names of the padding rules supported; pairs are accepted where they equal what one of the names gives.
+    sharing : sequence of {"none", "some", "all"}
+        Along how many position axes weights may be shared.
+    bias : sequence of str
+        Bias kinds.
+    dtypes : sequence of str
+        NumPy or ml_dtypes names.
+    ops : sequence of str
+        Of `OPS`.
+    empty_batch : bool
+        Whether a batch of 0 works.
+    nonfinite : bool
+        Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
+    why : mapping of str to str
+        For every limit above, by its name, the reason in one sentence.
+    """
+
+    ranks: Sequence[int] = (0, 1, 2, 3)
+    stride: Literal["any", "kernel"] = "any"
+    dilation: bool = True
+    padding: Literal["any"] | Sequence[str] = "any"
+    groups: bool = True
+    channel_table: bool = False
+    sharing: Sequence[SharingKind] = ("none", "some", "all")
+    bias: Sequence[str] = ("none", "channel", "position")
+    dtypes: Sequence[str] = ("float32", "float64")
+    ops: Sequence[str] = OPS
+    empty_batch: bool = True
+    nonfinite: bool = True
+    why: Mapping[str, str] = field(default_factory=dict)
+
+    def refusal(self, spec: Spec, dtype: str, op: str, tags: Sequence[str] = ()) -> str | None:
+        """Return why this is unsupported, or None where it is supported."""
+        for name, refused, what in self._limits(spec, dtype, op, tags):
+            if refused:
+                return f"{what}: {self.why[name]}" if name in self.why else what
+        return None
+
+    def _limits(self, spec: Spec, dtype: str, op: str, tags: Sequence[str]) -> list[tuple[str, bool, str]]:
+        """Return ``(capability, whether it rules this out, the words for it)``, most basic first."""
+        kind = sharing_kind(spec)
+        table = spec.channel_table is not None
+        return [
+            ("ranks", spec.rank not in self.ranks, f"no rank {spec.rank}"),
+            ("ops", op not in self.ops, f"no {op}"),
+            ("dtypes", dtype not in self.dtypes, f"no {dtype}"),
+            ("sharing", kind not in self.sharing, f"no layer with {kind} of the position axes shared"),
+            ("stride", self.stride == "kernel" and not _tiles(spec), "windows must tile the input"),
+            ("dilation", not self.dilation and any(d != 1 for d in spec.dilation), "no dilation"),
+            ("padding", not _padding_known(self.padding, spec), f"no padding {spec.padding}"),
+            ("groups", not self.groups and spec.groups != 1, "no groups"),
+            ("channel_table", not self.channel_table and table, "no connection table"),
+            ("bias", spec.bias not in self.bias, f"no bias of kind {spec.bias!r}"),
+            ("empty_batch", not self.empty_batch and "empty-batch" in tags, "no batch of 0"),
+            ("nonfinite", not self.nonfinite and "nonfinite" in tags, "no isolation of inf and NaN"),
+        ]
+
+
+def _tiles(spec: Spec) -> bool:
+    tiled = tuple(o * k for o, k in zip(spec.output_size, spec.kernel_size, strict=True))
+    return spec.stride == spec.kernel_size and tiled == spec.input_size
+
+
+def _padding_known(names: Literal["any"] | Sequence[str], spec: Spec) -> bool:
+    return names == "any" or any(padding_is(spec, name) for name in names)
+
+
+def padding_is(spec: Spec, name: str) -> bool:
+    """Tell whether the layer's pairs are what padding rule `name` gives for it."""
+    geometry = zip(spec.input_size, spec.kernel_size, spec.stride, spec.dilation, strict=True)
+    return spec.padding == tuple(resolve(name, *axis) for axis in geometry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """Who an adapter is and what it can do.
+
+    Parameters
+    ----------
+    name : str
+        ``<framework>.<route>``, the registered name.
+    framework : str
+        Name of the distribution whose version the report shows.
+    modules : sequence of str
+        Modules that must import for the adapter to be available.
+    summary : str
+        One sentence: how the route computes the layer.
+    layout : str
+        Layout (`lcl layouts`) of the weight it feeds the framework.
+    capabilities : Capabilities
+        What it supports.
+    """
+
+    name: str
+    framework: str
+    modules: Sequence[str]
+    summary: str
+    layout: str
+    capabilities: Capabilities
+
+
+class Prepared(Protocol):
+    """A layer holding its weights; arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes."""
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``."""
+
+    def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
+        """Return ``(dx, dw, db)`` in canonical shapes; db is None without bias."""
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)`` of ``y (n, o*, co)``."""
+
+
+class Adapter(Protocol):
+    """A backend: its declaration, and how to build a layer from canonical weights."""
+
+    declaration: Declaration
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Prepared:
+        """Convert canonical weights once and return the layer that holds them; `dtype` is that of weight, bias and x."""

@@ -1,0 +1,75 @@
+"""What a case is. The catalogue itself is data, one module per rank beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lcl_ref.spec import Spec
+
+Values = Literal["exact", "rounded", "nonfinite"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A layer and operands that a right implementation must get right.
+
+    Parameters
+    ----------
+    id : str
+        ``<rank>d/<topic>/<name>``; never renumbered, never reused.
+    spec : Spec
+        The layer.
+    batch : int
+        Samples.
+    why : str
+        The mistake this case catches, in one sentence.
+    clauses : tuple of str
+        Clauses of SPEC.md it tests.
+    tags : tuple of str
+        ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``, ``nonfinite``, ...
+    values : {"exact", "rounded", "nonfinite"}
+        Small integers compared bit for bit, reals compared by the proved limit, or integers with inf and NaN planted.
+    """
+
+    id: str
+    spec: Spec
+    batch: int
+    why: str
+    clauses: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    values: Values = "exact"
+
+    @property
+    def topic(self) -> str:
+        """The middle part of the id."""
+        return self.id.split("/")[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Arguments of `Spec`, or arrays for a good layer, that must be refused.
+
+    Parameters
+    ----------
+    id : str
+        ``refused/<topic>/<name>``.
+    rule : str
+        `Violation.rule` that the error must carry.
+    why : str
+        What goes wrong where this is let through.
+    clauses : tuple of str
+        Clauses of SPEC.md it tests.
+    arguments : mapping
+        Constructor arguments of `Spec`.
+    arrays : mapping of str to tuple of int, optional
+        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`; None for no array.
+    """
+
+    id: str
+    rule: str
+    why: str
+    clauses: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    arrays: Mapping[str, tuple[int, ...] | None] | None = None

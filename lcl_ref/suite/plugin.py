@@ -1,0 +1,1 @@
+"""pytest plugin of the suite: the conformance matrix as tests."""
