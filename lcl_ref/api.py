@@ -29,8 +29,8 @@ def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None 
     Returns
     -------
     array
-        ``(n, o*, co)``. Floats are accumulated in float64 and rounded once to the operands' common dtype; integers give int64;
-        Python integers (dtype object) are exact.
+        ``(n, o*, co)``. Floats are accumulated in float64 and rounded once to the operands' common dtype; integers give
+        int64; Python integers (dtype object) are exact.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None 
     operands = [np.asarray(x), np.asarray(weight)] + ([] if bias is None else [np.asarray(bias)])
     wide, result = arrays.promote(operands)
     converted = [operand.astype(wide) for operand in operands]
-    y = _engine(wide).forward(spec, converted[0], converted[1], converted[2] if bias is not None else None)
+    y: Array = _engine(wide).forward(spec, converted[0], converted[1], converted[2] if bias is not None else None)
     return y.astype(result, copy=False)
 
 
@@ -72,7 +72,7 @@ def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
     arrays.check(spec, y=y, weight=weight)
     operands = [np.asarray(y), np.asarray(weight)]
     wide, result = arrays.promote(operands)
-    xt = _engine(wide).transpose(spec, *(operand.astype(wide) for operand in operands))
+    xt: Array = _engine(wide).transpose(spec, *(operand.astype(wide) for operand in operands))
     return xt.astype(result, copy=False)
 
 
@@ -91,7 +91,8 @@ def vjp(
     Returns
     -------
     tuple of array
-        ``dx (n, i*, ci)``, ``dw (o*, k*, cg, co)``, and ``db`` shaped like the bias, or None without one; dtype as in `forward`.
+        ``dx (n, i*, ci)``, ``dw (o*, k*, cg, co)``, and ``db`` shaped like the bias, or None without one; dtype as in
+        `forward`.
 
     Raises
     ------
@@ -107,5 +108,5 @@ def vjp(
 
 
 def _engine(dtype: np.dtype[Any]) -> Any:
-    """Return the module that computes in `dtype`: matrix products for inexact numbers, the readable loops for exact ones."""
+    """Return the module for `dtype`: matrix products for inexact numbers, the readable loops for exact ones."""
     return fast if dtype.kind in "fc" else reference

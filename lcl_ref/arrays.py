@@ -68,7 +68,7 @@ def _check_bias(spec: Spec, bias: Any) -> list[Violation]:
 
 
 def _compare(spec: Spec, tensor: str, array: Any, expected: tuple[int, ...]) -> list[Violation]:
-    name, names, shape = tensor.split("/")[0], axis_names(tensor, spec.rank), np.shape(array)
+    name, names, shape = tensor.split("/", maxsplit=1)[0], axis_names(tensor, spec.rank), np.shape(array)
     if np.asarray(array).dtype.kind not in (*_WIDE, "O"):
         return [Violation(f"{name}/dtype", name, f"dtype {np.asarray(array).dtype}", "numbers")]
     if len(shape) != len(expected):
@@ -98,8 +98,8 @@ def _arithmetic(spec: Spec, axis: str, size: int) -> str:
 def promote(arrays: Iterable[Array]) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """Return ``(accumulation, result)`` dtypes of the reference for these operands (SPEC 8.1).
 
-    Integers accumulate in int64 and stay there, floats in float64 and complex numbers in complex128, rounded once to the
-    operands' common dtype; Python integers (dtype object) are computed exactly.
+    Integers accumulate in int64 and stay there, floats in float64 and complex numbers in complex128, rounded once to
+    the operands' common dtype; Python integers (dtype object) are computed exactly.
     """
     common = np.result_type(*arrays)
     wide = np.dtype(_WIDE.get(common.kind, object))

@@ -1,7 +1,8 @@
 """The same layer as `lcl_ref.reference`, as strided windows and batched matrix products.
 
-Proved equal to the reference on every exact case. Windows are gathered one slab of positions at a time (`SLAB_BYTES`), so the
-working memory does not grow with the layer. A connection table is a gather followed by ``groups = out_channels`` (SPEC 4.3).
+Proved equal to the reference on every exact case. Windows are gathered one slab of positions at a time (`SLAB_BYTES`),
+so the working memory does not grow with the layer. A connection table is a gather followed by
+``groups = out_channels`` (SPEC 4.3).
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _unpadded(spec: Spec, padded: Array) -> Array:
     if spec.channel_table is None:
         return np.ascontiguousarray(inner)
     xt = np.zeros((*inner.shape[:-1], spec.in_channels), inner.dtype)
-    np.add.at(xt, (..., spec.channels.reshape(-1)), inner)
+    np.add.at(np.moveaxis(xt, -1, 0), spec.channels.reshape(-1), np.moveaxis(inner, -1, 0))
     return xt
 
 
@@ -138,8 +139,7 @@ def _slabs(spec: Spec, padded: Array) -> Iterator[tuple[slice, Array]]:
     for slab in _ranges(spec, _window_bytes(spec, padded)):
         first = padded[:, slab.start * spec.stride[0] :] if spec.rank else padded
         counts = (slab.stop - slab.start, *spec.output_size[1:]) if spec.rank else ()
-        view = _windows(spec, first, counts).reshape
-        yield slab, view(*counts, groups, batch, spec.fan_in)
+        yield slab, _windows(spec, first, counts).reshape(*counts, groups, batch, spec.fan_in)
 
 
 def _windows(spec: Spec, padded: Array, counts: tuple[int, ...]) -> Array:

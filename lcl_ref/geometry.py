@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from lcl_ref.normalise import Sizes
 from lcl_ref.spec import Spec
 
+Index = tuple[Any, ...]
+"""One int per spatial axis; `Any`, because NumPy's type stubs refuse ``x[:, *index]`` of a tuple of int."""
 
-def input_site(spec: Spec, position: Sizes, tap: Sizes) -> Sizes | None:
-    """Return the input site ``i = o*stride + k*dilation - lo``, or None where it lies in the padding (SPEC 1.1, 7.1)."""
+
+def input_site(spec: Spec, position: Sizes, tap: Sizes) -> Index | None:
+    """Return the input site ``i = o*stride + k*dilation - lo``, or None if it lies in the padding (SPEC 1.1, 7.1)."""
     site = tuple(
         o * stride + k * dilation - lo
         for o, k, stride, dilation, (lo, _) in zip(position, tap, spec.stride, spec.dilation, spec.padding, strict=True)
@@ -20,12 +24,12 @@ def input_site(spec: Spec, position: Sizes, tap: Sizes) -> Sizes | None:
     return site if inside else None
 
 
-def weight_position(spec: Spec, position: Sizes) -> Sizes:
+def weight_position(spec: Spec, position: Sizes) -> Index:
     """Return the index of the weight block a position uses: 0 along shared axes (SPEC 5.1)."""
     return tuple(0 if shared else o for o, shared in zip(position, spec.shared, strict=True))
 
 
-def connections(spec: Spec) -> Iterator[tuple[Sizes, Sizes, Sizes]]:
+def connections(spec: Spec) -> Iterator[tuple[Index, Index, Index]]:
     """Yield every ``(position, tap, input site)`` whose site is inside the input, positions slowest.
 
     At rank 0 there is one position, one tap and one site, all ``()``.

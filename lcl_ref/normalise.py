@@ -21,12 +21,17 @@ Problems = list[Violation]
 BIAS_KINDS = ("none", "channel", "position")
 
 
+def _index(value: Any) -> int:
+    """Return `operator.index`, which accepts bool and some versions of NumPy's bool, without them."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        raise TypeError
+    return operator.index(value)
+
+
 def as_int(problems: Problems, what: str, value: Any, least: int, axis: str = "") -> int:
     """Return `value` as an int of at least `least`; bools, floats and strings are refused."""
     try:
-        if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
-            raise TypeError
-        number = operator.index(value)
+        number = _index(value)
     except TypeError:
         problems.append(Violation(f"{what}/integer", what, f"{type(value).__name__} {value!r}", "an integer", axis))
         return least

@@ -1,11 +1,11 @@
 """The layer as SPEC.md defines it, written to be read.
 
-Index names used throughout: ``n`` sample, ``o`` position, ``k`` tap, ``i`` input site, ``f`` output channel, ``c`` weight channel.
-``o``, ``k`` and ``i`` stand for one index per spatial axis. ``table[f, c]`` is the input channel that weight channel c of output
-channel f reads, ``g(f) * Cg + c`` for plain groups.
+Index names used throughout: ``n`` sample, ``o`` position, ``k`` tap, ``i`` input site, ``f`` output channel,
+``c`` weight channel; ``o``, ``k`` and ``i`` stand for one index per spatial axis. ``table[f, c]`` is the input channel
+that weight channel c of output channel f reads, ``g(f) * Cg + c`` for plain groups.
 
-These functions take arrays that fit (`lcl_ref.api` checks and converts them) and compute in the dtype they are given: float64, int64,
-or Python integers (dtype object), which are exact.
+These functions take arrays that fit (`lcl_ref.api` checks and converts them) and compute in the dtype they are given:
+float64, int64, or Python integers (dtype object), which are exact.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
 
 
 def weight_cotangent(spec: Spec, x: Array, dy: Array) -> Array:
-    """``dw[o, k, c, f] = sum over n of x[n, o*stride + k*dilation - lo, table[f, c]] * dy[n, o, f]``, and over o along shared axes.
+    """``dw[o, k, c, f] = sum over n of x[n, o*stride + k*dilation - lo, table[f, c]] * dy[n, o, f]``.
+
+    Along a shared axis the sum runs over o as well, and o is 0 in dw.
 
     Parameters
     ----------
@@ -96,5 +98,5 @@ def bias_cotangent(spec: Spec, dy: Array) -> Array | None:
 
 
 def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array | None]:
-    """Return the cotangents ``(dx, dw, db)`` of `forward` at (x, weight) for the output cotangent `dy` (SPEC clause 9)."""
+    """Return the cotangents ``(dx, dw, db)`` of `forward` at (x, weight) for the output cotangent dy (SPEC 9)."""
     return transpose(spec, dy, weight), weight_cotangent(spec, x, dy), bias_cotangent(spec, dy)

@@ -38,7 +38,7 @@ def output_arithmetic(spec: Spec, axis: int) -> str:
 
 
 def check_windows(problems: Problems, spec: Spec) -> None:
-    """Every axis holds at least one window (SPEC 1.3); checked only where the axis itself is well formed."""
+    """Check that every axis holds a window (SPEC 1.3), once the fields of the geometry are well formed."""
     if _named(problems, GEOMETRY):
         return
     for axis, name in enumerate(spatial_names(spec.rank)):
@@ -49,7 +49,7 @@ def check_windows(problems: Problems, spec: Spec) -> None:
 
 
 def check_channels(problems: Problems, spec: Spec) -> None:
-    """Groups divide both channel counts, or the connection table is well formed (SPEC 4.2, 4.3)."""
+    """Check that groups divide both channel counts, or that the connection table is well formed (SPEC 4.2, 4.3)."""
     if _named(problems, CHANNELS):
         return
     if spec.channel_table is not None:

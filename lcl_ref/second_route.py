@@ -1,8 +1,9 @@
 """A second oracle that shares no geometry code with the reference (SPEC clause 11.3).
 
-The layer is written as one matrix from all inputs to all outputs, filled from the predicate "this input element feeds this output
-element". It reads only the raw fields of `Spec`: positions are counted, not computed by the output-size formula, and taps are found by
-solving ``i = o*stride + k*dilation - lo`` for k. Works on int64, float64 and Python integers (dtype object).
+The layer is written as one matrix from all inputs to all outputs, filled from the predicate "this input element feeds
+this output element". It reads only the raw fields of `Spec`: positions are counted, not computed by the output-size
+formula, and taps are found by solving ``i = o*stride + k*dilation - lo`` for k. Works on int64, float64 and Python
+integers (dtype object).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ Array = NDArray[Any]
 class Connectivity:
     """Which weight joins input element j to output element r.
 
-    ``joined (inputs, outputs)`` tells whether any does, ``weight_index (inputs, outputs)`` is its flat index in the canonical weight
-    (0 where none), inputs and outputs being flattened in C order.
+    ``joined (inputs, outputs)`` tells whether any does, ``weight_index (inputs, outputs)`` is its flat index in the
+    canonical weight (0 where none), inputs and outputs being flattened in C order.
     """
 
     joined: NDArray[np.bool_]
@@ -134,5 +135,6 @@ def _bias_cotangent(spec: Spec, dy: Array) -> Array | None:
     if spec.bias == "none":
         return None
     if spec.bias == "position":
-        return dy.sum(axis=0)
+        db: Array = dy.sum(axis=0)
+        return db
     return np.array([dy[..., f].sum() for f in range(spec.out_channels)], dy.dtype)

@@ -31,14 +31,15 @@ class Spec:
     Parameters
     ----------
     input_size : int or sequence of int
-        Spatial sizes of the input, in elements; its length (0 to 3) is the rank. ``()`` is the block-diagonal linear map.
+        Spatial sizes of the input, in elements; its length (0 to 3) is the rank. ``()`` is the block-diagonal linear
+        map.
     in_channels, out_channels : int
         Channel counts, at least 1.
     kernel_size, stride, dilation : int or sequence of int
         Taps per window, step between positions, step between taps; an int serves every axis.
     padding : str, int or sequence
-        A name (`lcl_ref.padding.PADDING_RULES`), zeros on both sides, or per axis a name, an int or a pair ``(lo, hi)``.
-        Stored as pairs.
+        A name (`lcl_ref.padding.PADDING_RULES`), zeros on both sides, or per axis a name, an int or a pair
+        ``(lo, hi)``. Stored as pairs.
     groups : int
         Divides both channel counts; output channel f sees input channels ``(f // (out_channels / groups)) * Cg + c``.
     shared : bool or sequence of bool

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcl_backends._numpy import NumpyLayer
 from lcl_ref import reference
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
-
-from lcl_backends._numpy import NumpyLayer
 
 
 class Adapter:

@@ -1,6 +1,7 @@
-"""What a backend is: a declaration that is readable without its framework, and `prepare`, which returns a layer to call.
+"""What a backend is: a declaration, readable without its framework, and `prepare`, which returns a layer to call.
 
-Golden data, users' layers and other languages all meet the suite through this protocol; `backends/README.md` is the tutorial.
+Golden data, users' layers and other languages all meet the suite through this protocol; `backends/README.md` is the
+tutorial.
 """
 
 from __future__ import annotations
@@ -139,7 +140,10 @@ class Declaration:
 
 
 class Prepared(Protocol):
-    """A layer holding its weights; arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes."""
+    """A layer holding its weights.
+
+    Arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes.
+    """
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``."""
@@ -157,4 +161,4 @@ class Adapter(Protocol):
     declaration: Declaration
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Prepared:
-        """Convert canonical weights once and return the layer that holds them; `dtype` is that of weight, bias and x."""
+        """Convert canonical weights once and return the layer holding them; `dtype` is that of weight, bias and x."""

@@ -28,7 +28,8 @@ class Case:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     tags : tuple of str
-        ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``, ``nonfinite``, ...
+        ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``,
+        ``nonfinite``, ...
     values : {"exact", "rounded", "nonfinite"}
         Small integers compared bit for bit, reals compared by the proved limit, or integers with inf and NaN planted.
     """
@@ -64,7 +65,8 @@ class Refusal:
     arguments : mapping
         Constructor arguments of `Spec`.
     arrays : mapping of str to tuple of int, optional
-        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`; None for no array.
+        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`; None for no
+        array.
     """
 
     id: str
