@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends._numpy import NumpyLayer
+from lcl_backends._numpy import DTYPES, NumpyLayer
 from lcl_ref import reference
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
@@ -19,9 +19,9 @@ class Adapter:
         modules=("numpy",),
         summary="One multiply and sum per position and tap, as SPEC.md writes it.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> NumpyLayer:
         """Keep the canonical weights as they are."""
         return NumpyLayer(reference, spec, weight, bias)

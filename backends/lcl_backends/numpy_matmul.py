@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends._numpy import NumpyLayer
+from lcl_backends._numpy import DTYPES, NumpyLayer
 from lcl_ref import fast
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
@@ -19,9 +19,9 @@ class Adapter:
         modules=("numpy",),
         summary="Windows of one slab of positions at a time, multiplied by their weights in one batched product.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> NumpyLayer:
         """Keep the canonical weights as they are."""
         return NumpyLayer(fast, spec, weight, bias)

@@ -1,0 +1,39 @@
+"""``lcl fixtures``: verify, check and write the golden data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lcl_ref.cli.options import data_option
+from lcl_ref.suite import fixtures as golden_files
+
+
+@click.group()
+def fixtures() -> None:
+    """Golden data: verify its checksums, check that it regenerates, or write it anew."""
+
+
+@fixtures.command()
+@data_option()
+def verify(data: Path) -> None:
+    """Compare every file and array with its SHA-256."""
+    store = golden_files.verify(data)
+    click.echo(f"{data}: {len(store.entries)} cases, every checksum holds ({store.digest[:12]})")
+
+
+@fixtures.command()
+@data_option()
+def check(data: Path) -> None:
+    """Regenerate everything in memory and compare byte for byte."""
+    count = golden_files.check(data)
+    click.echo(f"{data}: {count} files regenerate byte for byte")
+
+
+@fixtures.command()
+@data_option()
+def write(data: Path) -> None:
+    """Regenerate everything, then put it in the place of the old data."""
+    size = golden_files.write(data)
+    click.echo(f"{data}: {size / 1e6:.1f} MB written")

@@ -1,0 +1,95 @@
+"""``lcl backends``, ``lcl cases`` and ``lcl explain``: what there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import case_option, data_option, json_option
+from lcl_ref.suite import catalogue, explaining
+from lcl_ref.suite.cases import REFUSALS, select
+from lcl_ref.suite.cases.model import Case
+from lcl_ref.suite.store import Store
+
+
+@click.command()
+@json_option()
+def backends(as_json: bool) -> None:
+    """List the registered adapters and what each can do."""
+    rows = [catalogue.as_dict(declaration) for declaration in catalogue.declarations()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = Table()
+    for name in ("backend", "framework", "ranks", "dilation", "groups", "shared axes", "padding", "dtypes", "how"):
+        table.add_column(name, no_wrap=name == "backend")
+    for row in rows:
+        can = row["capabilities"]
+        version = f"{row['framework']} {row['version']}" if row["installed"] else f"{row['framework']} missing"
+        padding = can["padding"] if isinstance(can["padding"], str) else " ".join(can["padding"])
+        table.add_row(
+            row["name"],
+            version,
+            "".join(map(str, can["ranks"])),
+            "yes" if can["dilation"] else "no",
+            "yes" if can["groups"] else "no",
+            " ".join(can["sharing"]),
+            padding,
+            " ".join(can["dtypes"]),
+            escape(row["summary"]),
+        )
+    console().print(table)
+
+
+@click.command()
+@case_option()
+@json_option()
+def cases(cases: Sequence[str], as_json: bool) -> None:
+    """List the cases: layers that must be computed right, and specifications that must be refused."""
+    chosen = select(list(cases))
+    refused = [] if cases else list(REFUSALS)
+    if as_json:
+        accepted = [_case_dict(case) for case in chosen]
+        refusals = [
+            {"id": refusal.id, "rule": refusal.rule, "why": refusal.why, "clauses": list(refusal.clauses)}
+            for refusal in refused
+        ]
+        click.echo(json.dumps({"accepted": accepted, "refused": refusals}, indent=1))
+        return
+    table = Table()
+    for name in ("case", "values", "clauses", "why"):
+        table.add_column(name, no_wrap=name != "why")
+    for case in chosen:
+        table.add_row(case.id, case.values, " ".join(case.clauses), escape(case.why))
+    for refusal in refused:
+        table.add_row(refusal.id, "refused", " ".join(refusal.clauses), escape(refusal.why))
+    console().print(table)
+    click.echo(f"{len(chosen)} accepted, {len(refused)} refused")
+
+
+def _case_dict(case: Case) -> dict[str, object]:
+    return {
+        "id": case.id,
+        "values": case.values,
+        "batch": case.batch,
+        "why": case.why,
+        "clauses": list(case.clauses),
+        "tags": list(case.tags),
+        "spec": case.spec.to_dict(),
+    }
+
+
+@click.command()
+@click.argument("case_id", metavar="CASE")
+@data_option()
+def explain(case_id: str, data: Path) -> None:
+    """Print shapes, a worked output element and the connectivity of CASE (an id, or a glob)."""
+    store = Store(data)
+    for case in select([case_id]):
+        click.echo(explaining.explain(case, store.arrays(case.id)))

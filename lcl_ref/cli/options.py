@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lcl_ref.suite.fixtures import default_root
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def data_option() -> Decorator:
+    """``--data DIR``: where the golden data is."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=default_root,
+        help="Folder of the golden data.  [default: the checkout's conformance_data/, else the installed copy]",
+    )
+
+
+def json_option() -> Decorator:
+    """``--json``: print JSON instead of a table."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def backend_option(required: bool = False) -> Decorator:
+    """``-b BACKEND``, several times."""
+    return click.option(
+        "-b",
+        "--backend",
+        "backends",
+        multiple=True,
+        required=required,
+        metavar="BACKEND",
+        help="Registered name or glob (torch.*), FILE.py[:NAME], MODULE:NAME or exec:COMMAND; may be repeated.",
+    )
+
+
+def case_option() -> Decorator:
+    """``-c CASE_GLOB``, several times."""
+    return click.option(
+        "-c", "--case", "cases", multiple=True, metavar="GLOB", help="Only cases whose id matches; may be repeated."
+    )

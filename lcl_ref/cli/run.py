@@ -1,0 +1,114 @@
+"""``lcl run``: the conformance matrix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import backend_option, case_option, data_option
+from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
+from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite import fixtures, report
+from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.html import page
+from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.outcome import Outcome
+from lcl_ref.suite.plan import Plan, make_plan, matches
+from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
+
+
+@click.command()
+@backend_option()
+@case_option()
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only these dtypes.")
+@click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these operations.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="cores", help="Workers at a time."
+)
+@click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds a cell may take.")
+@click.option("--require", multiple=True, metavar="NAME", help="Backend or framework that must be present.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here.")
+@click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
+@data_option()
+def run(
+    backends: Sequence[str],
+    cases: Sequence[str],
+    dtypes: Sequence[str],
+    ops: Sequence[str],
+    jobs: int,
+    timeout: float,
+    require: Sequence[str],
+    json_file: Path | None,
+    html_file: Path | None,
+    reasons: bool,
+    data: Path,
+) -> int:
+    """Run layers against the golden data: a verdict and an error figure for every cell.
+
+    Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
+    """
+    store = fixtures.verify(data)
+    plan = make_plan(resolve(list(backends)), store, cases, dtypes, ops)
+    out = console()
+    reports, outcomes = execute(plan, Settings(data, jobs, timeout))
+    _refuse_what_is_no_layer(reports)
+    out.print(matrix_table(reports, outcomes))
+    print_problems(out, outcomes)
+    print_warnings(out, outcomes)
+    if reasons:
+        print_reasons(out, outcomes)
+    counts = report.summary(outcomes)
+    out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
+    document = report.document(reports, outcomes, store)
+    if json_file:
+        report.write_json(json_file, document)
+    if html_file:
+        report.write_text(html_file, page(document))
+    missing = _missing(require, reports)
+    for name in missing:
+        out.print(f"[red]required, but not present: {name}[/]")
+    return 1 if missing else report.exit_status(outcomes)
+
+
+def execute(plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
+    """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes."""
+    reports: dict[str, BackendReport] = {}
+    outcomes: list[Outcome] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, MatrixRun(plan, settings) as matrix:
+        task = bar.add_task("cells", total=sum(map(len, plan.values())))
+        for event in matrix:
+            if isinstance(event, BackendReport):
+                reports[event.name] = event
+            else:
+                outcomes.append(event)
+                bar.update(task, advance=1, description=event.backend)
+    order = {ref.name: number for number, ref in enumerate(plan)}
+    outcomes.sort(key=lambda outcome: order[outcome.backend])
+    return [reports[name] for name in order if name in reports], outcomes
+
+
+def _refuse_what_is_no_layer(reports: Sequence[BackendReport]) -> None:
+    """Turn a file or module without a layer into one clear line and exit status 2."""
+    for backend in reports:
+        if backend.availability == "refused":
+            todo = "see examples/my_layer.py"
+            raise AdapterError(Violation("backend/layer", backend.name, backend.message, "a layer", todo=todo))
+
+
+def _missing(require: Sequence[str], reports: Sequence[BackendReport]) -> list[str]:
+    """Return the required names that no present backend bears, by its own name or its framework's."""
+    present = [backend for backend in reports if backend.availability == "present"]
+    return [
+        name
+        for name in require
+        if not any(matches(backend.name, [name]) or backend.framework == name for backend in present)
+    ]

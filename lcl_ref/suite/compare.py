@@ -1,0 +1,151 @@
+"""Comparing one result with the golden one: a record or an exception, never a bool (SPEC clause 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.axes import axis_names
+from lcl_ref.suite.bounds import Magnitude, accumulation_of, limit, warning_line
+from lcl_ref.suite.dtypes import FORMATS
+
+Array = NDArray[Any]
+
+TENSOR_OF = {"y": "y", "dx": "x", "dw": "weight", "db": "bias"}
+"""Result -> the tensor whose axes it has."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A result within its limit.
+
+    Parameters
+    ----------
+    error_ratio : float
+        Largest error divided by its limit; 0 where every bit agrees.
+    warning : str
+        What is suspect although within the limit, or empty.
+    """
+
+    error_ratio: float
+    warning: str = ""
+
+
+class Mismatch(Exception):  # noqa: N818 -- a finding about a layer, not an error of ours
+    """A result that is wrong.
+
+    Parameters
+    ----------
+    result : str
+        ``y``, ``dx``, ``dw`` or ``db``.
+    text : str
+        Where, got, expected, limit, and how many elements.
+    error_ratio : float or None
+        Largest error divided by its limit; None where there is no such number (a NaN, an inf).
+    """
+
+    def __init__(self, result: str, text: str, error_ratio: float | None = None) -> None:
+        self.result, self.error_ratio = result, error_ratio
+        super().__init__(f"{result}: {text}")
+
+
+class Malformed(Exception):  # noqa: N818 -- see Mismatch
+    """An answer that is not an array of the right shape and dtype."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One golden result and the rule by which an answer is held against it.
+
+    Parameters
+    ----------
+    result : str
+        ``y``, ``dx``, ``dw`` or ``db``.
+    golden : array
+        The golden result, in any dtype that holds it.
+    dtype : str
+        Dtype the answer must have.
+    axes : tuple of str
+        Axis names, for messages.
+    exact : bool
+        Whether every finite bit must agree (zeros of either sign are equal, and so are all NaNs).
+    magnitude : callable
+        Gives S and K of the elements; called only where a limit is needed.
+    """
+
+    result: str
+    golden: Array
+    dtype: str
+    axes: tuple[str, ...]
+    exact: bool
+    magnitude: Callable[[], Magnitude]
+
+
+def check(expected: Expected, got: Array) -> Agreement:
+    """Hold an answer against the golden result.
+
+    Raises
+    ------
+    Malformed
+        If shape or dtype differ.
+    Mismatch
+        If an element is wrong.
+    """
+    _check_form(expected, got)
+    answer, truth = got.astype(np.float64), expected.golden.astype(np.float64)
+    if np.array_equal(answer, truth, equal_nan=True):
+        return Agreement(0.0)
+    _check_nonfinite(expected, answer, truth)
+    form, accumulation = FORMATS[expected.dtype], accumulation_of(expected.dtype)
+    size = expected.magnitude()
+    allowed = limit(size, truth, form, accumulation)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(answer - truth)
+    ratio = np.where(np.isfinite(truth), error / allowed, 0.0)
+    worst = float(ratio.max())
+    wrong = error > 0 if expected.exact else error > allowed
+    if wrong.any():
+        place = np.unravel_index(int(np.argmax(np.where(wrong, ratio, -1))), ratio.shape)
+        bound = "every bit must agree" if expected.exact else f"limit {allowed[place]:.3g}"
+        text = _describe(expected, answer, truth, wrong, place)
+        raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", worst)
+    suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
+    doubt = f"{expected.result}: reduced precision? {suspect} of {error.size} elements beyond 8*u*S"
+    return Agreement(worst, doubt if suspect else "")
+
+
+def _check_form(expected: Expected, got: Array) -> None:
+    shape, dtype = expected.golden.shape, FORMATS[expected.dtype].dtype
+    if got.shape != shape:
+        axes = ", ".join(expected.axes)
+        raise Malformed(f"{expected.result}: got shape {got.shape}, expected {shape} ({axes})")
+    if got.dtype != dtype:
+        raise Malformed(f"{expected.result}: got dtype {got.dtype}, expected {dtype}")
+
+
+def _check_nonfinite(expected: Expected, answer: Array, truth: Array) -> None:
+    """Infinities and NaNs must stand exactly where the golden result has them."""
+    finite = np.isfinite(truth)
+    wrong = np.isfinite(answer) != finite
+    wrong |= ~finite & ~((answer == truth) | (np.isnan(answer) & np.isnan(truth)))
+    if wrong.any():
+        place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise Mismatch(expected.result, _describe(expected, answer, truth, wrong, place))
+
+
+def _describe(expected: Expected, answer: Array, truth: Array, wrong: Array, place: tuple[Any, ...]) -> str:
+    where = ", ".join(f"{name}={int(at)}" for name, at in zip(expected.axes, place, strict=True))
+    return (
+        f"[{where}] got {float(answer[place])!r}, expected {float(truth[place])!r}; "
+        f"{int(wrong.sum())} of {wrong.size} elements wrong"
+    )
+
+
+def axes_of(result: str, rank: int, bias: str) -> tuple[str, ...]:
+    """Return the axis names of a result: dw has the axes of the weight, and so on."""
+    tensor = TENSOR_OF[result]
+    return axis_names(f"bias/{bias}" if tensor == "bias" else tensor, rank)

@@ -1,0 +1,61 @@
+"""The dtypes the suite speaks about, and the arithmetic facts of each (SPEC clause 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """A binary floating-point format.
+
+    Parameters
+    ----------
+    name : str
+        NumPy or ml_dtypes name.
+    dtype : numpy.dtype
+        The storage dtype.
+    precision : int
+        Bits of the significand, the hidden one included: every integer up to ``2**precision`` is exact.
+    min_exponent : int
+        The smallest normal number is ``2**min_exponent``.
+    accumulation : str
+        Name of the format sums are expected to be kept in.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    precision: int
+    min_exponent: int
+    accumulation: str
+
+    @property
+    def unit_roundoff(self) -> float:
+        """u: half the distance from 1 to the next number."""
+        return 2.0**-self.precision
+
+    @property
+    def smallest_subnormal(self) -> float:
+        """The smallest positive number."""
+        return 2.0 ** (self.min_exponent - self.precision + 1)
+
+    @property
+    def largest_exact_integer(self) -> int:
+        """Every integer up to this one is representable."""
+        return 2**self.precision
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        FloatFormat("float16", np.dtype(np.float16), 11, -14, "float32"),
+        FloatFormat("bfloat16", np.dtype(ml_dtypes.bfloat16), 8, -126, "float32"),
+        FloatFormat("float32", np.dtype(np.float32), 24, -126, "float32"),
+        FloatFormat("float64", np.dtype(np.float64), 53, -1022, "float64"),
+    )
+}
+DTYPES = tuple(FORMATS)

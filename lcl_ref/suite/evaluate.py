@@ -1,0 +1,191 @@
+"""Asking one layer one question and judging the answer; runs inside the worker process of a backend."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.spec import Spec
+from lcl_ref.suite import bounds
+from lcl_ref.suite.adapter import Adapter, Prepared
+from lcl_ref.suite.compare import Agreement, Expected, Malformed, Mismatch, axes_of, check
+from lcl_ref.suite.convert import to_numpy
+from lcl_ref.suite.dtypes import FORMATS
+from lcl_ref.suite.outcome import Cell, Outcome, outcome
+from lcl_ref.suite.store import Store
+from lcl_ref.suite.user_layer import Unsupported, operation
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+OPERANDS = ("x", "weight", "bias", "dy")
+RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
+"""Operation -> golden results it is held against; transpose is applied to ``dy``."""
+
+
+class Changed(Exception):  # noqa: N818 -- a finding about a layer
+    """A layer that changes its inputs, or its mind."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A case in one dtype: the layer, its operands in that dtype, and the golden results."""
+
+    spec: Spec
+    dtype: str
+    exact: bool
+    tags: tuple[str, ...]
+    operands: Mapping[str, Array]
+    golden: Mapping[str, Array]
+    _magnitudes: dict[str, bounds.Magnitude] = field(default_factory=dict)
+
+    def expected(self, op: str) -> list[Expected]:
+        """Return the golden results of `op` and how answers are held against them."""
+        return [
+            Expected(
+                name,
+                self.golden[name],
+                self.dtype,
+                axes_of(name, self.spec.rank, self.spec.bias),
+                self.exact,
+                lambda name=name: self.magnitude(name),  # type: ignore[misc]
+            )
+            for name in RESULTS_OF[op]
+            if name in self.golden
+        ]
+
+    def magnitude(self, result: str) -> bounds.Magnitude:
+        """Return S and K of the elements of one result, computed once."""
+        if not self._magnitudes:
+            finite = {name: np.nan_to_num(array, posinf=0, neginf=0) for name, array in self.operands.items()}
+            self._magnitudes.update(bounds.magnitudes(self.spec, finite))
+        return self._magnitudes[result]
+
+
+def load_task(store: Store, case_id: str, dtype: str) -> Task:
+    """Read one case from the golden data, its operands converted to `dtype` (exact by their certificate)."""
+    entry = store.entries[case_id]
+    stored = store.arrays(case_id)
+    if entry["values"] == "rounded":
+        stored = {
+            name.removeprefix(f"{dtype}/"): array for name, array in stored.items() if name.startswith(f"{dtype}/")
+        }
+    operands = {name: stored[name].astype(FORMATS[dtype].dtype) for name in OPERANDS if name in stored}
+    golden = {name: array for name, array in stored.items() if name not in OPERANDS}
+    exact = entry["values"] != "rounded"
+    return Task(Spec.from_dict(entry["spec"]), dtype, exact, tuple(entry["tags"]), operands, golden)
+
+
+def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
+    """Tell whether the golden data answers `op` in `dtype` for an index entry: exact sums fit the significand."""
+    if entry["values"] == "nonfinite":
+        return op == "forward"
+    if entry["values"] == "rounded":
+        return True
+    peak = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
+    return peak <= FORMATS[dtype].largest_exact_integer
+
+
+class Evaluator:
+    """Judges cells of one adapter, keeping the last prepared layer for the operations that follow on it."""
+
+    def __init__(self, adapter: Adapter, store: Store) -> None:
+        self.adapter, self.store = adapter, store
+        self._key: tuple[str, str] | None = None
+        self._task: Task
+        self._layer: Prepared | None = None
+
+    def judge(self, cell: Cell) -> Outcome:
+        """Return the outcome of one cell; nothing a layer raises escapes."""
+        began = time.perf_counter()
+        try:
+            self._turn_to(cell)
+            capabilities = self.adapter.declaration.capabilities
+            reason = capabilities.refusal(self._task.spec, cell.dtype, cell.op, self._task.tags)
+            if reason is not None:
+                return outcome(cell, "unsupported", message=reason)
+            began = time.perf_counter()
+            agreements = self._ask(cell.op)
+        except Mismatch as mismatch:
+            facts = {"message": str(mismatch), "error_ratio": mismatch.error_ratio}
+            return outcome(cell, "fail", seconds=time.perf_counter() - began, **facts)
+        except Changed as change:
+            return outcome(cell, "fail", seconds=time.perf_counter() - began, message=str(change))
+        except Unsupported as refusal:
+            return outcome(cell, "unsupported", message=str(refusal))
+        except Malformed as answer:
+            return _error(cell, began, str(answer), "malformed")
+        except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
+            return _error(cell, began, _last_words(error), "exception")
+        ratio = max((agreement.error_ratio for agreement in agreements), default=0.0)
+        doubts = "; ".join(agreement.warning for agreement in agreements if agreement.warning)
+        return outcome(cell, "pass", error_ratio=ratio, seconds=time.perf_counter() - began, message=doubts)
+
+    def _turn_to(self, cell: Cell) -> None:
+        if self._key != (cell.case, cell.dtype):
+            self._key, self._layer = None, None
+            self._task = load_task(self.store, cell.case, cell.dtype)
+            self._key = cell.case, cell.dtype
+
+    def _ask(self, op: str) -> list[Agreement]:
+        """Prepare the layer where needed, call it on copies of the operands, and hold its answers to the golden data."""
+        task = self._task
+        given = {name: operand.copy() for name, operand in task.operands.items()}
+        if self._layer is None:
+            self._layer = self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
+        answers = answers_of(self._layer, op, given)
+        for name, operand in given.items():
+            if operand.tobytes() != task.operands[name].tobytes():
+                raise Changed(f"mutating: {op} wrote into its input {name}")
+        return [check(expected, answers[expected.result]) for expected in task.expected(op)]
+
+
+def answers_of(layer: Prepared, op: str, operands: Mapping[str, Array]) -> Arrays:
+    """Call one operation of a prepared layer and return its answers as NumPy arrays by result name.
+
+    Raises
+    ------
+    Malformed
+        If an answer is not an array, or a vjp is not three of them.
+    """
+    if op == "forward":
+        given = {"y": layer.forward(operands["x"])}
+    elif op == "transpose":
+        given = {"dx": operation(layer, "transpose")(operands["dy"])}
+    else:
+        given = _three(operation(layer, "vjp")(operands["x"], operands["dy"]))
+    answers = {}
+    for name, value in given.items():
+        if name == "db" and "bias" not in operands:
+            continue
+        try:
+            answers[name] = to_numpy(value)
+        except TypeError as error:
+            raise Malformed(f"{name}: {error}") from error
+    return answers
+
+
+def _three(value: Any) -> dict[str, Any]:
+    """Return the cotangents by name."""
+    try:
+        dx, dw, db = value
+    except (TypeError, ValueError) as error:
+        raise Malformed(f"vjp: got {type(value).__name__}, expected three arrays (dx, dw, db)") from error
+    return {"dx": dx, "dw": dw, "db": db}
+
+
+def _error(cell: Cell, began: float, message: str, kind: str) -> Outcome:
+    return outcome(cell, "error", seconds=time.perf_counter() - began, message=message, error_kind=kind)
+
+
+def _last_words(error: BaseException) -> str:
+    """Return the exception and the place in the layer's own code where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -1,0 +1,53 @@
+"""Which cells a run asks: backends x cases x operations x dtypes, as far as the golden data answers them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.cases import select
+from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.evaluate import cell_exists
+from lcl_ref.suite.loading import BackendRef
+from lcl_ref.suite.outcome import Cell
+from lcl_ref.suite.store import Store
+from lcl_ref.suite.user_layer import DEFAULT_DTYPES
+
+Plan = dict[BackendRef, list[Cell]]
+
+
+def make_plan(
+    refs: Sequence[BackendRef],
+    store: Store,
+    case_globs: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    ops: Sequence[str] = (),
+) -> Plan:
+    """Return the cells of each backend, cases in catalogue order, the operations of one case and dtype together.
+
+    Without `dtypes`, registered backends are asked in all of them, other layers in `DEFAULT_DTYPES`.
+
+    Raises
+    ------
+    LclError
+        If a case glob matches nothing.
+    """
+    entries = [store.entries[case.id] for case in select(list(case_globs)) if case.id in store.entries]
+    chosen_ops = [op for op in OPS if not ops or op in ops]
+    plan: Plan = {}
+    for ref in refs:
+        asked = dtypes or (DTYPES if ref.kind == "registered" else DEFAULT_DTYPES)
+        plan[ref] = [
+            Cell(ref.name, entry["id"], op, dtype)
+            for entry in entries
+            for dtype in asked
+            for op in chosen_ops
+            if cell_exists(entry, op, dtype)
+        ]
+    return plan
+
+
+def matches(name: str, words: Sequence[str]) -> bool:
+    """Tell whether `name` is one of `words`, a variant of one, or matches one as a glob."""
+    return any(fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.") for word in words)

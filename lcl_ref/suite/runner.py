@@ -1,0 +1,189 @@
+"""The matrix: every backend in a worker process of its own, side by side, outcomes streaming back.
+
+A crash or a hang becomes the outcome of the one cell that was being asked; the worker is started again for the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.suite.loading import BackendRef
+from lcl_ref.suite.outcome import Cell, Outcome, outcome
+from lcl_ref.suite.process import Gone, TimedOut, Worker
+
+LOAD_SECONDS = 180.0
+"""How long a backend may take to import its framework."""
+
+MAX_LOSSES = 3
+"""After so many crashes or timeouts in a row the rest of a backend is not run."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a matrix is run: golden data, workers at a time, seconds a cell may take."""
+
+    data: Path
+    jobs: int
+    timeout: float
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What is known of a backend after its worker loaded it.
+
+    Parameters
+    ----------
+    name : str
+        As in `BackendRef`.
+    availability : str
+        ``present``, ``missing``, ``broken``, or ``refused`` (it is no layer; the input was wrong).
+    framework, version : str
+        The framework's distribution, or empty.
+    message : str
+        Why it is not present.
+    """
+
+    name: str
+    availability: str
+    framework: str = ""
+    version: str = ""
+    message: str = ""
+
+
+Event = BackendReport | Outcome
+
+
+class MatrixRun:
+    """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started."""
+
+    def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings) -> None:
+        self._settings = settings
+        self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
+        self._workers: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._pool = ThreadPoolExecutor(max_workers=settings.jobs)
+        self._open = len(plan)
+        for ref, cells in plan.items():
+            self._pool.submit(self._run_backend, ref, cells)
+
+    def __enter__(self) -> MatrixRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._stopped = True
+            while self._workers:
+                self._workers.pop().close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __iter__(self) -> Iterator[Event]:
+        while self._open:
+            event = self._events.get()
+            if event is None:
+                self._open -= 1
+            elif isinstance(event, BaseException):
+                raise event
+            else:
+                yield event
+
+    def _run_backend(self, ref: BackendRef, cells: list[Cell]) -> None:
+        try:
+            self._ask_all(ref, cells)
+        except BaseException as error:  # noqa: BLE001 -- handed to the thread that iterates
+            if not self._stopped:
+                self._events.put(error)
+        finally:
+            self._events.put(None)
+
+    def _ask_all(self, ref: BackendRef, cells: list[Cell]) -> None:
+        """Ask every cell, starting the worker again after each loss, until too many follow each other."""
+        left, losses, told = list(cells), 0, False
+        while left and losses < MAX_LOSSES:
+            worker = self._start(ref, left)
+            if worker is None:
+                return
+            try:
+                report = _loaded(ref, worker)
+                if not told or report.availability != "present":
+                    self._events.put(report)
+                told = True
+                if report.availability != "present":
+                    self._put_all(left, report)
+                    return
+                answered, lost = self._listen(worker, left)
+            finally:
+                self._end(worker)
+            losses = 0 if answered > 1 or lost is None else losses + 1
+            left = left[answered:]
+        for cell in left:
+            self._events.put(outcome(cell, "not_run", message=f"given up: {MAX_LOSSES} cells in a row were lost"))
+
+    def _start(self, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
+            asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
+            worker = Worker(ref, self._settings.data, asked, threads)
+            self._workers.add(worker)
+            return worker
+
+    def _end(self, worker: Worker) -> None:
+        with self._lock:
+            if worker in self._workers:
+                self._workers.discard(worker)
+                worker.close()
+
+    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, str | None]:
+        """Pass on outcomes until the worker is done or lost; return how many cells are settled and how it was lost."""
+        for number, cell in enumerate(cells):
+            try:
+                message = worker.next_message(self._settings.timeout)
+                while message["event"] != "outcome":
+                    message = worker.next_message(self._settings.timeout)
+            except TimedOut:
+                text = f"no answer within {self._settings.timeout:g} s"
+                self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
+                return number + 1, text
+            except Gone as end:
+                if self._stopped:
+                    return len(cells), None
+                self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
+                return number + 1, str(end)
+            self._events.put(_outcome_of(message))
+        return len(cells), None
+
+    def _put_all(self, cells: list[Cell], report: BackendReport) -> None:
+        """Settle every cell of a backend that could not be loaded."""
+        for cell in cells:
+            if report.availability == "missing":
+                self._events.put(outcome(cell, "not_run", message=report.message))
+            else:
+                self._events.put(outcome(cell, "error", message=report.message, error_kind="exception"))
+
+
+def _loaded(ref: BackendRef, worker: Worker) -> BackendReport:
+    """Wait until the worker has loaded its backend."""
+    try:
+        message = worker.next_message(LOAD_SECONDS)
+    except TimedOut:
+        return BackendReport(ref.name, "broken", message=f"did not load within {LOAD_SECONDS:g} s")
+    except Gone as end:
+        return BackendReport(ref.name, "broken", message=f"the process was {end} while loading it")
+    if message["event"] == "loaded":
+        return BackendReport(ref.name, "present", message["framework"], message["version"])
+    return BackendReport(ref.name, message["event"], message=message["message"])
+
+
+def _outcome_of(message: dict[str, Any]) -> Outcome:
+    facts = dict(message)
+    del facts["event"]
+    return Outcome(**facts)

@@ -1,0 +1,92 @@
+"""The worker process of one backend: reads one job from stdin, answers in JSON lines (``python -m lcl_ref.suite.worker``).
+
+Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.evaluate import Evaluator
+from lcl_ref.suite.loading import BackendRef, load
+from lcl_ref.suite.outcome import Cell
+from lcl_ref.suite.store import Store
+
+
+def main() -> None:
+    """Serve one job and end; end at once when the host goes away."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_host, daemon=True).start()
+    serve(job, channel)
+
+
+def _end_with_host() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def serve(job: dict[str, Any], channel: TextIO) -> None:
+    """Load the backend of `job` and judge its cells, one message each."""
+
+    def send(event: str, **facts: Any) -> None:
+        channel.write(json.dumps({"event": event} | facts) + "\n")
+        channel.flush()
+
+    ref = BackendRef(**job["backend"])
+    try:
+        adapter = load(ref)
+    except LclError as error:
+        send("refused", message=str(error))
+        return
+    state, message = availability(adapter.declaration.modules)
+    if state != "present":
+        send(state, message=message)
+        return
+    send("loaded", **_identity(adapter))
+    evaluator = Evaluator(adapter, Store(Path(job["data"])))
+    for case, op, dtype in job["cells"]:
+        send("start", case=case, op=op, dtype=dtype)
+        send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
+    send("done")
+
+
+def availability(modules: Sequence[str]) -> tuple[str, str]:
+    """Return ``present``, ``missing`` (not installed) or ``broken`` (installed but fails to import), with the reason."""
+    for module in modules:
+        if importlib.util.find_spec(module.split(".")[0]) is None:
+            return "missing", f"{module} is not installed"
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 -- an import may raise anything
+            return "broken", f"import {module} raises {type(error).__name__}: {error}"
+    return "present", ""
+
+
+def _identity(adapter: Adapter) -> dict[str, str]:
+    framework = adapter.declaration.framework
+    return {"framework": framework, "version": framework_version(framework)}
+
+
+def framework_version(framework: str) -> str:
+    """Return the installed version of a distribution, or an empty string for none."""
+    try:
+        return importlib.metadata.version(framework) if framework else ""
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+if __name__ == "__main__":
+    main()
