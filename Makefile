@@ -1,0 +1,73 @@
+# Every target that runs something first sees to it that .venv holds what requirements/lock.txt pins (`make setup`).
+
+# `python3.11` may be a version manager's shim without a Python behind it: take it only if it runs.
+PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
+BIN    := .venv/bin
+STAMP  := .venv/setup.stamp
+
+# Extra words for the commands, as in: make run RUN_ARGS="-b 'torch.*'", make test TEST_ARGS=tests/unit
+RUN_ARGS  ?=
+TEST_ARGS ?=
+
+# What `make run` insists on: a framework that is missing or broken ends it with an error, not with a shorter table.
+REQUIRE := numpy torch jax flax mlx tf-keras tensorflow keras
+
+SHELL := /bin/bash
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint types fixtures fixtures-check check bench clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
+	  printf '%-22s %s\n' "$$name" "$$what"; done
+
+setup: $(STAMP)  ## create .venv with every framework, pinned (implied by all others; instant when nothing changed)
+
+$(STAMP): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: needs Python 3.11 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)" >&2; \
+	  echo "setup: name another one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setup: 1/3 virtual environment .venv from $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setup: 2/3 $$(grep -c '==' requirements/lock.txt) pinned packages (a few minutes the first time)"
+	@set -o pipefail; $(BIN)/python -m pip install --no-deps -r requirements/lock.txt | awk \
+	  '/^Collecting/ {print "  " $$2; fflush()} /^Installing/ {print "  unpacking them all (the slow part)"; fflush()}'
+	@echo "setup: 3/3 lcl-ref itself, editable"
+	@$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --editable .
+	@touch $(STAMP)
+	@echo "setup: done"
+
+run: $(STAMP)  ## run every backend against the golden data; reports in build/
+	@mkdir -p build
+	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+test-all: $(STAMP)  ## run the tests, the slow ones included
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(STAMP)  ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)  ## mypy --strict on lcl_ref
+	$(BIN)/mypy
+
+fixtures: $(STAMP)  ## regenerate conformance_data/
+	$(BIN)/lcl fixtures write
+
+fixtures-check: $(STAMP)  ## checksums of conformance_data/, and that the code still regenerates it byte for byte
+	$(BIN)/lcl fixtures verify
+	$(BIN)/lcl fixtures check
+
+check: lint types fixtures-check test  ## everything that must hold before a commit is shared
+
+bench: $(STAMP)  ## speed: the backends side by side, then each script of benchmarks/
+	$(BIN)/lcl bench
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:  ## remove what the other targets made, .venv included
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
