@@ -1,0 +1,149 @@
+"""Data in the wrong order: layout, batch, positions left out (SPEC clause 3.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lcl_ref.suite.deviations.edits import linear, move, named, per_axis, planned_move, position_axes
+from lcl_ref.suite.deviations.hooks import Array
+from lcl_ref.suite.deviations.model import Deviation
+from lcl_ref.suite.deviations.plan import Plan
+
+
+def taken_for_channels_first(array: Array) -> Array:
+    """Return the channels-last array one gets by calling its buffer channels-first and transposing that."""
+    return np.moveaxis(array.reshape(array.shape[0], array.shape[-1], *array.shape[1:-1]), 1, -1)
+
+
+def taken_for_channels_last(array: Array) -> Array:
+    """Return the array one gets by transposing to channels-first and calling that buffer channels-last."""
+    return np.ascontiguousarray(np.moveaxis(array, -1, 1)).reshape(array.shape)
+
+
+def _axes_reversed(array: Array) -> Array:
+    """Return the array one gets by reading the spatial axes of its buffer in reverse order."""
+    spatial = range(1, array.ndim - 1)
+    foreign = array.reshape(array.shape[0], *array.shape[-2:0:-1], array.shape[-1])
+    return foreign.transpose(0, *reversed(spatial), array.ndim - 1)
+
+
+def _layout(tensor: str, word: str) -> tuple[Deviation, ...]:
+    """Return the ways of reshaping `word` where a transpose is needed."""
+    field = f"on_{tensor}"
+    needs = "more than one channel and more than one site"
+    return (
+        Deviation(
+            id=f"{word}/reshaped-from-channels-first",
+            sentence=f"the {word} buffer is taken to be channels-first: reshaped to (n, c, ...) instead of transposed",
+            clause="3.1",
+            fix="move the channel axis; reshape does not reorder memory",
+            needs=needs,
+            known_in="the usual slip between NHWC and NCHW",
+            edit=move(field, taken_for_channels_first),
+        ),
+        Deviation(
+            id=f"{word}/reshaped-to-channels-last",
+            sentence=f"the {word} is channels-first inside and reshaped to channels-last instead of transposed",
+            clause="3.1",
+            fix="move the channel axis; reshape does not reorder memory",
+            needs=needs,
+            known_in="the usual slip between NCHW and NHWC",
+            edit=move(field, taken_for_channels_last),
+        ),
+        Deviation(
+            id=f"{word}/axes-transposed",
+            sentence=f"the spatial axes of the {word} are taken in reverse order",
+            clause="3.1",
+            fix="the last spatial axis is the fastest",
+            needs="two spatial axes longer than 1",
+            edit=move(field, _axes_reversed),
+        ),
+    )
+
+
+def _running_sum(y: Array) -> Array:
+    return np.cumsum(y, axis=0)
+
+
+def _running_sum_adjoint(dy: Array) -> Array:
+    return np.cumsum(dy[::-1], axis=0)[::-1]
+
+
+def _first_sample(x: Array) -> Array:
+    return np.broadcast_to(x[:1], x.shape) if len(x) else x
+
+
+def _blanked(array: Array, index: tuple[slice | int, ...]) -> Array:
+    """Return a copy of `array` with zeros at `index`."""
+    blank = array.copy()
+    blank[index] = 0
+    return blank
+
+
+def _skipped(which: str, at: int) -> list[Deviation]:
+    def one(only: str) -> Deviation:
+        def skip(plan: Plan, y: Array) -> Array:
+            chosen = position_axes(plan, only)
+            if not chosen:
+                return y
+            index = [at if axis in chosen else slice(None) for axis in range(plan.rank)]
+            return _blanked(y, (slice(None), *index))
+
+        place = f"position along axis {only}" if only else "position"
+        return Deviation(
+            id=named(f"positions/{which}-skipped", only),
+            sentence=f"the {which} {place} stays zero",
+            clause="1.2",
+            fix="loop over all positions: 0 ... output_size - 1",
+            needs="a spatial axis",
+            edit=planned_move("on_y", skip),
+        )
+
+    return list(per_axis(one))
+
+
+def _border_skipped(plan: Plan, y: Array) -> Array:
+    inner = (slice(None), *[slice(1, -1)] * plan.rank)
+    kept = np.zeros_like(y)
+    kept[inner] = y[inner]
+    return kept if plan.rank else y
+
+
+DEVIATIONS: tuple[Deviation, ...] = (
+    *_layout("x", "input"),
+    *_layout("y", "output"),
+    Deviation(
+        id="batch/reversed",
+        sentence="samples come out in reverse order",
+        clause="3.1",
+        fix="sample n of the output belongs to sample n of the input",
+        needs="a batch of more than one",
+        edit=move("on_x", lambda x: x[::-1]),
+    ),
+    Deviation(
+        id="batch/first-sample",
+        sentence="every sample gets the result of the first one",
+        clause="3.1",
+        fix="compute each sample from its own input",
+        needs="a batch of more than one",
+        edit=move("on_x", _first_sample),
+    ),
+    Deviation(
+        id="batch/leak",
+        sentence="samples leak into the ones after them: the accumulator is not cleared between samples",
+        clause="3.1",
+        fix="clear the accumulator for every sample",
+        needs="a batch of more than one",
+        edit=linear("on_y", _running_sum, _running_sum_adjoint),
+    ),
+    *_skipped("first", 0),
+    *_skipped("last", -1),
+    Deviation(
+        id="positions/border-skipped",
+        sentence="border positions stay zero: only the interior is computed",
+        clause="1.2",
+        fix="loop over all positions: 0 ... output_size - 1",
+        needs="a spatial axis",
+        edit=planned_move("on_y", _border_skipped),
+    ),
+)
