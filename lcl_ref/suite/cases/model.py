@@ -75,3 +75,25 @@ class Refusal:
     clauses: tuple[str, ...]
     arguments: Mapping[str, Any]
     arrays: Mapping[str, tuple[int, ...] | None] | None = None
+
+
+def case(
+    case_id: str,
+    why: str,
+    clauses: str,
+    *,
+    batch: int = 2,
+    tags: tuple[str, ...] = (),
+    values: Values = "exact",
+    **arguments: Any,
+) -> Case:
+    """Return one entry of the catalogue; `clauses` is a list separated by spaces, `arguments` are those of `Spec`."""
+    return Case(
+        id=case_id,
+        spec=Spec(**arguments),
+        batch=batch,
+        why=why,
+        clauses=tuple(clauses.split()),
+        tags=tags,
+        values=values,
+    )

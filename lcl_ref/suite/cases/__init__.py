@@ -1,0 +1,47 @@
+"""The catalogue: every case and every refusal, as data (one module per rank, one for what is refused).
+
+Ids are paths ``<rank>d/<topic>/<name>`` or ``refused/<topic>/<name>``; they are never renumbered and never reused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.cases import rank0, rank1, rank2, rank3, refused, rounded
+from lcl_ref.suite.cases.model import Case, Refusal
+
+CASES: tuple[Case, ...] = rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES + rounded.CASES
+"""Layers and operands that a right implementation gets right, in the order of the catalogue."""
+
+REFUSALS: tuple[Refusal, ...] = refused.REFUSALS
+"""Arguments and arrays that must be refused."""
+
+BY_ID: dict[str, Case | Refusal] = {entry.id: entry for entry in (*CASES, *REFUSALS)}
+"""Every entry of the catalogue by its id."""
+
+
+def select(globs: Sequence[str]) -> list[Case]:
+    """Return the cases whose id matches any of `globs`, in the order of the catalogue; all of them without globs.
+
+    Parameters
+    ----------
+    globs : sequence of str
+        Ids or shell patterns; ``*`` also matches ``/``.
+
+    Raises
+    ------
+    LclError
+        If a glob matches no case; the message offers the nearest ids.
+    """
+    unknown = [glob for glob in globs if not any(fnmatchcase(case.id, glob) for case in CASES)]
+    if unknown:
+        raise LclError([Violation("case/unknown", "case", repr(glob), _nearest(glob)) for glob in unknown])
+    return [case for case in CASES if not globs or any(fnmatchcase(case.id, glob) for glob in globs)]
+
+
+def _nearest(glob: str) -> str:
+    near = difflib.get_close_matches(glob, [case.id for case in CASES], n=3, cutoff=0.4)
+    return "an id or glob that `lcl cases` lists" + (f", such as {', '.join(near)}" if near else "")
