@@ -26,11 +26,11 @@ INTERRUPTED = 130
 class LazyGroup(click.Group):
     """A group whose commands are imported on use, so that ``lcl --help`` and each command start fast."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the command names in the order of `COMMANDS`."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lcl")
 def cli() -> None:
-    """Reference and conformance suite for locally connected layers."""
+    """Check locally connected layers against a reference and frozen golden data."""
 
 
 def main() -> None:

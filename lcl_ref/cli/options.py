@@ -14,7 +14,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def data_option() -> Decorator:
-    """``--data DIR``: where the golden data is."""
+    """Return ``--data DIR``: where the golden data is."""
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
@@ -24,12 +24,12 @@ def data_option() -> Decorator:
 
 
 def json_option() -> Decorator:
-    """``--json``: print JSON instead of a table."""
+    """Return ``--json``: print JSON instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 def backend_option(required: bool = False) -> Decorator:
-    """``-b BACKEND``, several times."""
+    """Return ``-b BACKEND``, several times."""
     return click.option(
         "-b",
         "--backend",
@@ -42,7 +42,7 @@ def backend_option(required: bool = False) -> Decorator:
 
 
 def case_option() -> Decorator:
-    """``-c CASE_GLOB``, several times."""
+    """Return ``-c CASE_GLOB``, several times."""
     return click.option(
         "-c", "--case", "cases", multiple=True, metavar="GLOB", help="Only cases whose id matches; may be repeated."
     )

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, case_option, data_option
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
-from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.errors import AdapterError
 from lcl_ref.suite import fixtures, report
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.dtypes import DTYPES
@@ -100,8 +100,7 @@ def _refuse_what_is_no_layer(reports: Sequence[BackendReport]) -> None:
     """Turn a file or module without a layer into one clear line and exit status 2."""
     for backend in reports:
         if backend.availability == "refused":
-            todo = "see examples/my_layer.py"
-            raise AdapterError(Violation("backend/layer", backend.name, backend.message, "a layer", todo=todo))
+            raise AdapterError(backend.refused)
 
 
 def _missing(require: Sequence[str], reports: Sequence[BackendReport]) -> list[str]:

@@ -19,7 +19,7 @@ SHOWN_PROBLEMS = 5
 
 
 def matrix_table(backends: Sequence[BackendReport], outcomes: Iterable[Outcome]) -> Table:
-    """Return one row per backend, one column per dtype: how many cells conform, and the worst error against its limit."""
+    """Return one row per backend, one column per dtype: how many cells conform, and the worst error."""
     of_backend: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         of_backend[outcome.backend].append(outcome)
@@ -69,7 +69,8 @@ def print_problems(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(f"\n[bold]{escape(name)}[/]: {len(problems)} cells do not conform")
         for problem in problems[:SHOWN_PROBLEMS]:
             kind = problem.error_kind or problem.state
-            console.print(f"  [red]{kind}[/] {problem.case} {problem.op} {problem.dtype}: {escape(problem.message)}")
+            line = f"  [red]{kind}[/] {problem.case} {problem.op} {problem.dtype}: {escape(problem.message)}"
+            console.print(line, soft_wrap=True, highlight=False)
         if len(problems) > SHOWN_PROBLEMS:
             console.print(f"  (+{len(problems) - SHOWN_PROBLEMS} more)")
 

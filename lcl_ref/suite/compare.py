@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -103,16 +104,17 @@ def check(expected: Expected, got: Array) -> Agreement:
     form, accumulation = FORMATS[expected.dtype], accumulation_of(expected.dtype)
     size = expected.magnitude()
     allowed = limit(size, truth, form, accumulation)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         error = np.abs(answer - truth)
-    ratio = np.where(np.isfinite(truth), error / allowed, 0.0)
+        ratio = np.where(np.isfinite(truth) & (error > 0), error / allowed, 0.0)  # an empty sum has limit 0
     worst = float(ratio.max())
     wrong = error > 0 if expected.exact else error > allowed
     if wrong.any():
         place = np.unravel_index(int(np.argmax(np.where(wrong, ratio, -1))), ratio.shape)
         bound = "every bit must agree" if expected.exact else f"limit {allowed[place]:.3g}"
         text = _describe(expected, answer, truth, wrong, place)
-        raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", worst)
+        figure = worst if math.isfinite(worst) else None
+        raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", figure)
     suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
     doubt = f"{expected.result}: reduced precision? {suspect} of {error.size} elements beyond 8*u*S"
     return Agreement(worst, doubt if suspect else "")

@@ -46,7 +46,7 @@ class FloatFormat:
     @property
     def largest_exact_integer(self) -> int:
         """Every integer up to this one is representable."""
-        return 2**self.precision
+        return 1 << self.precision
 
 
 FORMATS = {

@@ -79,7 +79,7 @@ def load_task(store: Store, case_id: str, dtype: str) -> Task:
     operands = {name: stored[name].astype(FORMATS[dtype].dtype) for name in OPERANDS if name in stored}
     golden = {name: array for name, array in stored.items() if name not in OPERANDS}
     exact = entry["values"] != "rounded"
-    return Task(Spec.from_dict(entry["spec"]), dtype, exact, tuple(entry["tags"]), operands, golden)
+    return Task(store.spec(case_id), dtype, exact, tuple(entry["tags"]), operands, golden)
 
 
 def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
@@ -88,7 +88,7 @@ def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
         return op == "forward"
     if entry["values"] == "rounded":
         return True
-    peak = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
+    peak: int = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
     return peak <= FORMATS[dtype].largest_exact_integer
 
 
@@ -103,29 +103,26 @@ class Evaluator:
 
     def judge(self, cell: Cell) -> Outcome:
         """Return the outcome of one cell; nothing a layer raises escapes."""
+        self._turn_to(cell)
         began = time.perf_counter()
         try:
-            self._turn_to(cell)
-            capabilities = self.adapter.declaration.capabilities
-            reason = capabilities.refusal(self._task.spec, cell.dtype, cell.op, self._task.tags)
-            if reason is not None:
-                return outcome(cell, "unsupported", message=reason)
-            began = time.perf_counter()
-            agreements = self._ask(cell.op)
-        except Mismatch as mismatch:
-            facts = {"message": str(mismatch), "error_ratio": mismatch.error_ratio}
-            return outcome(cell, "fail", seconds=time.perf_counter() - began, **facts)
-        except Changed as change:
-            return outcome(cell, "fail", seconds=time.perf_counter() - began, message=str(change))
-        except Unsupported as refusal:
-            return outcome(cell, "unsupported", message=str(refusal))
-        except Malformed as answer:
-            return _error(cell, began, str(answer), "malformed")
+            facts = self._answer(cell)
         except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
-            return _error(cell, began, _last_words(error), "exception")
-        ratio = max((agreement.error_ratio for agreement in agreements), default=0.0)
-        doubts = "; ".join(agreement.warning for agreement in agreements if agreement.warning)
-        return outcome(cell, "pass", error_ratio=ratio, seconds=time.perf_counter() - began, message=doubts)
+            facts = _finding(error)
+        return outcome(cell, seconds=time.perf_counter() - began, **facts)
+
+    def _answer(self, cell: Cell) -> dict[str, Any]:
+        """Ask the layer unless it declares that it cannot, and return the facts of a pass."""
+        capabilities = self.adapter.declaration.capabilities
+        reason = capabilities.refusal(self._task.spec, cell.dtype, cell.op, self._task.tags)
+        if reason is not None:
+            return {"state": "unsupported", "message": reason}
+        agreements = self._ask(cell.op)
+        return {
+            "state": "pass",
+            "error_ratio": max((agreement.error_ratio for agreement in agreements), default=0.0),
+            "message": "; ".join(agreement.warning for agreement in agreements if agreement.warning),
+        }
 
     def _turn_to(self, cell: Cell) -> None:
         if self._key != (cell.case, cell.dtype):
@@ -134,7 +131,7 @@ class Evaluator:
             self._key = cell.case, cell.dtype
 
     def _ask(self, op: str) -> list[Agreement]:
-        """Prepare the layer where needed, call it on copies of the operands, and hold its answers to the golden data."""
+        """Prepare the layer where needed, call it on copies of the operands, and judge its answers."""
         task = self._task
         given = {name: operand.copy() for name, operand in task.operands.items()}
         if self._layer is None:
@@ -180,8 +177,17 @@ def _three(value: Any) -> dict[str, Any]:
     return {"dx": dx, "dw": dw, "db": db}
 
 
-def _error(cell: Cell, began: float, message: str, kind: str) -> Outcome:
-    return outcome(cell, "error", seconds=time.perf_counter() - began, message=message, error_kind=kind)
+def _finding(error: Exception) -> dict[str, Any]:
+    """Return the facts of an outcome that is not a pass."""
+    if isinstance(error, Mismatch):
+        return {"state": "fail", "message": str(error), "error_ratio": error.error_ratio}
+    if isinstance(error, Changed):
+        return {"state": "fail", "message": str(error)}
+    if isinstance(error, Unsupported):
+        return {"state": "unsupported", "message": str(error)}
+    if isinstance(error, Malformed):
+        return {"state": "error", "message": str(error), "error_kind": "malformed"}
+    return {"state": "error", "message": _last_words(error), "error_kind": "exception"}
 
 
 def _last_words(error: BaseException) -> str:

@@ -25,7 +25,7 @@ RESULTS = ("y", "dx", "dw", "db")
 
 
 def compute(case: Case) -> Arrays:
-    """Return every array stored for `case`: operands and results, per dtype (``"float32/x"``) where the values are rounded.
+    """Return every array stored for `case`: operands and results, per dtype (``"float32/x"``) where rounded.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _drawn(case: Case, amplitude: int) -> Arrays:
 
 
 def certificate(case: Case, operands: Mapping[str, Array]) -> dict[str, int]:
-    """Return per result the largest ``sum |left| |right| + |bias|``: below 2^p every order of summation is exact (SPEC 12.1)."""
+    """Return per result the largest ``sum |left| |right| + |bias|``: up to 2^p any order is exact (SPEC 12.1)."""
     magnitudes = {name: np.abs(operand) for name, operand in operands.items()}
     sums = results(reference, case, magnitudes)
     return {name: int(array.max()) if array.size else 0 for name, array in sums.items()}
@@ -107,7 +107,7 @@ def _rounded(case: Case, dtype: str) -> Arrays:
 
 
 def _real(integers: Array, scale: int) -> NDArray[np.float64]:
-    """Return ``integers * 2**-scale`` rounded to nearest once: true division of Python integers is correctly rounded."""
+    """Return ``integers * 2**-scale`` rounded once: true division of Python integers is correctly rounded."""
     flat = [integer / 2**scale for integer in integers.reshape(-1)]
     return np.array(flat, np.float64).reshape(integers.shape)
 

@@ -25,22 +25,29 @@ details { margin: .4rem 0; } code { background: #f4f4f4; padding: 0 .2rem; }
 <h1>Conformance of locally connected layers</h1>
 <p>lcl-ref {{ suite.version }}, golden data <code>{{ suite.fixtures_sha256[:16] }}</code>;
 {{ machine.system }} {{ machine.machine }}, Python {{ machine.python }}, NumPy {{ machine.numpy }}.
-{% for state, count in summary.items() %}{{ count }} {{ state.replace("_", " ") }}{{ ", " if not loop.last }}{% endfor %}.</p>
-<p>Each number is the count of cells that conform; behind it the largest error as a share of its proved limit.</p>
+{% for state, count in summary.items() %}
+{{ count }} {{ state.replace("_", " ") }}{{ ", " if not loop.last }}
+{% endfor %}</p>
+<p>Each number is the count of cells that conform;
+behind it the largest error as a share of its proved limit.</p>
 <table><thead><tr><th>backend</th><th>framework</th>
-{% for column in columns %}<th>{{ column[0] }}<br><small>{{ column[1] }}</small></th>{% endfor %}<th>unsupported</th></tr></thead><tbody>
+{% for column in columns %}<th>{{ column[0] }}<br><small>{{ column[1] }}</small></th>{% endfor %}
+<th>unsupported</th></tr></thead><tbody>
 {% for row in rows %}<tr><td>{{ row.name }}</td><td>{{ row.framework }}</td>
-{% for cell in row.cells %}<td class="n {{ cell.kind }}">{{ cell.text }} <small>{{ cell.ratio }}</small></td>{% endfor %}
+{% for cell in row.cells %}<td class="n {{ cell.kind }}">{{ cell.text }} <small>{{ cell.ratio }}</small></td>
+{% endfor %}
 <td class="n">{{ row.unsupported }}</td></tr>
 {% endfor %}</tbody></table>
 <h2>What does not conform</h2>
-{% for problem in problems %}<details><summary class="{{ problem.state }}">{{ problem.backend }}: {{ problem.case }}
+{% for problem in problems %}<details>
+<summary class="{{ problem.state }}">{{ problem.backend }}: {{ problem.case }}
 {{ problem.op }} {{ problem.dtype }}</summary><p>{{ problem.error_kind or problem.state }}: {{ problem.message }}</p>
 {% if problem.diagnosis %}<p>{{ problem.diagnosis }}</p>{% endif %}</details>
 {% else %}<p>Nothing.</p>{% endfor %}
 <h2>What is declared unsupported, and why</h2>
 <table><thead><tr><th>backend</th><th>cells</th><th>reason</th></tr></thead><tbody>
-{% for (name, reason), count in reasons %}<tr><td>{{ name }}</td><td class="n">{{ count }}</td><td>{{ reason }}</td></tr>
+{% for (name, reason), count in reasons %}
+<tr><td>{{ name }}</td><td class="n">{{ count }}</td><td>{{ reason }}</td></tr>
 {% endfor %}</tbody></table>
 </body></html>
 """

@@ -12,7 +12,7 @@ ErrorKind = Literal["exception", "crash", "timeout", "malformed"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One question: does `backend` compute `op` of `case` in `dtype` right?"""
+    """One question to one backend: an operation of a case in a dtype."""
 
     backend: str
     case: str

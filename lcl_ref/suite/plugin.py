@@ -1,1 +1,157 @@
-"""pytest plugin of the suite: the conformance matrix as tests."""
+"""pytest plugin: the conformance matrix, one test per (backend, case, operation, dtype).
+
+``pytest --pyargs lcl_ref.suite --lcl-backend my_layer.py``. Cells that a registered adapter declares unsupported are
+no tests; the header counts them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite import catalogue, fixtures
+from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.outcome import Cell, Outcome
+from lcl_ref.suite.plan import Plan, make_plan, matches
+from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.store import Store
+
+PLAN = pytest.StashKey[Plan]()
+UNSUPPORTED = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the matrix; they take the same words as ``lcl run``."""
+    group = parser.getgroup("lcl", "conformance of locally connected layers")
+    group.addoption("--lcl-backend", action="append", default=[], metavar="BACKEND", help="Backends, as in lcl run -b.")
+    group.addoption("--lcl-case", action="append", default=[], metavar="GLOB", help="Cases, as in lcl run -c.")
+    group.addoption("--lcl-dtype", action="append", default=[], metavar="DTYPE", help="Dtypes, as in lcl run --dtype.")
+    group.addoption("--lcl-require", action="append", default=[], metavar="NAME", help="Backends that must be present.")
+    group.addoption("--lcl-data", type=Path, default=None, metavar="DIR", help="Folder of the golden data.")
+    group.addoption("--lcl-jobs", type=int, default=os.cpu_count() or 1, help="Workers at a time.")
+    group.addoption("--lcl-timeout", type=float, default=60.0, help="Seconds a cell may take.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of every cell for each test function that asks for ``lcl_cell``."""
+    if "lcl_cell" in metafunc.fixturenames:
+        cells = [cell for cells in _plan(metafunc.config).values() for cell in cells]
+        metafunc.parametrize("lcl_cell", cells, ids=[cell.id for cell in cells])
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    """Say how many cells are no tests because they are declared unsupported."""
+    count = config.stash.get(UNSUPPORTED, None)
+    return None if count is None else f"lcl: {count} cells are declared unsupported (`lcl run --reasons` says why)"
+
+
+def _data(config: pytest.Config) -> Path:
+    given: Path | None = config.getoption("--lcl-data")
+    return given or fixtures.default_root()
+
+
+def _plan(config: pytest.Config) -> Plan:
+    """Return the plan of this session, made once; wrong words end the session with one clear line."""
+    if PLAN not in config.stash:
+        try:
+            store = fixtures.verify(_data(config))
+            refs = resolve(config.getoption("--lcl-backend"))
+            full = make_plan(refs, store, config.getoption("--lcl-case"), config.getoption("--lcl-dtype"))
+        except LclError as error:
+            raise pytest.UsageError(str(error)) from error
+        config.stash[PLAN] = _supported(full, store)
+        config.stash[UNSUPPORTED] = sum(map(len, full.values())) - sum(map(len, config.stash[PLAN].values()))
+    return config.stash[PLAN]
+
+
+def _supported(plan: Plan, store: Store) -> Plan:
+    """Drop what registered adapters declare unsupported; other layers are asked when they run."""
+    known = {declaration.name: declaration.capabilities for declaration in catalogue.declarations()}
+    return {
+        ref: [cell for cell in cells if ref.name not in known or _runs(known[ref.name], cell, store)]
+        for ref, cells in plan.items()
+    }
+
+
+def _runs(capabilities: Capabilities, cell: Cell, store: Store) -> bool:
+    tags = store.entries[cell.case]["tags"]
+    return capabilities.refusal(store.spec(cell.case), cell.dtype, cell.op, tags) is None
+
+
+class Outcomes:
+    """Outcomes of the selected cells; the matrix runs while tests wait for theirs.
+
+    Without xdist all backends run side by side from the first request on; an xdist worker runs only the backends it is
+    asked for.
+    """
+
+    def __init__(self, plan: Plan, settings: Settings, whole: bool) -> None:
+        self._plan, self._settings, self._whole = plan, settings, whole
+        self._found: dict[Cell, Outcome] = {}
+        self._reports: dict[str, BackendReport] = {}
+        self._run: MatrixRun | None = None
+        self._events: Iterator[BackendReport | Outcome] = iter(())
+
+    def __call__(self, cell: Cell) -> Outcome:
+        """Return the outcome of one cell, waiting for it where needed."""
+        if cell not in self._found and (self._run is None or not self._whole):
+            self.close()
+            plan = {ref: cells for ref, cells in self._plan.items() if self._whole or ref.name == cell.backend}
+            self._run = MatrixRun(plan, self._settings)
+            self._events = iter(self._run)
+        while cell not in self._found:
+            event = next(self._events)
+            if isinstance(event, Outcome):
+                self._found[event.cell] = event
+            else:
+                self._reports[event.name] = event
+        return self._found[cell]
+
+    def names_of(self, cell: Cell) -> tuple[str, str]:
+        """Return the backend's name and its framework's, as far as known."""
+        report = self._reports.get(cell.backend)
+        return cell.backend, report.framework if report else ""
+
+    def close(self) -> None:
+        """End every worker process."""
+        if self._run is not None:
+            self._run.__exit__(None, None, None)
+            self._run = None
+
+
+def _selected(request: pytest.FixtureRequest) -> Plan:
+    """Return the plan reduced to the cells of this session's tests."""
+    wanted = {item.callspec.params["lcl_cell"] for item in request.session.items if _asks(item)}  # type: ignore[attr-defined]
+    plan: Plan = request.config.stash[PLAN]
+    reduced = {ref: [cell for cell in cells if cell in wanted] for ref, cells in plan.items()}
+    return {ref: cells for ref, cells in reduced.items() if cells}
+
+
+def _asks(item: pytest.Item) -> bool:
+    return "lcl_cell" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+@pytest.fixture(scope="session")
+def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    """Give outcomes of the cells this session selected."""
+    config = request.config
+    settings = Settings(_data(config), config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout"))
+    outcomes = Outcomes(_selected(request), settings, whole="PYTEST_XDIST_WORKER" not in os.environ)
+    yield outcomes
+    outcomes.close()
+
+
+def judge(outcome: Outcome, names: tuple[str, str], required: list[str]) -> None:
+    """Turn an outcome into the result of its test: pass, failure, or a skip that carries its reason."""
+    missing = outcome.state == "not_run" and any(matches(name, required) for name in names)
+    if outcome.state in ("unsupported", "not_run") and not missing:
+        pytest.skip(f"{outcome.state}: {outcome.message}")
+    if outcome.state != "pass":
+        kind = outcome.error_kind or outcome.state
+        rerun = f"lcl run -b '{outcome.backend}' -c '{outcome.case}' --op {outcome.op} --dtype {outcome.dtype}"
+        pytest.fail(f"{kind}: {outcome.message}\nrerun: {rerun}", pytrace=False)

@@ -45,7 +45,7 @@ class Worker:
     """
 
     def __init__(self, ref: BackendRef, data: Path, cells: list[tuple[str, str, str]], threads: int) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lcl_ref.suite.worker"],
             stdin=subprocess.PIPE,

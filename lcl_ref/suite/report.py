@@ -48,10 +48,16 @@ def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], sto
         "format": FORMAT,
         "suite": {"version": lcl_ref.__version__, "fixtures_sha256": store.digest},
         "machine": machine(),
-        "backends": [asdict(backend) for backend in backends],
+        "backends": [_backend(backend) for backend in backends],
         "outcomes": [outcome.to_dict() for outcome in listed],
         "summary": summary(listed),
     }
+
+
+def _backend(backend: BackendReport) -> dict[str, Any]:
+    facts = asdict(backend)
+    del facts["refused"]  # a run with a refused backend ends before it has a report
+    return facts
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from lcl_ref.errors import Violation
 from lcl_ref.suite.loading import BackendRef
 from lcl_ref.suite.outcome import Cell, Outcome, outcome
 from lcl_ref.suite.process import Gone, TimedOut, Worker
@@ -48,6 +49,8 @@ class BackendReport:
         The framework's distribution, or empty.
     message : str
         Why it is not present.
+    refused : tuple of Violation
+        Where it is refused: the facts.
     """
 
     name: str
@@ -55,6 +58,7 @@ class BackendReport:
     framework: str = ""
     version: str = ""
     message: str = ""
+    refused: tuple[Violation, ...] = ()
 
 
 Event = BackendReport | Outcome
@@ -74,7 +78,7 @@ class MatrixRun:
         for ref, cells in plan.items():
             self._pool.submit(self._run_backend, ref, cells)
 
-    def __enter__(self) -> MatrixRun:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,11 +122,11 @@ class MatrixRun:
                 if report.availability != "present":
                     self._put_all(left, report)
                     return
-                answered, lost = self._listen(worker, left)
+                settled, answered, lost = self._listen(worker, left)
             finally:
                 self._end(worker)
-            losses = 0 if answered > 1 or lost is None else losses + 1
-            left = left[answered:]
+            losses = 0 if answered or lost is None else losses + 1
+            left = left[settled:]
         for cell in left:
             self._events.put(outcome(cell, "not_run", message=f"given up: {MAX_LOSSES} cells in a row were lost"))
 
@@ -142,8 +146,15 @@ class MatrixRun:
                 self._workers.discard(worker)
                 worker.close()
 
-    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, str | None]:
-        """Pass on outcomes until the worker is done or lost; return how many cells are settled and how it was lost."""
+    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, int, str | None]:
+        """Pass on outcomes until the worker is done or lost.
+
+        Returns
+        -------
+        tuple
+            How many cells are settled, how many of them by an answer of the layer, and how the worker was lost.
+        """
+        answered = 0
         for number, cell in enumerate(cells):
             try:
                 message = worker.next_message(self._settings.timeout)
@@ -152,14 +163,16 @@ class MatrixRun:
             except TimedOut:
                 text = f"no answer within {self._settings.timeout:g} s"
                 self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
-                return number + 1, text
+                return number + 1, answered, text
             except Gone as end:
                 if self._stopped:
-                    return len(cells), None
+                    return len(cells), answered, None
                 self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
-                return number + 1, str(end)
-            self._events.put(_outcome_of(message))
-        return len(cells), None
+                return number + 1, answered, str(end)
+            answer = _outcome_of(message)
+            answered += answer.state != "unsupported"
+            self._events.put(answer)
+        return len(cells), answered, None
 
     def _put_all(self, cells: list[Cell], report: BackendReport) -> None:
         """Settle every cell of a backend that could not be loaded."""
@@ -180,7 +193,8 @@ def _loaded(ref: BackendRef, worker: Worker) -> BackendReport:
         return BackendReport(ref.name, "broken", message=f"the process was {end} while loading it")
     if message["event"] == "loaded":
         return BackendReport(ref.name, "present", message["framework"], message["version"])
-    return BackendReport(ref.name, message["event"], message=message["message"])
+    refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
+    return BackendReport(ref.name, message["event"], message=message["message"], refused=refused)
 
 
 def _outcome_of(message: dict[str, Any]) -> Outcome:

@@ -19,6 +19,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.spec import Spec
 from lcl_ref.suite import golden
 from lcl_ref.suite.cases import CASES, REFUSALS
 from lcl_ref.suite.cases.model import Case, Refusal
@@ -131,7 +132,7 @@ def parse_tensors(data: bytes, name: str) -> dict[str, Array]:
         If the bytes are not a safetensors file.
     """
     try:
-        entries = safetensors.deserialize(data)
+        entries: list[tuple[str, Any]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise FixtureError(Violation("fixtures/format", name, str(error), "a safetensors file")) from error
     return {
@@ -175,6 +176,16 @@ class Store:
     def entries(self) -> dict[str, dict[str, Any]]:
         """Index entries of the accepted cases by id."""
         return {entry["id"]: entry for entry in self.index["cases"]}
+
+    @cached_property
+    def _specs(self) -> dict[str, Spec]:
+        return {}
+
+    def spec(self, case_id: str) -> Spec:
+        """Return the layer of one case, parsed once."""
+        if case_id not in self._specs:
+            self._specs[case_id] = Spec.from_dict(self.entries[case_id]["spec"])
+        return self._specs[case_id]
 
     @cached_property
     def digest(self) -> str:

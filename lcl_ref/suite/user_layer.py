@@ -1,8 +1,9 @@
 """Bring your own layer: a module, object, class or function becomes an adapter (design: ``examples/my_layer.py``).
 
-The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``, ``transpose(spec, y, weight)``,
-``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``. Where `prepare` returns an object with a ``forward``, that
-object is called instead, as ``forward(x)``, ``vjp(x, dy)`` and ``transpose(y)``.
+The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``,
+``transpose(spec, y, weight)``, ``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``.
+Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
+``vjp(x, dy)`` and ``transpose(y)``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.spec import Spec
@@ -31,7 +32,7 @@ class UserCapabilities(Capabilities):
 
     layer: Any = None
 
-    def refusal(self, spec: Spec, dtype: str, op: str, tags: Sequence[str] = ()) -> str | None:
+    def refusal(self, spec: Spec, dtype: str, op: str, _tags: Sequence[str] = ()) -> str | None:
         """Return the reason `supports` gives, or None where it says True or there is no such function.
 
         Raises
@@ -121,7 +122,7 @@ def as_adapter(name: str, thing: Any) -> Adapter:
         If it offers no ``forward``.
     """
     if hasattr(thing, "declaration") and hasattr(thing, "prepare"):
-        adapter: Adapter = thing() if inspect.isclass(thing) else thing
+        adapter: Adapter = cast("Adapter", thing() if inspect.isclass(thing) else thing)
         return adapter
     if inspect.isclass(thing):
         thing = _instance(name, thing)

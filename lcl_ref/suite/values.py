@@ -1,7 +1,7 @@
 """Operands of the cases, drawn from a frozen generator (SPEC clause 11.1).
 
-The source is the raw 64-bit stream of NumPy's Philox, keyed by case id and tensor name: NumPy guarantees that stream, not the methods of
-`numpy.random.Generator`. A case never changes because another one was added.
+The source is the raw 64-bit stream of NumPy's Philox, keyed by case id and tensor name: NumPy guarantees that stream,
+not the methods of `numpy.random.Generator`. A case never changes because another one was added.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def raw(case_id: str, tensor: str, shape: tuple[int, ...]) -> NDArray[np.uint64]
 def integers(case_id: str, tensor: str, shape: tuple[int, ...], amplitude: int) -> NDArray[np.int64]:
     """Return integers of ``-amplitude ... amplitude`` without 0, which would hide a wrong factor."""
     drawn = (raw(case_id, tensor, shape) % np.uint64(2 * amplitude)).astype(np.int64) - amplitude
-    return drawn + (drawn >= 0)
+    shifted: NDArray[np.int64] = drawn + (drawn >= 0)
+    return shifted
 
 
 def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str) -> Array:
@@ -47,7 +48,8 @@ def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str) 
     precision = FORMATS[dtype].precision
     magnitude = (bits >> np.uint64(65 - precision)) | np.uint64(1 << (precision - 1))
     shifted = magnitude.astype(object) << (bits >> np.uint64(1) & np.uint64(SPREAD)).astype(object)
-    return shifted * np.where(bits & np.uint64(1), -1, 1).astype(object)
+    signed: Array = shifted * np.where(bits & np.uint64(1), -1, 1).astype(object)
+    return signed
 
 
 def real_scale(dtype: str) -> int:

@@ -1,4 +1,4 @@
-"""The worker process of one backend: reads one job from stdin, answers in JSON lines (``python -m lcl_ref.suite.worker``).
+"""The worker process of one backend (``python -m lcl_ref.suite.worker``): one job from stdin, JSON lines back.
 
 Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
 """
@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,7 +50,7 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
     try:
         adapter = load(ref)
     except LclError as error:
-        send("refused", message=str(error))
+        send("refused", message=str(error), violations=[asdict(violation) for violation in error.violations])
         return
     state, message = availability(adapter.declaration.modules)
     if state != "present":
@@ -64,7 +65,7 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
 
 
 def availability(modules: Sequence[str]) -> tuple[str, str]:
-    """Return ``present``, ``missing`` (not installed) or ``broken`` (installed but fails to import), with the reason."""
+    """Return ``present``, ``missing`` (not installed) or ``broken`` (fails to import), with the reason."""
     for module in modules:
         if importlib.util.find_spec(module.split(".")[0]) is None:
             return "missing", f"{module} is not installed"
