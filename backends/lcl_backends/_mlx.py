@@ -1,0 +1,137 @@
+"""Shared by the MLX adapters: what every route does around its product, and the way in and out of NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lcl_ref.spec import Spec
+
+
+@dataclass(frozen=True)
+class MlxLayer:
+    """A layer of MLX arrays, differentiated by `mlx.core.vjp`.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    dtype : str
+        Of x, weight and bias.
+    product : callable
+        ``(spec, x (n, i*, g, cg), weight) -> y``, with n, o* and the channels of y in canonical order.
+    weight, bias : mlx.core.array
+        The weight in the layout `product` takes; bias None where there is none.
+    restore : callable
+        Takes a cotangent of `weight`, as NumPy, back to ``(o*, k*, cg, co)``.
+    """
+
+    spec: Spec
+    dtype: str
+    product: Callable[[Spec, Any, Any], Any]
+    weight: Any
+    bias: Any
+    restore: Callable[[Any], Any]
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        with stream(self.dtype):
+            return to_numpy(self._apply(from_numpy(x), self.weight, self.bias))
+
+    def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
+        """Return ``(dx, dw, db)``; db is None without bias."""
+        primals = [from_numpy(x), self.weight] + ([] if self.bias is None else [self.bias])
+        dx, dw, *db = self._pull_back(self._apply, primals, dy)
+        return dx, self.restore(dw), db[0] if db else None
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``, the cotangent of x: the layer without bias is linear in x, so any x serves."""
+        x = from_numpy(np.zeros(self.spec.x_shape(len(y)), y.dtype))
+        return self._pull_back(lambda x: self._apply(x, self.weight), [x], y)[0]
+
+    def _pull_back(self, function: Callable[..., Any], primals: list[Any], dy: Any) -> list[Any]:
+        import mlx.core as mx
+
+        with stream(self.dtype):
+            return [to_numpy(cotangent) for cotangent in mx.vjp(function, primals, [from_numpy(dy)])[1]]
+
+    def _apply(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        """Split groups, widen half types, multiply, add the bias, round once."""
+        import mlx.core as mx
+
+        wide = mx.float64 if x.dtype == mx.float64 else mx.float32
+        y = self.product(self.spec, split_channels(self.spec, x.astype(wide)), weight.astype(wide))
+        y = y.reshape(self.spec.y_shape(len(x)))
+        return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
+
+
+def layer(spec: Spec, dtype: str, product: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> MlxLayer:
+    """Return the layer for NumPy weight (in the layout of `product`) and bias."""
+    with stream(dtype):
+        return MlxLayer(spec, dtype, product, from_numpy(weight), None if bias is None else from_numpy(bias), restore)
+
+
+def stream(dtype: str) -> Any:
+    """Return the context to compute `dtype` in: float64 exists on the CPU only, the rest goes to the default device."""
+    import mlx.core as mx
+
+    return mx.stream(mx.cpu if dtype == "float64" else mx.default_device())
+
+
+def from_numpy(array: Any) -> Any:
+    """Return an MLX array of the same dtype; without naming it, MLX would turn float64 into float32."""
+    import mlx.core as mx
+
+    return mx.array(array, dtype=getattr(mx, array.dtype.name))
+
+
+def to_numpy(array: Any) -> Any:
+    """Return a NumPy array of the same dtype; bfloat16 has no buffer format and goes through its bits."""
+    import mlx.core as mx
+
+    if array.dtype != mx.bfloat16:
+        return np.array(array)
+    import ml_dtypes
+
+    return np.array(array.view(mx.uint16)).view(ml_dtypes.bfloat16)
+
+
+def group_count(spec: Spec) -> int:
+    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
+    return spec.groups if spec.channel_table is None else spec.out_channels
+
+
+def split_channels(spec: Spec, x: Any) -> Any:
+    """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
+    import mlx.core as mx
+
+    gathered = x if spec.channel_table is None else mx.take(x, mx.array(spec.channels.reshape(-1)), axis=-1)
+    return gathered.reshape(*x.shape[:-1], group_count(spec), spec.group_channels)
+
+
+def tile(spec: Spec, x: Any) -> Any:
+    """``(n, i*, g, cg) -> (n, o1, k1, o2, k2, ..., g, cg)``: windows that tile the input are a reshape."""
+    sizes = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
+    return x.reshape(len(x), *sizes, *x.shape[-2:])
+
+
+def kernel_blocks(spec: Spec, weight: Any) -> Any:
+    """``(o*, k*, cg, co) -> (o*, g, co/g, k* * cg)``: one matrix per position and group, a row per output channel."""
+    groups = group_count(spec)
+    split = weight.reshape(*spec.weight_size, spec.fan_in, groups, spec.out_channels // groups)
+    return np.moveaxis(split, spec.rank, -1)
+
+
+def kernel_from_blocks(spec: Spec, blocks: Any) -> Any:
+    """``(o*, g, co/g, k* * cg) -> (o*, k*, cg, co)``: the inverse of `kernel_blocks`."""
+    return np.moveaxis(blocks, -1, spec.rank).reshape(spec.weight_shape)
+
+
+def multiply(spec: Spec, windows: Any, blocks: Any) -> Any:
+    """``(o*, g, n, k* * cg) @ (o*, g, co/g, k* * cg)^T -> (n, o*, g, co/g)``; size 1 along shared axes is broadcast."""
+    rank = spec.rank
+    y = windows @ blocks.swapaxes(-1, -2)  # (o*, g, n, co/g)
+    return y.transpose(rank + 1, *range(rank), rank, rank + 2)

@@ -1,0 +1,50 @@
+"""Windows that tile the input: reshape, and one matrix product per position (MLX issue 1881, in any rank)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from lcl_backends._mlx import MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply, tile
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+LIMITS = {
+    "stride": "a reshape makes windows only where they lie side by side and cover the input",
+    "dilation": "a reshape makes windows of neighbouring elements only",
+    "padding": "the windows cover the input, so there is nothing to pad",
+    "empty_batch": "MLX leaves the sum over an empty array unset, so cotangents of a batch of 0 are arbitrary numbers",
+}
+
+
+class Adapter:
+    """Reshape and matmul behind the adapter protocol."""
+
+    declaration = Declaration(
+        name="mlx.reshape",
+        framework="mlx",
+        modules=("mlx.core",),
+        summary="Non-overlapping windows by reshape, then one batched matmul over positions and groups.",
+        layout="mlx/issue1881",
+        capabilities=Capabilities(
+            stride="kernel",
+            dilation=False,
+            padding=("valid",),
+            channel_table=True,
+            dtypes=("float16", "bfloat16", "float32", "float64"),
+            empty_batch=False,
+            why=LIMITS,
+        ),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
+        """Lay the weight out as one ``(co/g, k* * cg)`` matrix per position and group."""
+        return layer(spec, dtype, product, kernel_blocks(spec, weight), bias, partial(kernel_from_blocks, spec))
+
+
+def product(spec: Spec, x: Any, blocks: Any) -> Any:
+    """``(n, i*, g, cg), (o*, g, co/g, k* * cg) -> (n, o*, g, co/g)``."""
+    rank = spec.rank
+    positions, taps = range(1, 2 * rank + 1, 2), range(2, 2 * rank + 1, 2)
+    windows = tile(spec, x).transpose(*positions, 2 * rank + 1, 0, *taps, 2 * rank + 2)  # (o*, g, n, k*, cg)
+    return multiply(spec, windows.reshape(*windows.shape[: rank + 2], spec.fan_in), blocks)
