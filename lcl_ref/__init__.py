@@ -3,6 +3,7 @@
 ``import lcl_ref`` needs NumPy and nothing else. SPEC.md holds the numbered clauses that docstrings cite.
 """
 
+from lcl_ref import layouts
 from lcl_ref.api import forward, transpose, vjp
 from lcl_ref.errors import AdapterError, FixtureError, LayoutError, LclError, ShapeError, SpecError
 from lcl_ref.spec import Spec
@@ -19,6 +20,7 @@ __all__ = [
     "SpecError",
     "__version__",
     "forward",
+    "layouts",
     "transpose",
     "vjp",
 ]

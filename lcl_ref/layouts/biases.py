@@ -1,0 +1,75 @@
+"""The bias between layouts: its axes move, and its kind changes (per channel, per position) where that is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.layouts.checks import check_holds, check_shape
+from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.pattern import Array, Axes
+from lcl_ref.layouts.registry import get
+from lcl_ref.spec import Spec
+
+_CANONICAL = {"position": "o* co", "channel": "co"}
+_SINGLE = {"position": "o* g p", "channel": "g p"}
+
+
+def bias_shape(name: str, spec: Spec) -> tuple[int, ...] | None:
+    """Return the shape of the bias of `spec` in layout `name`, or None without one.
+
+    Raises
+    ------
+    LayoutError
+        If the name is unknown or the layout cannot hold the layer.
+    """
+    layout = get(name)
+    check_holds(layout, spec)
+    return None if spec.bias == "none" else Axes.of_bias(spec).shape(_reported(layout, spec))
+
+
+def convert(spec: Spec, bias: ArrayLike | None, here: Layout, there: Layout) -> Array | None:
+    """Move a bias between layouts; `LayoutError` where its shape differs or `there` cannot store it without loss."""
+    if (bias is None) != (spec.bias == "none"):
+        got = "None" if bias is None else f"an array of shape {np.shape(bias)}"
+        expected = "an array" if bias is None else "None"
+        raise LayoutError(Violation("bias/presence", "bias", got, f"{expected} (spec.bias is {spec.bias!r})"))
+    if bias is None:
+        return None
+    array, axes = np.asarray(bias), Axes.of_bias(spec)
+    check_shape("bias", array, _reported(here, spec), axes, here.name)
+    kind, wanted = _stored_kind(here, spec), _stored_kind(there, spec)
+    canonical = axes.pack(axes.unpack(array, here.bias[kind], _SINGLE[kind]), _SINGLE[kind], _CANONICAL[kind])
+    canonical = _as_kind(spec, canonical, kind, spec.bias, here)
+    canonical = _as_kind(spec, canonical, spec.bias, wanted, there)
+    stored = axes.pack(axes.unpack(canonical, _CANONICAL[wanted], _SINGLE[wanted]), _SINGLE[wanted], there.bias[wanted])
+    return stored.reshape(axes.shape(_reported(there, spec)))
+
+
+def _stored_kind(layout: Layout, spec: Spec) -> str:
+    """Return which kind of bias the layout stores for this layer."""
+    return spec.bias if spec.bias in layout.bias else next(iter(layout.bias))
+
+
+def _reported(layout: Layout, spec: Spec) -> str:
+    """Return the pattern of the shape that the stored bias carries."""
+    return layout.bias_reported or layout.bias[_stored_kind(layout, spec)]
+
+
+def _as_kind(spec: Spec, bias: Array, kind: str, wanted: str, layout: Layout) -> Array:
+    """Spread a canonical bias over positions, or collapse it where all positions agree bit for bit."""
+    if kind == wanted:
+        return bias
+    if wanted == "position":
+        return np.broadcast_to(bias, (*spec.output_size, spec.out_channels))
+    rows = np.ascontiguousarray(bias.reshape(-1, spec.out_channels))
+    for row in range(1, len(rows)):
+        if rows[row].tobytes() != rows[0].tobytes():
+            other = tuple(map(int, np.unravel_index(row, spec.output_size)))
+            got = f"a bias that differs between positions {(0,) * spec.rank} and {other}"
+            expected = f"one value per channel ({layout.name} with spec.bias={spec.bias!r})"
+            todo = "one value per position needs bias='position' and a layout that stores it"
+            raise LayoutError(Violation("bias/shared", "bias", got, expected, todo=todo))
+    first: Array = rows[0]
+    return first

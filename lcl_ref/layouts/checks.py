@@ -1,0 +1,76 @@
+"""What a layout refuses: layers it cannot hold, and arrays of another shape (SPEC clause 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.pattern import Array, Axes, label, parse
+from lcl_ref.layouts.registry import get, names_of_rank
+from lcl_ref.spec import Spec
+
+
+def check_holds(layout: Layout, spec: Spec) -> None:
+    """Refuse a layer whose weights the layout has no place for."""
+    reason = layout.refusal(spec)
+    if reason:
+        got = f"a layer of rank {spec.rank} with weight shape {spec.weight_shape}, {spec.groups} groups"
+        raise LayoutError(Violation("layout/holds", layout.name, got, f"a layer that it can hold ({reason})"))
+
+
+def weight_shape(name: str, spec: Spec) -> tuple[int, ...]:
+    """Return the shape of the weight of `spec` in layout `name`.
+
+    Raises
+    ------
+    LayoutError
+        If the name is unknown or the layout cannot hold the layer.
+    """
+    layout = get(name)
+    check_holds(layout, spec)
+    return (spec.connection_count,) if layout.form == "live" else Axes.of_weight(spec).shape(layout.weight)
+
+
+def fitting(spec: Spec, weight_shape: Sequence[int]) -> list[str]:
+    """Return the names of all layouts in which the weight of `spec` has this shape.
+
+    They are often several and hold different numbers: which one it is cannot be told from the array.
+    """
+    return [name for name in names_of_rank(spec.rank) if _fits(get(name), spec, tuple(weight_shape))]
+
+
+def _fits(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> bool:
+    return layout.refusal(spec) is None and weight_shape(layout.name, spec) == shape
+
+
+def check_weight(layout: Layout, spec: Spec, array: Array) -> None:
+    """Refuse a weight of another shape, naming the axes at fault and the layouts that it would fit."""
+    expected = weight_shape(layout.name, spec)
+    if array.shape == expected:
+        return
+    fits = fitting(spec, array.shape)
+    todo = f"this is the shape of {', '.join(fits)}; say which it is, the array cannot tell" if fits else ""
+    if layout.form == "live":
+        per_tap = f"{spec.group_channels}*{spec.out_channels} channels"
+        want = f"one axis of {expected[0]} (taps of all positions that fall inside the input, times {per_tap})"
+        raise LayoutError(
+            Violation("weight/live", "weight", f"shape {array.shape}", f"{want} in {layout.name}", "", todo)
+        )
+    check_shape("weight", array, layout.weight, Axes.of_weight(spec), layout.name, todo)
+
+
+def check_shape(what: str, array: Array, text: str, axes: Axes, name: str, todo: str = "") -> None:
+    """Refuse an array whose shape is not that of pattern `text`."""
+    expected, stored = axes.shape(text), parse(text, axes.rank)
+    if array.ndim != len(expected):
+        got = f"{array.ndim} axes of shape {array.shape}"
+        want = f"{len(expected)} axes, {', '.join(map(label, stored))}, of shape {expected} in {name}"
+        raise LayoutError(Violation(f"{what}/axes", what, got, want, todo=todo))
+    problems = [
+        Violation(f"{what}/{axis_name}", what, f"{got} elements", f"{axes.arithmetic(axis)} in {name}", axis_name, todo)
+        for axis, axis_name, got, size in zip(stored, map(label, stored), array.shape, expected, strict=True)
+        if got != size
+    ]
+    if problems:
+        raise LayoutError(problems)

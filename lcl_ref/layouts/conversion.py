@@ -1,0 +1,76 @@
+"""Between layouts: all weights meet as one view with single axes ``(o*, k*, cg, g, p)``, taps in correlation order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lcl_ref.layouts import biases, forms
+from lcl_ref.layouts.checks import check_holds, check_weight
+from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.pattern import CANONICAL, TAPS, Array, Axes
+from lcl_ref.layouts.registry import get
+from lcl_ref.spec import Spec
+
+_THERE = {"dense": forms.to_dense, "live": forms.to_live}
+_BACK = {"dense": forms.from_dense, "live": forms.from_live}
+
+
+def convert(
+    spec: Spec, weight: ArrayLike, bias: ArrayLike | None, *, source: str, target: str
+) -> tuple[Array, Array | None]:
+    """Move weight and bias from one layout to another.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer; ``spec.bias`` says what the canonical bias is.
+    weight : array_like
+        In layout `source`; any dtype.
+    bias : array_like or None
+        In layout `source`; None exactly where ``spec.bias == "none"``.
+    source, target : str
+        Names from `LAYOUTS`. A layout is never guessed.
+
+    Returns
+    -------
+    tuple of array
+        Weight and bias (or None) in layout `target`, in memory of their own; bits and dtype are kept.
+
+    Raises
+    ------
+    LayoutError
+        If a name is unknown, a layout cannot hold the layer, a shape differs, or a bias cannot be stored exactly.
+
+    Notes
+    -----
+    SPEC clause 3. What a layout loses is its `Layout.loses`.
+    """
+    here, there = get(source), get(target)
+    check_holds(here, spec)
+    check_holds(there, spec)
+    array = np.asarray(weight)
+    check_weight(here, spec, array)
+    return _from_taps(there, spec, _to_taps(here, spec, array)), biases.convert(spec, bias, here, there)
+
+
+def _to_taps(layout: Layout, spec: Spec, array: Array) -> Array:
+    """Return ``(o*, k*, cg, g, p)``, a view where the layout is regular."""
+    axes = Axes.of_weight(spec)
+    if layout.form != "taps":
+        return axes.unpack(_BACK[layout.form](spec, array, layout.weight), CANONICAL, TAPS)
+    taps = axes.unpack(array, layout.weight, TAPS)
+    return _reversed_taps(taps, spec) if layout.flipped else taps
+
+
+def _from_taps(layout: Layout, spec: Spec, taps: Array) -> Array:
+    """Return the weight in `layout`: the inverse of `_to_taps`."""
+    axes = Axes.of_weight(spec)
+    if layout.form != "taps":
+        return _THERE[layout.form](spec, axes.pack(taps, TAPS, CANONICAL), layout.weight)
+    packed = axes.pack(_reversed_taps(taps, spec) if layout.flipped else taps, TAPS, layout.weight)
+    return np.asfortranarray(packed) if layout.memory == "F" else packed
+
+
+def _reversed_taps(taps: Array, spec: Spec) -> Array:
+    return np.flip(taps, tuple(range(spec.rank, 2 * spec.rank)))
