@@ -41,7 +41,7 @@ def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None 
     -----
     SPEC clauses 1 to 8; formula in `lcl_ref.reference.forward`.
     """
-    arrays.check(spec, x=x, weight=weight, bias=bias, takes_bias=True)
+    arrays.check(spec, x=x, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight)] + ([] if bias is None else [np.asarray(bias)])
     wide, result = arrays.promote(operands)
     converted = [operand.astype(wide) for operand in operands]
@@ -99,7 +99,7 @@ def vjp(
     ShapeError
         If an array does not fit `spec`, or the batches of x and dy differ.
     """
-    arrays.check(spec, x=x, y=dy, weight=weight, bias=bias, takes_bias=True)
+    arrays.check(spec, x=x, dy=dy, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight), np.asarray(dy)]
     wide, result = arrays.promote(operands)
     dx, dw, db = _engine(wide).vjp(spec, *(operand.astype(wide) for operand in operands))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -18,67 +19,87 @@ Array = NDArray[Any]
 _WIDE = {"b": np.int64, "i": np.int64, "u": np.int64, "f": np.float64, "V": np.float64, "c": np.complex128}
 """Kind of an operand -> dtype the reference accumulates in ("V": the half types of ml_dtypes)."""
 
+_ABSENT: Any = object()
+"""An argument left out, as opposed to None in the place of an array."""
+
 
 def check(
-    spec: Spec, *, x: Any = None, y: Any = None, weight: Any = None, bias: Any = None, takes_bias: bool = False
+    spec: Spec, *, x: Any = _ABSENT, y: Any = _ABSENT, dy: Any = _ABSENT, weight: Any = _ABSENT, bias: Any = _ABSENT
 ) -> None:
-    """Refuse arrays that do not fit `spec`, naming every axis at fault.
+    """Refuse arrays that do not fit `spec`, naming every axis at fault. An argument left out is not checked; None is.
 
     Parameters
     ----------
     spec : Spec
         The layer.
-    x : array, optional
+    x : array
         ``(n, i*, ci)``.
-    y : array, optional
-        An output or its cotangent, ``(n, o*, co)``; its batch must be that of `x` where both are given.
-    weight : array, optional
+    y, dy : array
+        An output and its cotangent, ``(n, o*, co)``; the batch must be that of `x` where both are given.
+    weight : array
         ``(o*, k*, cg, co)``, with 1 along shared position axes.
-    bias : array, optional
-        ``(o*, co)`` or ``(co,)``; must be None exactly where ``spec.bias == "none"``, if `takes_bias`.
+    bias : array or None
+        ``(o*, co)`` or ``(co,)``; must be None exactly where ``spec.bias == "none"``.
 
     Raises
     ------
     ShapeError
-        If a shape differs, a bias is missing or one too many, or an array is not numeric.
+        If a shape differs, an array is missing or one too many, or does not hold numbers (SPEC 10.10, 10.11).
     """
     problems: list[Violation] = []
-    batch = len(x) if x is not None and np.ndim(x) else None
-    if x is not None:
-        problems += _compare(spec, "x", x, spec.x_shape(np.shape(x)[0] if np.ndim(x) else 1))
-    if y is not None:
-        expected = batch if batch is not None else (np.shape(y)[0] if np.ndim(y) else 1)
-        problems += _compare(spec, "y", y, spec.y_shape(expected))
-    if weight is not None:
-        problems += _compare(spec, "weight", weight, spec.weight_shape)
-    if takes_bias:
-        problems += _check_bias(spec, bias)
+    given = {name: value for name, value in (("x", x), ("y", y), ("dy", dy)) if value is not _ABSENT}
+    batch: int | None = None
+    for name, value in given.items():
+        array = _numbers(problems, name, value)
+        if array is not None:
+            batch = batch if batch is not None or array.ndim != spec.rank + 2 else len(array)
+            shape = spec.x_shape(batch or 0) if name == "x" else spec.y_shape(batch or 0)
+            problems += _compare(spec, name, name, array, shape)
+    if weight is not _ABSENT and (array := _numbers(problems, "weight", weight)) is not None:
+        problems += _compare(spec, "weight", "weight", array, spec.weight_shape)
+    if bias is not _ABSENT:
+        _check_bias(problems, spec, bias)
     if problems:
         raise ShapeError(problems)
 
 
-def _check_bias(spec: Spec, bias: Any) -> list[Violation]:
+def _numbers(problems: list[Violation], name: str, value: Any) -> Array | None:
+    """Return `value` as an array of numbers, or None after noting why it is none."""
+    if value is None:
+        problems.append(Violation(f"{name}/presence", name, "None", "an array"))
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        problems.append(Violation(f"{name}/ragged", name, "nested lists of unequal lengths", "an array"))
+        return None
+    named = array.dtype.kind in _WIDE and array.dtype.type is not np.void
+    if named or (array.dtype.kind == "O" and all(isinstance(entry, Number) for entry in array.flat)):
+        return array
+    problems.append(Violation(f"{name}/dtype", name, f"dtype {array.dtype}", "numbers"))
+    return None
+
+
+def _check_bias(problems: list[Violation], spec: Spec, bias: Any) -> None:
     if (bias is None) != (spec.bias_shape is None):
         got = "None" if bias is None else f"an array of shape {np.shape(bias)}"
         expected = "None" if spec.bias_shape is None else f"an array of shape {spec.bias_shape}"
-        return [Violation("bias/presence", "bias", got, f"{expected} (spec.bias is {spec.bias!r})")]
-    if bias is None or spec.bias_shape is None:
-        return []
-    return _compare(spec, f"bias/{spec.bias}", bias, spec.bias_shape)
+        problems.append(Violation("bias/presence", "bias", got, f"{expected} (spec.bias is {spec.bias!r})"))
+    elif spec.bias_shape is not None and (array := _numbers(problems, "bias", bias)) is not None:
+        problems += _compare(spec, "bias", f"bias/{spec.bias}", array, spec.bias_shape)
 
 
-def _compare(spec: Spec, tensor: str, array: Any, expected: tuple[int, ...]) -> list[Violation]:
-    name, names, shape = tensor.split("/", maxsplit=1)[0], axis_names(tensor, spec.rank), np.shape(array)
-    if np.asarray(array).dtype.kind not in (*_WIDE, "O"):
-        return [Violation(f"{name}/dtype", name, f"dtype {np.asarray(array).dtype}", "numbers")]
-    if len(shape) != len(expected):
-        got = f"{len(shape)} axes of shape {shape}"
-        want = f"{len(expected)} axes ({', '.join(names)}) of shape {expected}"
-        return [Violation(f"{name}/axes", name, got, want)]
-    table = ", ".join(f"{axis}={size}" for axis, size in zip(names, shape, strict=True))
+def _compare(spec: Spec, name: str, tensor: str, array: Array, expected: tuple[int, ...]) -> list[Violation]:
+    names = axis_names("y" if tensor == "dy" else tensor, spec.rank)
+    if array.ndim != len(expected):
+        got = f"{array.ndim} axes of shape {array.shape}"
+        sizes = ", ".join(axis if axis == "n" else f"{axis}={size}" for axis, size in zip(names, expected, strict=True))
+        kind = f"; spec.bias is {spec.bias!r}" if name == "bias" else ""
+        return [Violation(f"{name}/axes", name, got, f"{len(expected)} axes ({sizes}{kind})")]
+    table = ", ".join(f"{axis}={size}" for axis, size in zip(names, array.shape, strict=True))
     return [
         Violation(f"{name}/{axis}", name, f"{got} elements ({table})", _arithmetic(spec, axis, want), axis)
-        for axis, got, want in zip(names, shape, expected, strict=True)
+        for axis, got, want in zip(names, array.shape, expected, strict=True)
         if got != want
     ]
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from lcl_ref.axes import spatial_names
@@ -41,9 +43,16 @@ def as_int(problems: Problems, what: str, value: Any, least: int, axis: str = ""
     return number
 
 
+def _is_bool(value: Any) -> bool:
+    """Tell a Python or NumPy bool, without importing NumPy."""
+    return type(value).__name__ in ("bool", "bool_")
+
+
 def is_sequence(value: Any) -> bool:
-    """Tell whether `value` is a list of per-axis entries (a string is one entry)."""
-    return isinstance(value, Iterable) and isinstance(value, Sized) and not isinstance(value, str | Mapping)
+    """Tell whether `value` is a list of per-axis entries; strings, mappings and sets, which have no order, are not."""
+    if isinstance(value, str | bytes | bytearray | Mapping | AbstractSet) or getattr(value, "ndim", 1) == 0:
+        return False
+    return isinstance(value, Iterable) and isinstance(value, Sized)
 
 
 def per_axis(problems: Problems, what: str, value: Any, rank: int, todo: str = "") -> list[Any]:
@@ -51,6 +60,8 @@ def per_axis(problems: Problems, what: str, value: Any, rank: int, todo: str = "
     if not is_sequence(value):
         return [value] * rank
     if len(value) != rank:
+        if any(problem.rule == "input_size/rank" for problem in problems):
+            return list(value)[:rank]  # as input_size was cut: one broken rule, not two
         problems.append(
             Violation(
                 f"{what}/length",
@@ -66,6 +77,8 @@ def per_axis(problems: Problems, what: str, value: Any, rank: int, todo: str = "
 
 def sizes(problems: Problems, what: str, value: Any, rank: int, least: int = 1) -> Sizes:
     """Return one integer of at least `least` per spatial axis."""
+    if not is_sequence(value):
+        return (as_int(problems, what, value, least),) * rank
     entries = per_axis(problems, what, value, rank)
     return tuple(
         as_int(problems, what, entry, least, axis) for entry, axis in zip(entries, spatial_names(rank), strict=False)
@@ -74,11 +87,13 @@ def sizes(problems: Problems, what: str, value: Any, rank: int, least: int = 1) 
 
 def flags(problems: Problems, what: str, value: Any, rank: int) -> tuple[bool, ...]:
     """Return one bool per spatial axis; integers are refused."""
+    before = len(problems)
     entries = per_axis(problems, what, value, rank)
     for axis, entry in zip(spatial_names(rank), entries, strict=False):
-        if not isinstance(entry, bool):
+        if not _is_bool(entry):
             got = f"{type(entry).__name__} {entry!r}"
             problems.append(Violation(f"{what}/bool", what, got, "True or False", axis))
+    _report_scalar_once(problems, value, before)
     return tuple(bool(entry) for entry in entries)
 
 
@@ -86,11 +101,20 @@ def padding_pairs(problems: Problems, value: Any, size: Sizes, kernel: Sizes, st
     """Return explicit ``(lo, hi)`` per axis from a name, an int, or one entry (name, int or pair) per axis."""
     rank = len(size)
     todo = f"for one axis write padding=({tuple(value)!r},)" if is_sequence(value) and rank == 1 else ""
+    before = len(problems)
     entries = per_axis(problems, "padding", value, rank, todo)
-    return tuple(
+    pairs = tuple(
         _axis_padding(problems, entry, axis, geometry)
         for entry, axis, *geometry in zip(entries, spatial_names(rank), size, kernel, stride, dilation, strict=False)
     )
+    _report_scalar_once(problems, value, before)
+    return pairs
+
+
+def _report_scalar_once(problems: Problems, value: Any, before: int) -> None:
+    """Keep one of the problems noted since `before` where one scalar was repeated on every axis."""
+    if not is_sequence(value) and len(problems) > before:
+        problems[before:] = [replace(problems[before], axis="")]
 
 
 def _axis_padding(problems: Problems, entry: Any, axis: str, geometry: list[int]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lcl_ref import normalise
 from lcl_ref.axes import spatial_names
@@ -64,24 +64,30 @@ def check_channels(problems: Problems, spec: Spec) -> None:
 
 
 def _check_table(problems: Problems, spec: Spec) -> None:
-    table = spec.channel_table
+    table: Any = spec.channel_table
     if spec.groups != 1:
         problems.append(Violation("channel_table/groups", "groups", str(spec.groups), "1 beside a channel_table"))
-    if not normalise.is_sequence(table) or not all(normalise.is_sequence(row) for row in table or ()):
-        problems.append(Violation("channel_table/rows", "channel_table", repr(table), "a list of rows"))
+    if not normalise.is_sequence(table) or not all(map(normalise.is_sequence, table)):
+        problems.append(
+            Violation("channel_table/rows", "channel_table", repr(table), "one list of channels per out_channel")
+        )
         return
-    rows = [list(row) for row in table or ()]
-    widths = sorted({len(row) for row in rows})
-    if len(rows) != spec.out_channels or len(widths) != 1 or widths[0] < 1:
-        got = f"{len(rows)} rows of {widths} channels"
+    widths = sorted({len(row) for row in table})
+    if len(table) != spec.out_channels or len(widths) != 1 or widths[0] < 1:
+        got = f"{len(table)} rows of {widths} channels"
         expected = f"{spec.out_channels} rows (out_channels) of one equal width, at least 1"
         problems.append(Violation("channel_table/shape", "channel_table", got, expected))
-    for number, row in enumerate(rows):
-        channels = [normalise.as_int(problems, "channel_table", entry, 0, f"row {number}") for entry in row]
-        if any(channel >= spec.in_channels for channel in channels):
-            expected = f"channels below in_channels={spec.in_channels}"
-            problems.append(Violation("channel_table/range", "channel_table", str(row), expected, f"row {number}"))
-        if len(set(channels)) != len(channels):
-            problems.append(
-                Violation("channel_table/repeat", "channel_table", str(row), "each channel once", f"row {number}")
-            )
+    for f, row in enumerate(table):
+        _check_row(problems, spec.in_channels, list(row), f"co={f}")
+
+
+def _check_row(problems: Problems, in_channels: int, row: list[Any], name: str) -> None:
+    before = len(problems)
+    channels = [normalise.as_int(problems, "channel_table", entry, 0, name) for entry in row]
+    if len(problems) > before:
+        return
+    if any(channel >= in_channels for channel in channels):
+        expected = f"channels below in_channels={in_channels}"
+        problems.append(Violation("channel_table/range", "channel_table", str(channels), expected, name))
+    if len(set(channels)) != len(channels):
+        problems.append(Violation("channel_table/repeat", "channel_table", str(channels), "each channel once", name))

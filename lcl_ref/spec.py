@@ -108,7 +108,7 @@ class Spec:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if bias not in normalise.BIAS_KINDS:
+        if not isinstance(bias, str) or bias not in normalise.BIAS_KINDS:
             problems.append(Violation("bias/name", "bias", repr(bias), f"one of {normalise.BIAS_KINDS}"))
         rules.check_windows(problems, self)
         rules.check_channels(problems, self)

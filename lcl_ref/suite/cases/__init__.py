@@ -19,7 +19,7 @@ CASES: tuple[Case, ...] = rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES 
 REFUSALS: tuple[Refusal, ...] = refused.REFUSALS
 """Arguments and arrays that must be refused."""
 
-BY_ID: dict[str, Case | Refusal] = {entry.id: entry for entry in (*CASES, *REFUSALS)}
+BY_ID: dict[str, Case | Refusal] = {case.id: case for case in CASES} | {entry.id: entry for entry in REFUSALS}
 """Every entry of the catalogue by its id."""
 
 

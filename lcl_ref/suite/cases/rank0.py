@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lcl_ref.suite.cases.model import Case, case
 
-NO_AXES = {"input_size": (), "kernel_size": ()}
+NO_AXES: dict[str, Any] = {"input_size": (), "kernel_size": ()}
 
 CASES: tuple[Case, ...] = (
     case(

@@ -1,7 +1,7 @@
 """Rounded cases of every rank: real operands, judged by the proved limit.
 
-Geometry is tested by the exact cases; these test arithmetic, in short sums, long sums and sums of every route. They are small
-because each is stored once per dtype.
+Geometry is tested by the exact cases; these test arithmetic, in short sums, long sums and sums of every route. They
+are small because each is stored once per dtype.
 """
 
 from __future__ import annotations
