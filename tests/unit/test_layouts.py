@@ -203,7 +203,7 @@ def is_live(element):
 
 
 def specs(name):
-    """Layers a layout can hold, in every rank it has: uneven geometry, axis lengths that differ, groups where it has them."""
+    """Layers a layout can hold, in every rank it has: uneven geometry, different axis lengths, groups if it has them."""
     layout = get(name)
     convolution = name in ("torch/conv", "hwio", "mlx/conv")
     paddings = {
@@ -345,9 +345,13 @@ def test_what_is_lost_never_reaches_an_output(implementation, end):
 def test_every_rhs_spec_of_jax_is_the_documented_one(rank):
     letters = {1: "W", 2: "HW", 3: "DHW"}[rank]
     spec = lcl.Spec(
-        input_size=(5, 6, 8)[:rank], kernel_size=(2, 3, 4)[:rank], stride=(2, 1, 3)[:rank], in_channels=2,
-        out_channels=4, bias="none",
-    )  # fmt: skip
+        input_size=(5, 6, 8)[:rank],
+        kernel_size=(2, 3, 4)[:rank],
+        stride=(2, 1, 3)[:rank],
+        in_channels=2,
+        out_channels=4,
+        bias="none",
+    )
     weight = integers(spec.weight_shape)
     for arrangement in itertools.permutations("OI" + letters):
         rhs_spec = "".join(arrangement)
