@@ -62,6 +62,10 @@ class LclError(ValueError):
         self.got, self.expected, self.todo = first.got, first.expected, first.todo
         super().__init__(self._message())
 
+    def __reduce__(self) -> tuple[type[LclError], tuple[tuple[Violation, ...], str]]:
+        # Exceptions are rebuilt from their message by default, which would lose the facts between processes.
+        return type(self), (self.violations, self.context)
+
     def _message(self) -> str:
         head = f"{self.context}: " if self.context else ""
         if len(self.violations) == 1:

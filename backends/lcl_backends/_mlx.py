@@ -112,6 +112,15 @@ def split_channels(spec: Spec, x: Any) -> Any:
     return gathered.reshape(*x.shape[:-1], group_count(spec), spec.group_channels)
 
 
+TILE_LIMITS = {
+    "stride": "a reshape makes windows only where they lie side by side and cover the input",
+    "dilation": "a reshape makes windows of neighbouring elements only",
+    "padding": "the windows cover the input, so there is nothing to pad",
+    "empty_batch": "MLX leaves the sum over an empty array unset, so cotangents of a batch of 0 are arbitrary numbers",
+}
+"""Why a layer built on `tile` is limited as it is."""
+
+
 def tile(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (n, o1, k1, o2, k2, ..., g, cg)``: windows that tile the input are a reshape."""
     sizes = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]

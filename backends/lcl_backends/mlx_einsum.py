@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._mlx import MlxLayer, group_count, layer, tile
-from lcl_backends.mlx_reshape import LIMITS
+from lcl_backends._mlx import TILE_LIMITS, MlxLayer, group_count, layer, tile
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -29,7 +28,7 @@ class Adapter:
             channel_table=True,
             dtypes=("float16", "bfloat16", "float32", "float64"),
             empty_batch=False,
-            why=LIMITS,
+            why=TILE_LIMITS,
         ),
     )
 

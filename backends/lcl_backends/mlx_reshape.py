@@ -5,16 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._mlx import MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply, tile
+from lcl_backends._mlx import TILE_LIMITS, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply, tile
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
-
-LIMITS = {
-    "stride": "a reshape makes windows only where they lie side by side and cover the input",
-    "dilation": "a reshape makes windows of neighbouring elements only",
-    "padding": "the windows cover the input, so there is nothing to pad",
-    "empty_batch": "MLX leaves the sum over an empty array unset, so cotangents of a batch of 0 are arbitrary numbers",
-}
 
 
 class Adapter:
@@ -33,7 +26,7 @@ class Adapter:
             channel_table=True,
             dtypes=("float16", "bfloat16", "float32", "float64"),
             empty_batch=False,
-            why=LIMITS,
+            why=TILE_LIMITS,
         ),
     )
 
