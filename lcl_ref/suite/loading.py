@@ -10,6 +10,8 @@ import fnmatch
 import importlib
 import importlib.util
 import re
+import shlex
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -19,11 +21,13 @@ from typing import Any, Literal
 
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.exec_backend import ExecAdapter, Limits
 from lcl_ref.suite.user_layer import as_adapter
 
 GROUP = "lcl.backends"
-Kind = Literal["registered", "file", "module"]
+Kind = Literal["registered", "file", "module", "exec"]
 
+EXEC = "exec:"
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[\w.]+))?$")
 
 
@@ -36,9 +40,9 @@ class BackendRef:
     name : str
         What the report calls it.
     kind : str
-        ``registered`` (entry point), ``file`` (a Python file) or ``module``.
+        ``registered`` (entry point), ``file`` (a Python file), ``module`` or ``exec`` (a program).
     target : str
-        Entry-point name, path, or dotted module.
+        Entry-point name, path, dotted module, or command.
     attribute : str
         Name inside the file or module, or empty.
     """
@@ -75,6 +79,8 @@ def resolve(words: list[str]) -> list[BackendRef]:
 
 
 def _resolve(word: str) -> list[BackendRef]:
+    if word.startswith(EXEC):
+        return [_exec_ref(word)]
     file = _FILE.match(word)
     if file:
         return [_file_ref(word, Path(file["path"]), file["attribute"] or "")]
@@ -89,6 +95,18 @@ def _resolve(word: str) -> list[BackendRef]:
     todo = f"nearest known: {', '.join(near)}" if near else "see `lcl backends`"
     expected = "a registered name or glob, FILE.py, FILE.py:NAME, MODULE:NAME or exec:COMMAND"
     raise AdapterError(Violation("backend/unknown", "backend", repr(word), expected, todo=todo))
+
+
+def _exec_ref(word: str) -> BackendRef:
+    command = word.removeprefix(EXEC).strip()
+    try:
+        argv = shlex.split(command)
+    except ValueError as error:
+        raise AdapterError(Violation("backend/command", "backend", f"{word!r}: {error}", "a shell command")) from error
+    if not argv or shutil.which(argv[0]) is None:
+        got = f"{argv[0] if argv else command!r}: no such program"
+        raise AdapterError(Violation("backend/command", "backend", got, "exec:COMMAND, with a program that can be run"))
+    return BackendRef(word, "exec", command)
 
 
 def _file_ref(word: str, path: Path, attribute: str) -> BackendRef:
@@ -115,14 +133,18 @@ def _is_other_module(module: str, names: set[str]) -> bool:
         sys.path.remove("")
 
 
-def load(ref: BackendRef) -> Adapter:
-    """Import what `ref` names and return its adapter.
+def load(ref: BackendRef, limits: Limits = Limits()) -> Adapter:  # noqa: B008 -- frozen
+    """Import or start what `ref` names and return its adapter; `limits` bind programs only.
 
     Raises
     ------
     AdapterError
         If it does not import, or holds no layer.
+    Fault
+        If it is a program and does not start.
     """
+    if ref.kind == "exec":
+        return ExecAdapter(ref.name, shlex.split(ref.target), limits)
     if ref.kind == "registered":
         adapter: Adapter = registered()[ref.target].load()()
         return adapter

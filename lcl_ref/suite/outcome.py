@@ -9,6 +9,23 @@ State = Literal["pass", "fail", "error", "unsupported", "not_run"]
 STATES: tuple[State, ...] = ("pass", "fail", "error", "unsupported", "not_run")
 ErrorKind = Literal["exception", "crash", "timeout", "malformed"]
 
+MAX_LOSSES = 3
+"""After so many crashes or timeouts in a row the rest of a backend is not run."""
+
+GIVEN_UP = f"given up: {MAX_LOSSES} cells in a row were lost"
+
+
+class Fault(Exception):  # noqa: N818 -- a finding about a layer, not an error of ours
+    """No usable answer, from a backend that can tell what kind of failure it was."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+class NotRun(Exception):  # noqa: N818 -- see Fault
+    """The question was not asked; the text says why."""
+
 
 @dataclass(frozen=True)
 class Cell:

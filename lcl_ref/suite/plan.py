@@ -9,10 +9,13 @@ from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.dtypes import DTYPES
 from lcl_ref.suite.evaluate import cell_exists
-from lcl_ref.suite.loading import BackendRef
+from lcl_ref.suite.loading import BackendRef, Kind
 from lcl_ref.suite.outcome import Cell
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.user_layer import DEFAULT_DTYPES
+
+DECLARING: tuple[Kind, ...] = ("registered", "exec")
+"""Kinds of backends that declare their dtypes."""
 
 Plan = dict[BackendRef, list[Cell]]
 
@@ -26,7 +29,7 @@ def make_plan(
 ) -> Plan:
     """Return the cells of each backend, cases in catalogue order, the operations of one case and dtype together.
 
-    Without `dtypes`, registered backends are asked in all of them, other layers in `DEFAULT_DTYPES`.
+    Without `dtypes`, backends that declare theirs are asked in all of them, other layers in `DEFAULT_DTYPES`.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def make_plan(
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: Plan = {}
     for ref in refs:
-        asked = dtypes or (DTYPES if ref.kind == "registered" else DEFAULT_DTYPES)
+        asked = dtypes or (DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
         plan[ref] = [
             Cell(ref.name, entry["id"], op, dtype)
             for entry in entries

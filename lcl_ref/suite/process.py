@@ -18,6 +18,7 @@ from lcl_ref.suite.loading import BackendRef
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 GRACE_SECONDS = 5.0
+FAREWELL_SECONDS = 1.0
 LAST_LINES = 3
 
 
@@ -42,21 +43,32 @@ class Worker:
         What it is asked, in order.
     threads : int
         Threads its numerical libraries may use.
+    limits : dict of str to float
+        Seconds a program that it starts may take, as the fields of `Limits`.
     """
 
-    def __init__(self, ref: BackendRef, data: Path, cells: list[tuple[str, str, str]], threads: int) -> None:
+    def __init__(
+        self,
+        ref: BackendRef,
+        data: Path,
+        cells: list[tuple[str, str, str]],
+        threads: int,
+        limits: dict[str, float],
+    ) -> None:
+        self.ref = ref
+        self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lcl_ref.suite.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TMPDIR": self._folder.name},
             start_new_session=True,
         )
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        job = {"backend": ref.to_dict(), "data": str(data), "cells": cells}
+        job = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits}
         with contextlib.suppress(BrokenPipeError):
             self._pipe_in.write(json.dumps(job).encode() + b"\n")
             self._pipe_in.flush()
@@ -104,7 +116,15 @@ class Worker:
         return f"{how}: {' / '.join(lines[-LAST_LINES:])}" if lines else how
 
     def close(self) -> None:
-        """End the process and everything it started; harmless when it has ended already."""
+        """End the process and everything it started; harmless when it has ended already.
+
+        Its input is closed first: that tells a worker to end the program it watches over, which is in a process group
+        of its own, and itself.
+        """
+        with contextlib.suppress(OSError):
+            self._pipe_in.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(FAREWELL_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
@@ -114,3 +134,4 @@ class Worker:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         self._errors.close()
+        self._folder.cleanup()

@@ -5,6 +5,7 @@ A crash or a hang becomes the outcome of the one cell that was being asked; the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -16,23 +17,24 @@ from typing import Any, Self
 
 from lcl_ref.errors import Violation
 from lcl_ref.suite.loading import BackendRef
-from lcl_ref.suite.outcome import Cell, Outcome, outcome
+from lcl_ref.suite.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
 from lcl_ref.suite.process import Gone, TimedOut, Worker
 
 LOAD_SECONDS = 180.0
 """How long a backend may take to import its framework."""
 
-MAX_LOSSES = 3
-"""After so many crashes or timeouts in a row the rest of a backend is not run."""
+PATIENCE_SECONDS = 10.0
+"""A worker that watches over a program reports its timeouts itself; so much later it is a timeout of the worker."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a matrix is run: golden data, workers at a time, seconds a cell may take."""
+    """How a matrix is run: golden data, workers at a time, seconds a cell may take and a backend to load."""
 
     data: Path
     jobs: int
     timeout: float
+    start_timeout: float = LOAD_SECONDS
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class BackendReport:
         Why it is not present.
     refused : tuple of Violation
         Where it is refused: the facts.
+    error_kind : str
+        Where it is broken: the kind of error that each of its cells gets.
     """
 
     name: str
@@ -59,6 +63,7 @@ class BackendReport:
     version: str = ""
     message: str = ""
     refused: tuple[Violation, ...] = ()
+    error_kind: ErrorKind = "exception"
 
 
 Event = BackendReport | Outcome
@@ -115,7 +120,7 @@ class MatrixRun:
             if worker is None:
                 return
             try:
-                report = _loaded(ref, worker)
+                report = self._loaded(ref, worker)
                 if not told or report.availability != "present":
                     self._events.put(report)
                 told = True
@@ -128,7 +133,7 @@ class MatrixRun:
             losses = 0 if answered or lost is None else losses + 1
             left = left[settled:]
         for cell in left:
-            self._events.put(outcome(cell, "not_run", message=f"given up: {MAX_LOSSES} cells in a row were lost"))
+            self._events.put(outcome(cell, "not_run", message=GIVEN_UP))
 
     def _start(self, ref: BackendRef, cells: list[Cell]) -> Worker | None:
         with self._lock:
@@ -136,7 +141,8 @@ class MatrixRun:
                 return None
             threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            worker = Worker(ref, self._settings.data, asked, threads)
+            limits = {"start": self._settings.start_timeout, "case": self._settings.timeout}
+            worker = Worker(ref, self._settings.data, asked, threads, limits)
             self._workers.add(worker)
             return worker
 
@@ -154,12 +160,14 @@ class MatrixRun:
         tuple
             How many cells are settled, how many of them by an answer of the layer, and how the worker was lost.
         """
-        answered = 0
+        answered, seconds = 0, self._settings.timeout
+        if worker.ref.kind == "exec":
+            seconds += self._settings.start_timeout + PATIENCE_SECONDS  # the program may have to be started again
         for number, cell in enumerate(cells):
             try:
-                message = worker.next_message(self._settings.timeout)
+                message = worker.next_message(seconds)
                 while message["event"] != "outcome":
-                    message = worker.next_message(self._settings.timeout)
+                    message = worker.next_message(seconds)
             except TimedOut:
                 text = f"no answer within {self._settings.timeout:g} s"
                 self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
@@ -172,6 +180,8 @@ class MatrixRun:
             answer = _outcome_of(message)
             answered += answer.state != "unsupported"
             self._events.put(answer)
+        with contextlib.suppress(Gone, TimedOut):
+            worker.next_message(PATIENCE_SECONDS)  # "done": a program was told to stop
         return len(cells), answered, None
 
     def _put_all(self, cells: list[Cell], report: BackendReport) -> None:
@@ -180,21 +190,24 @@ class MatrixRun:
             if report.availability == "missing":
                 self._events.put(outcome(cell, "not_run", message=report.message))
             else:
-                self._events.put(outcome(cell, "error", message=report.message, error_kind="exception"))
+                self._events.put(outcome(cell, "error", message=report.message, error_kind=report.error_kind))
 
-
-def _loaded(ref: BackendRef, worker: Worker) -> BackendReport:
-    """Wait until the worker has loaded its backend."""
-    try:
-        message = worker.next_message(LOAD_SECONDS)
-    except TimedOut:
-        return BackendReport(ref.name, "broken", message=f"did not load within {LOAD_SECONDS:g} s")
-    except Gone as end:
-        return BackendReport(ref.name, "broken", message=f"the process was {end} while loading it")
-    if message["event"] == "loaded":
-        return BackendReport(ref.name, "present", message["framework"], message["version"])
-    refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
-    return BackendReport(ref.name, message["event"], message=message["message"], refused=refused)
+    def _loaded(self, ref: BackendRef, worker: Worker) -> BackendReport:
+        """Wait until the worker has loaded its backend."""
+        seconds = self._settings.start_timeout
+        try:
+            message = worker.next_message(seconds + PATIENCE_SECONDS if ref.kind == "exec" else seconds)
+        except TimedOut:
+            text = f"did not load within {seconds:g} s"
+            return BackendReport(ref.name, "broken", message=text, error_kind="timeout")
+        except Gone as end:
+            text = f"the process was {end} while loading it"
+            return BackendReport(ref.name, "broken", message=text, error_kind="crash")
+        if message["event"] == "loaded":
+            return BackendReport(ref.name, "present", message["framework"], message["version"])
+        refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
+        kind = message.get("error_kind", "exception")
+        return BackendReport(ref.name, message["event"], message=message["message"], refused=refused, error_kind=kind)
 
 
 def _outcome_of(message: dict[str, Any]) -> Outcome:

@@ -20,8 +20,10 @@ from typing import Any, TextIO
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.evaluate import Evaluator
+from lcl_ref.suite.exec_backend import ExecAdapter, Limits
 from lcl_ref.suite.loading import BackendRef, load
-from lcl_ref.suite.outcome import Cell
+from lcl_ref.suite.outcome import Cell, Fault
+from lcl_ref.suite.program import kill_running
 from lcl_ref.suite.store import Store
 
 
@@ -36,6 +38,7 @@ def main() -> None:
 
 def _end_with_host() -> None:
     sys.stdin.read()
+    kill_running()
     os._exit(1)
 
 
@@ -48,7 +51,10 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
 
     ref = BackendRef(**job["backend"])
     try:
-        adapter = load(ref)
+        adapter = load(ref, Limits(**job["limits"]))
+    except Fault as fault:
+        send("broken", message=str(fault), error_kind=fault.kind)
+        return
     except LclError as error:
         send("refused", message=str(error), violations=[asdict(violation) for violation in error.violations])
         return
@@ -61,6 +67,8 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
     for case, op, dtype in job["cells"]:
         send("start", case=case, op=op, dtype=dtype)
         send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
+    if isinstance(adapter, ExecAdapter):
+        adapter.close()
     send("done")
 
 
@@ -78,7 +86,8 @@ def availability(modules: Sequence[str]) -> tuple[str, str]:
 
 def _identity(adapter: Adapter) -> dict[str, str]:
     framework = adapter.declaration.framework
-    return {"framework": framework, "version": framework_version(framework)}
+    version = adapter.version if isinstance(adapter, ExecAdapter) else framework_version(framework)
+    return {"framework": framework, "version": version}
 
 
 def framework_version(framework: str) -> str:
