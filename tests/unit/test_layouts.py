@@ -117,6 +117,14 @@ WEIGHT = {
     "local_linear": lambda e: (*e.o, *e.k, e.f),
     "eir": lambda e: (e.f, *e.o, *e.k),
     "mlx/issue1881": lambda e: (*e.o, e.f, e.channel_last_patch),
+    "torch/linear_list": lambda e: (e.position * e.spec.groups + e.group, e.in_group, e.channel_last_patch),
+    "torch/bmm": lambda e: (e.position * e.spec.groups + e.group, e.channel_last_patch, e.in_group),
+    "torch/grouped_conv": lambda e: (e.position * e.spec.out_channels + e.f, e.channel_major_patch, 0),
+    "torch/masked_linear": lambda e: (
+        e.position * e.spec.out_channels + e.f,
+        flat((*e.site, e.c), (*e.spec.input_size, e.channels)),
+    ),
+    "mlx/einsum": lambda e: (e.f, *e.o, *e.k, e.c),
     "chainer": lambda e: (e.f, *e.o, e.c, *e.k),
     "theano": lambda e: (e.f, *e.o, e.c, *e.flipped),
     "theano/unflipped": lambda e: (e.f, *e.o, e.c, *e.k),
@@ -150,7 +158,7 @@ WEIGHT = {
 """Layout -> index of a weight in the stored array. The sparse form of tf_keras has no index: see `sparse`."""
 
 POSITION_MAJOR = {"canonical", "flax/conv_local", "mhcflurry", "local_linear", "caffe2/nchw", "caffe2/nhwc"}
-OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881"}
+OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881", "mlx/einsum"}
 PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet", "torch/conv", "hwio", "mlx/conv"}
 EITHER = {"canonical", "lasagne", "lasagne/unflipped", "lasagne/channelwise", "torch/unfold", "arm_compute", *OUTSIDE}
 """Layouts that store a bias per channel as such, besides one per position."""
@@ -175,8 +183,16 @@ def documented_bias(name, spec):
         "caffe": (1, 1, f, positions),
         "bigdl/nchw": (positions, f),
     }
-    if name in ("bigdl/nhwc", "arm_compute"):
-        return position_major[0], (positions, f)
+    matrices = {
+        "bigdl/nhwc": (positions, f),
+        "arm_compute": (positions, f),
+        "torch/linear_list": (positions * spec.groups, f // spec.groups),
+        "torch/bmm": (positions * spec.groups, f // spec.groups),
+        "torch/grouped_conv": (positions * f,),
+        "torch/masked_linear": (positions * f,),
+    }
+    if name in matrices:
+        return position_major[0], matrices[name]
     blocks = (spec.groups, f // spec.groups) if name in ("block/h_in_out", "notears") else (f,)
     return channel_major[0], shapes.get(name, blocks if spec.rank == 0 else (f, *o))
 
@@ -203,7 +219,7 @@ def is_live(element):
 
 
 def specs(name):
-    """Layers a layout can hold, in every rank it has: uneven geometry, different axis lengths, groups if it has them."""
+    """Layers a layout can hold, in every rank it has: uneven geometry, unequal axis lengths, groups if it has them."""
     layout = get(name)
     convolution = name in ("torch/conv", "hwio", "mlx/conv")
     paddings = {
@@ -261,15 +277,15 @@ def test_weight_stands_where_the_documented_formula_says(name, spec):
     if "impl3" in name:
         np.testing.assert_array_equal(stored, sparse(name, spec, weight))
         return
-    seen = np.zeros(stored.shape, int)
+    seen, dense = np.zeros(stored.shape, int), get(name).form == "dense"
     for e in elements(spec):
-        if "impl2" in name and not is_live(e):
+        if dense and not is_live(e):
             continue
         index = WEIGHT[name](e)
         assert len(index) == stored.ndim
         assert stored[index] == weight[(*e.o, *e.k, e.c, e.f)]
         seen[index] += 1
-    if "impl2" in name:
+    if dense:
         np.testing.assert_array_equal(stored[seen == 0], 0)
         assert seen.max() == 1
     else:
@@ -320,7 +336,7 @@ def test_file_to_canonical_to_file_is_exact_but_for_dense_entries(name, spec):
     stored = integers(weight_shape(name, spec))
     canonical, _ = lcl.layouts.convert(spec, stored, None, source=name, target="canonical")
     again, _ = lcl.layouts.convert(spec, canonical, None, source="canonical", target=name)
-    if "impl2" in name:
+    if get(name).form == "dense":
         ones, _ = lcl.layouts.convert(spec, np.ones(spec.weight_shape, int), None, source="canonical", target=name)
         np.testing.assert_array_equal(again, stored * ones)
     else:

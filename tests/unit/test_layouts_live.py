@@ -159,6 +159,49 @@ def test_mlx_reshape_and_batched_product():
     check(spec, x, weight, bias, y)
 
 
+@pytest.mark.parametrize("name", ["torch/linear_list", "torch/bmm", "torch/grouped_conv", "torch/masked_linear"])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_torch_routes(name, rank):
+    import torch
+
+    spec = lcl.Spec(
+        input_size=(6, 7)[:rank],
+        in_channels=4,
+        out_channels=6,
+        kernel_size=(3, 2)[:rank],
+        stride=(1, 2)[:rank],
+        groups=1 if name == "torch/masked_linear" else 2,
+    )
+    x, weight, bias = operands(spec)
+    w, b = map(torch.from_numpy, lcl.layouts.convert(spec, weight, bias, source="canonical", target=name))
+    windows = torch.from_numpy(x)  # (n, i*, ci) -> (n, o*, ci, k*) -> (n, p, g, cg, k)
+    for axis in range(rank):
+        windows = windows.unfold(1 + axis, spec.kernel_size[axis], spec.stride[axis])
+    windows = windows.reshape(2, -1, spec.groups, spec.group_channels, int(np.prod(spec.kernel_size)))
+    blocks = windows.transpose(-1, -2).flatten(3).flatten(1, 2)  # (n, p*g, k*cg)
+    y = {
+        "torch/linear_list": lambda: torch.stack(
+            [torch.nn.functional.linear(blocks[:, block], w[block], b[block]) for block in range(len(w))], 1
+        ),
+        "torch/bmm": lambda: torch.bmm(blocks.transpose(0, 1), w).transpose(0, 1) + b,
+        "torch/grouped_conv": lambda: torch.nn.functional.conv1d(
+            windows.reshape(2, -1, 1), w, b, groups=blocks.shape[1]
+        ),
+        "torch/masked_linear": lambda: torch.nn.functional.linear(torch.from_numpy(x).flatten(1), w, b),
+    }[name]()
+    check(spec, x, weight, bias, y.reshape(spec.y_shape(2)).numpy())
+
+
+def test_mlx_einsum():
+    import mlx.core as mx
+
+    spec = lcl.Spec(input_size=(6, 8), in_channels=3, out_channels=5, kernel_size=(3, 2), stride=(3, 2))
+    x, weight, bias = operands(spec)
+    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="mlx/einsum")
+    windows = mx.array(x).reshape(2, 2, 3, 4, 2, 3)
+    check(spec, x, weight, bias, mx.einsum("bhmwnc,ohwmnc->bhwo", windows, mx.array(w)) + mx.array(b))
+
+
 def convolution(rank, groups):
     return lcl.Spec(
         input_size=(6, 7, 5)[:rank],
