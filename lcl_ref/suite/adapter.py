@@ -51,6 +51,9 @@ class Capabilities:
         Whether a batch of 0 works.
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
+    accumulation : mapping of str to str
+        Dtype -> the format sums of it are kept in, where that is not the expected one (SPEC clause 8.3): float32 for half
+        types, else the dtype itself.
     why : mapping of str to str
         For every limit above, by its name, the reason in one sentence.
     """
@@ -67,6 +70,7 @@ class Capabilities:
     ops: Sequence[str] = OPS
     empty_batch: bool = True
     nonfinite: bool = True
+    accumulation: Mapping[str, str] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
 
     def refusal(self, spec: Spec, dtype: str, op: str, tags: Sequence[str] = ()) -> str | None:

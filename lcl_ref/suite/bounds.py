@@ -32,9 +32,9 @@ class Magnitude:
 
 
 def gamma(terms: Floats | float, unit_roundoff: float) -> Floats:
-    """Return ``m*u / (1 - m*u)`` for m = `terms`."""
+    """Return ``m*u / (1 - m*u)`` for m = `terms`; infinite from ``m*u = 1`` on, where nothing can be proved."""
     product = np.asarray(terms, np.float64) * unit_roundoff
-    return product / (1 - product)
+    return np.divide(product, 1 - product, out=np.full_like(product, np.inf), where=product < 1)
 
 
 def magnitudes(spec: Spec, operands: Mapping[str, NDArray[Any]]) -> dict[str, Magnitude]:
@@ -75,6 +75,6 @@ def _stored(error: Floats, golden: Floats, form: FloatFormat) -> Floats:
     return error + half_ulp
 
 
-def accumulation_of(dtype: str) -> FloatFormat:
-    """Return the format sums of `dtype` are expected to be kept in."""
-    return FORMATS[FORMATS[dtype].accumulation]
+def accumulation_of(dtype: str, declared: Mapping[str, str]) -> FloatFormat:
+    """Return the format sums of `dtype` are kept in: as an adapter declares, else as expected (SPEC 8.3)."""
+    return FORMATS[declared.get(dtype, FORMATS[dtype].accumulation)]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.axes import axis_names
-from lcl_ref.suite.bounds import Magnitude, accumulation_of, limit, warning_line
-from lcl_ref.suite.dtypes import FORMATS
+from lcl_ref.suite.bounds import Magnitude, limit, warning_line
+from lcl_ref.suite.dtypes import FORMATS, FloatFormat
 
 Array = NDArray[Any]
 
@@ -74,6 +74,8 @@ class Expected:
         Axis names, for messages.
     exact : bool
         Whether every finite bit must agree (zeros of either sign are equal, and so are all NaNs).
+    accumulation : FloatFormat
+        The format its sums are kept in.
     magnitude : callable
         Gives S and K of the elements; called only where a limit is needed.
     """
@@ -83,6 +85,7 @@ class Expected:
     dtype: str
     axes: tuple[str, ...]
     exact: bool
+    accumulation: FloatFormat
     magnitude: Callable[[], Magnitude]
 
 
@@ -101,7 +104,7 @@ def check(expected: Expected, got: Array) -> Agreement:
     if np.array_equal(answer, truth, equal_nan=True):
         return Agreement(0.0)
     _check_nonfinite(expected, answer, truth)
-    form, accumulation = FORMATS[expected.dtype], accumulation_of(expected.dtype)
+    form, accumulation = FORMATS[expected.dtype], expected.accumulation
     size = expected.magnitude()
     allowed = limit(size, truth, form, accumulation)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -116,7 +119,7 @@ def check(expected: Expected, got: Array) -> Agreement:
         figure = worst if math.isfinite(worst) else None
         raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", figure)
     suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
-    doubt = f"{expected.result}: reduced precision? {suspect} of {error.size} elements beyond 8*u*S"
+    doubt = f"{expected.result}: {suspect} of {error.size} elements beyond 8*u*S"
     return Agreement(worst, doubt if suspect else "")
 
 

@@ -1,0 +1,92 @@
+"""Naming reduced precision: which cheaper arithmetic explains a result that misses its limit (SPEC clause 12.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref import fast
+from lcl_ref.spec import Spec
+from lcl_ref.suite.bounds import Magnitude, limit
+from lcl_ref.suite.dtypes import FORMATS, FloatFormat
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+TF32_PRECISION = 11
+HALVES = ("float16", "bfloat16")
+
+
+def to_tf32(array: Floats) -> Floats:
+    """Return `array` rounded to 11 significant bits, ties to even: what TensorFloat-32 keeps of an input."""
+    fraction, exponent = np.frexp(array)
+    return np.ldexp(np.rint(np.ldexp(fraction, TF32_PRECISION)), exponent - TF32_PRECISION)
+
+
+ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
+    "tf32": to_tf32,
+    "bfloat16": lambda array: array.astype(ml_dtypes.bfloat16).astype(np.float64),
+    "float16": lambda array: array.astype(np.float16).astype(np.float64),
+}
+"""Name -> what it leaves of an operand; from the finest to the coarsest."""
+
+
+def explain(
+    spec: Spec,
+    operands: Mapping[str, Array],
+    result: str,
+    got: Array,
+    magnitude: Magnitude,
+    form: FloatFormat,
+    accumulation: FloatFormat,
+) -> str:
+    """Return the cheaper arithmetic that explains `got`, or an empty string.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    operands : mapping of str to array
+        x, weight, dy and bias where there is one.
+    result : str
+        ``y``, ``dx``, ``dw`` or ``db``.
+    got : array
+        The answer, beyond its limit or the warning line.
+    magnitude : Magnitude
+        S and K of the elements of the result.
+    form, accumulation : FloatFormat
+        Formats of the result and of its sums.
+
+    Returns
+    -------
+    str
+        ``inputs rounded to tf32`` (bfloat16, float16) where the answer is within the limit of exactly that computation,
+        ``sums kept in float16`` (bfloat16) where it is within the limit of that, else nothing.
+    """
+    answer = got.astype(np.float64)
+    wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
+    for name, rounding in ROUNDINGS.items():
+        rounded = {key: array if key == "bias" else rounding(array) for key, array in wide.items()}
+        golden = _result(spec, rounded, result)
+        if (np.abs(answer - golden) <= limit(magnitude, golden, form, accumulation)).all():
+            return f"inputs rounded to {name}"
+    golden = _result(spec, wide, result)
+    for name in HALVES:
+        if (np.abs(answer - golden) <= limit(magnitude, golden, form, FORMATS[name])).all():
+            return f"sums kept in {name}"
+    return ""
+
+
+def _result(spec: Spec, operands: Mapping[str, Floats], result: str) -> Floats:
+    """Return one result in float64, whose own rounding is far below any limit of the formats explained here."""
+    x, weight, dy = operands["x"], operands["weight"], operands["dy"]
+    if result == "y":
+        return fast.forward(spec, x, weight, operands.get("bias"))
+    cotangents = dict(zip(("dx", "dw", "db"), fast.vjp(spec, x, weight, dy), strict=True))
+    found = cotangents[result]
+    assert found is not None
+    return found
