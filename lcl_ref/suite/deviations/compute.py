@@ -12,7 +12,7 @@ import numpy as np
 
 from lcl_ref.suite.deviations.hooks import Array, back, forth
 from lcl_ref.suite.deviations.plan import Plan, Refused, Sites, channel_blocks, sites
-from lcl_ref.suite.deviations.rounding import rounded
+from lcl_ref.suite.precision import ROUNDINGS
 
 
 def forward(plan: Plan, x: Array, weight: Array, bias: Array | None) -> Array:
@@ -25,9 +25,8 @@ def forward(plan: Plan, x: Array, weight: Array, bias: Array | None) -> Array:
         seen = patches[..., row].swapaxes(0, 1)  # (o, n, k, cg)
         mine = kernels[..., outputs].reshape(*_matrix(kernels), len(outputs))
         y[..., outputs] = _product(seen.reshape(*seen.shape[:2], mine.shape[1]), mine, plan.accumulator).swapaxes(0, 1)
-    if plan.dead == "dense":
-        with np.errstate(invalid="ignore"):
-            y = y + (0 * x).reshape(batch, -1).sum(axis=1)[:, None, None]
+    if plan.masked:
+        y = y + (0 * forth(plan.on_x, x)).sum(axis=tuple(range(1, x.ndim)))[:, None, None]
     y = y.reshape(batch, *plan.positions, plan.out_channels)
     if bias is not None:
         y = y + _bias(plan, bias)
@@ -73,6 +72,15 @@ def bias_cotangent(plan: Plan, dy: Array, bias: Array) -> Array:
     return _finished(plan, back(plan.on_bias, db), len(dy))
 
 
+def rounded(array: Array, form: str) -> Array:
+    """Return a float64 array rounded to `form`: tf32, bfloat16, float16, float32, or as it is for an empty name."""
+    if not form:
+        return array
+    if form == "float32":
+        return array.astype(np.float32).astype(np.float64)
+    return ROUNDINGS[form](array)
+
+
 def _finished(plan: Plan, result: Array, batch: int) -> Array:
     if plan.average:
         result = result / max(batch, 1)
@@ -95,7 +103,7 @@ def _kernels(plan: Plan, where: Sites, weight: Array) -> Array:
     if weight.shape[: plan.rank] != wanted_positions:
         raise Refused(f"weights for positions {weight.shape[: plan.rank]}, wanted {plan.positions}")
     kernels = np.broadcast_to(mapped, wanted).reshape(*where.alive.shape, *weight.shape[-2:])
-    return kernels if plan.dead == "multiply" else np.where(where.alive[..., None, None], kernels, 0.0)
+    return np.where(where.alive[..., None, None], kernels, 0.0)
 
 
 def _matrix(kernels: Array) -> tuple[int, int]:
@@ -117,14 +125,13 @@ def _rows(plan: Plan, dy: Array) -> Array:
 
 def _product(left: Array, right: Array, accumulator: str) -> Array:
     """Return ``left @ right``; with an `accumulator`, one product at a time and each partial sum rounded to it."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        if not accumulator:
-            return left @ right
-        total = np.zeros((*left.shape[:-1], right.shape[-1]))
-        for term in range(left.shape[-1]):
-            product = rounded(left[..., term, None] * right[..., None, term, :], accumulator)
-            total = rounded(total + product, accumulator)
-        return total
+    if not accumulator:
+        return left @ right
+    total = np.zeros((*left.shape[:-1], right.shape[-1]))
+    for term in range(left.shape[-1]):
+        product = rounded(left[..., term, None] * right[..., None, term, :], accumulator)
+        total = rounded(total + product, accumulator)
+    return total
 
 
 def _scattered(plan: Plan, where: Sites, patches: Array, batch: int) -> Array:

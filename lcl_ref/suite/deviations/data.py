@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from lcl_ref.suite.deviations.edits import linear, move, named, per_axis, planned_move, position_axes
 from lcl_ref.suite.deviations.hooks import Array
-from lcl_ref.suite.deviations.model import Deviation
-from lcl_ref.suite.deviations.plan import Plan
+from lcl_ref.suite.deviations.model import Deviation, Edit
+from lcl_ref.suite.deviations.plan import Plan, Refused
 
 
 def taken_for_channels_first(array: Array) -> Array:
@@ -109,9 +112,60 @@ def _border_skipped(plan: Plan, y: Array) -> Array:
     return kept if plan.rank else y
 
 
+def _returned(how: Callable[[Array], Array]) -> Edit:
+    """Return the edit that changes the form of the output."""
+    return lambda plan: plan.finishing(how)
+
+
+def _refuse_empty(array: Array) -> Array:
+    if not len(array):
+        raise Refused("a batch of 0")
+    return array
+
+
 DEVIATIONS: tuple[Deviation, ...] = (
     *_layout("x", "input"),
     *_layout("y", "output"),
+    Deviation(
+        id="output/channels-first",
+        sentence="the output is returned channels-first, (n, co, o*)",
+        clause="3.1",
+        fix="move the channel axis to the end",
+        needs="a spatial axis",
+        known_in="every PyTorch layer",
+        edit=_returned(lambda y: np.moveaxis(y, -1, 1)),
+        parts=("y",),
+    ),
+    Deviation(
+        id="output/flattened",
+        sentence="the output is returned as one row per sample",
+        clause="3.1",
+        fix="keep the position axes",
+        needs="a spatial axis",
+        known_in="EIR's LCL, and forum layers that end in view(batch, -1)",
+        edit=_returned(lambda y: y.reshape(len(y), math.prod(y.shape[1:]))),
+        parts=("y",),
+    ),
+    Deviation(
+        id="output/squeezed",
+        sentence="axes of length 1 are dropped from the output",
+        clause="3.1",
+        fix="squeeze(-1) the one axis that was added, not every axis of length 1",
+        needs="a batch of one, one position along an axis, or one output channel",
+        known_in="a published grouped module that ends in squeeze()",
+        edit=_returned(np.squeeze),
+        parts=("y",),
+    ),
+    Deviation(
+        id="batch/empty-refused",
+        sentence="a batch of 0 is refused",
+        clause="3.1",
+        fix="write reshapes that do not have to guess a size from no elements: reshape(n, ...), not reshape(-1, ...)",
+        needs="an empty batch",
+        known_in="reshape(0, -1), which NumPy and PyTorch call ambiguous",
+        edit=_returned(_refuse_empty),
+        parts=("y", "dx"),
+    ),
     Deviation(
         id="batch/reversed",
         sentence="samples come out in reverse order",

@@ -112,6 +112,6 @@ def results(
     """Return the results of an operation of a layer with these deviations by name; arguments and errors as `result`."""
     chosen = tuple(deviations)
     wide = {name: np.asarray(operand, np.float64) for name, operand in operands.items()}
-    return {
-        part: result(spec, wide, chosen, part) for part in PARTS_OF[op] if part != "db" or spec.bias_shape is not None
-    }
+    parts = [part for part in PARTS_OF[op] if part != "db" or spec.bias_shape is not None]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return {part: result(spec, wide, chosen, part) for part in parts}

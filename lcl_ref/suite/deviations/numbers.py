@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from lcl_ref.suite.deviations.compute import rounded
 from lcl_ref.suite.deviations.edits import setting
 from lcl_ref.suite.deviations.hooks import Array
 from lcl_ref.suite.deviations.model import Deviation, Edit
 from lcl_ref.suite.deviations.plan import Plan
-from lcl_ref.suite.deviations.rounding import rounded
 
 REALS = "operands that the format cannot hold: reals, or integers with long sums"
 
@@ -100,17 +100,6 @@ DEVIATIONS: tuple[Deviation, ...] = (
         edit=_stored_in("bfloat16"),
     ),
     Deviation(
-        id="nonfinite/padding-multiplied",
-        sentence="weights are multiplied by the zeros of the padding, so an infinite weight makes NaN",
-        clause="7.3",
-        fix="skip taps outside the input",
-        needs="padding, and an infinite weight",
-        known_in="every route that pads first",
-        kind="nonfinite",
-        edit=setting(dead="multiply"),
-        parts=("y", "dx"),
-    ),
-    Deviation(
         id="nonfinite/masked-dense",
         sentence="unconnected inputs are multiplied by zero, not left out: one inf or NaN poisons its whole sample",
         clause="7.3",
@@ -118,7 +107,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         needs="an infinite or NaN input",
         known_in="one dense weight under a fixed mask (0 * NaN is NaN); tf_keras implementation 2",
         kind="nonfinite",
-        edit=setting(dead="dense"),
+        edit=setting(masked=True),
         parts=("y",),
     ),
     Deviation(

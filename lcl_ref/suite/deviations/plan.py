@@ -84,8 +84,8 @@ class Plan:
         Format both operands of every product are rounded to, or empty.
     accumulator : str
         Format every partial sum is rounded to, or empty.
-    dead : {"skip", "multiply", "dense"}
-        Whether weights are multiplied by the zeros of the padding, or by zeros at every unconnected input.
+    masked : bool
+        Whether unconnected inputs are multiplied by zero, which an inf or NaN turns into NaN.
     average : bool
         Whether the finished result is divided by the batch size.
     finish : tuple of callable
@@ -105,7 +105,7 @@ class Plan:
     tie: Literal["sum", "first", "last"] = "sum"
     operands: str = ""
     accumulator: str = ""
-    dead: Literal["skip", "multiply", "dense"] = "skip"
+    masked: bool = False
     average: bool = False
     finish: tuple[Finish, ...] = ()
 

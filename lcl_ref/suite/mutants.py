@@ -1,0 +1,199 @@
+"""The kill matrix: every deviation of the catalogue against every case and operation.
+
+A case kills a deviation if the suite's own comparison rejects what a layer with that deviation returns. Where it does
+not, the matrix says why: the edit changes nothing in this layer (``identical``), it provably changes nothing for any
+operands (``equivalent``), or these operands do not show it (``blind``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref import api
+from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.bounds import accumulation_of
+from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.model import Case
+from lcl_ref.suite.compare import Malformed, Mismatch, check
+from lcl_ref.suite.deviations import CATALOGUE, PARTS_OF, Deviation, Refused, results
+from lcl_ref.suite.deviations.behaviours import WRAPPERS
+from lcl_ref.suite.deviations.model import edited
+from lcl_ref.suite.deviations.plan import plan_of
+from lcl_ref.suite.dtypes import FORMATS
+from lcl_ref.suite.equivalence import equivalent, same_results
+from lcl_ref.suite.evaluate import Evaluator, Task, cell_exists, load_task
+from lcl_ref.suite.outcome import Cell
+from lcl_ref.suite.store import Store
+from lcl_ref.suite.user_layer import FunctionLayer, UserAdapter
+
+State = Literal["killed", "refused", "identical", "equivalent", "blind", "absent"]
+STATES: tuple[State, ...] = get_args(State)
+"""``refused``: such a layer could not run at all, which the suite reports as an error; ``absent``: no such cell."""
+
+KILLS = ("killed", "refused")
+FORMAT = "lcl-mutants/1"
+LETTER: dict[str, str] = dict(zip(STATES, "KR.=bx", strict=True))
+
+
+@dataclass(frozen=True)
+class KillMatrix:
+    """Which case sees which deviation.
+
+    Parameters
+    ----------
+    deviations : tuple of Deviation
+        Rows.
+    cases : tuple of Case
+        Columns.
+    states : dict
+        ``(deviation id, case id, op)`` -> one of `STATES`; absent cells are left out.
+    """
+
+    deviations: tuple[Deviation, ...]
+    cases: tuple[Case, ...]
+    states: Mapping[tuple[str, str, str], State]
+
+    @cached_property
+    def killers(self) -> dict[str, frozenset[str]]:
+        """Deviation -> the cases that kill it in at least one operation."""
+        found: dict[str, set[str]] = {deviation.id: set() for deviation in self.deviations}
+        for (deviation, case, _), state in self.states.items():
+            if state in KILLS:
+                found[deviation].add(case)
+        return {deviation: frozenset(cases) for deviation, cases in found.items()}
+
+    def state(self, deviation: str, case: str) -> State:
+        """Return what a case makes of a deviation over all operations: the strongest state."""
+        return min((self.states.get((deviation, case, op), "absent") for op in OPS), key=STATES.index)
+
+    def count(self, deviation: str, state: State) -> int:
+        """Return for how many cases that is the strongest state."""
+        return sum(self.state(deviation, case.id) == state for case in self.cases)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the matrix as JSON-ready values; a cell is one letter per operation, ``-`` where there is none."""
+        letters = {
+            deviation.id: {
+                case.id: "".join(LETTER[self.states.get((deviation.id, case.id, op), "absent")] for op in OPS)
+                for case in self.cases
+            }
+            for deviation in self.deviations
+        }
+        return {
+            "format": FORMAT,
+            "ops": list(OPS),
+            "letters": LETTER,
+            "deviations": [_facts(deviation) for deviation in self.deviations],
+            "cases": [case.id for case in self.cases],
+            "matrix": letters,
+            "smoke_tier": smoke_tier(self),
+        }
+
+
+def _facts(deviation: Deviation) -> dict[str, Any]:
+    facts = {
+        field: getattr(deviation, field) for field in ("id", "sentence", "clause", "fix", "needs", "known_in", "kind")
+    }
+    return facts | {"ops": list(deviation.ops)}
+
+
+def kill_matrix(store: Store, cases: Sequence[Case] = CASES, deviations: Sequence[Deviation] = CATALOGUE) -> KillMatrix:
+    """Hold every deviation against every case of the golden data."""
+    states: dict[tuple[str, str, str], State] = {}
+    for case in cases:
+        asked = _asked(store, case)
+        for deviation in deviations:
+            if deviation.edit is not None:
+                states |= {(deviation.id, case.id, op): _state(deviation, case, op, asked[op]) for op in asked}
+    for deviation in deviations:
+        if deviation.kind == "behaviour":
+            states |= _behaviour_states(deviation, store, cases)
+    return KillMatrix(
+        tuple(deviations), tuple(cases), {cell: state for cell, state in states.items() if state != "absent"}
+    )
+
+
+def _asked(store: Store, case: Case) -> dict[str, list[Task]]:
+    """Return the tasks of each operation: one dtype where values are exact (the same in all), two where rounded."""
+    dtypes = ("float32", "float64") if case.values == "rounded" else ("float32",)
+    tasks = {dtype: load_task(store, case.id, dtype) for dtype in dtypes}
+    entry = store.entries[case.id]
+    asked = {op: [tasks[dtype] for dtype in dtypes if cell_exists(entry, op, dtype)] for op in OPS}
+    return {op: found for op, found in asked.items() if found}
+
+
+def _state(deviation: Deviation, case: Case, op: str, tasks: Sequence[Task]) -> State:
+    if op not in deviation.ops:
+        return "absent"
+    spec = tasks[0].spec
+    if all(edited(spec, (deviation,), part) == plan_of(spec) for part in PARTS_OF[op]):
+        return "identical"
+    try:
+        if any(rejected(task, op, results(spec, task.operands, (deviation,), op)) for task in tasks):
+            return "killed"
+    except Refused:
+        return "refused"
+    return "equivalent" if equivalent(spec, case.batch, deviation, op) else "blind"
+
+
+def rejected(task: Task, op: str, answer: Mapping[str, NDArray[Any]]) -> bool:
+    """Tell whether the suite's comparison rejects an answer given in float64."""
+    golden = {name: task.golden[name].astype(np.float64) for name in answer}
+    if task.exact:  # the same verdict as below (tested), without computing limits
+        return not same_results(golden, answer)
+    if same_results(golden, answer):
+        return False
+    with np.errstate(over="ignore"):
+        narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
+    try:
+        for expected in task.expected(op, accumulation_of(task.dtype, {})):
+            check(expected, narrowed[expected.result])
+    except (Mismatch, Malformed):
+        return True
+    return False
+
+
+def _behaviour_states(deviation: Deviation, store: Store, cases: Sequence[Case]) -> dict[tuple[str, str, str], State]:
+    """Let the suite's evaluator judge a layer with that behaviour over all cases, in the order and dtypes of a run."""
+    layer = FunctionLayer(WRAPPERS[deviation.id](api.forward))
+    evaluator = Evaluator(UserAdapter(deviation.id, layer), store)
+    states: dict[tuple[str, str, str], State] = {}
+    for case in cases:
+        cells = [
+            Cell(deviation.id, case.id, "forward", dtype)
+            for dtype in ("float32", "float64")
+            if cell_exists(store.entries[case.id], "forward", dtype)
+        ]
+        with np.errstate(invalid="ignore"):
+            wrong = [evaluator.judge(cell).state in ("fail", "error") for cell in cells]
+        states[deviation.id, case.id, "forward"] = "killed" if any(wrong) else "blind"
+    return states
+
+
+def smoke_tier(matrix: KillMatrix) -> list[str]:
+    """Return few cases that together kill every deviation any case kills: greedy set cover, ties in catalogue order."""
+    left = {deviation for deviation, cases in matrix.killers.items() if cases}
+    kills = {case.id: {name for name in left if case.id in matrix.killers[name]} for case in matrix.cases}
+    chosen = []
+    while left:
+        best = max(kills, key=lambda case: len(kills[case] & left))
+        chosen.append(best)
+        left -= kills[best]
+    return chosen
+
+
+def weakly_killed(matrix: KillMatrix, at_least: int = 2) -> dict[str, frozenset[str]]:
+    """Return the deviations that fewer than `at_least` cases kill, with those cases."""
+    return {deviation: cases for deviation, cases in matrix.killers.items() if len(cases) < at_least}
+
+
+def idle_cases(matrix: KillMatrix) -> list[Case]:
+    """Return the cases that kill nothing."""
+    busy = frozenset().union(*matrix.killers.values())
+    return [case for case in matrix.cases if case.id not in busy]
