@@ -87,9 +87,9 @@ class TorchLayer:
         """Return ``(dx, dw, db)``, by autograd alone; db is None without bias."""
         import torch
 
-        site, count = to_tensor(x).requires_grad_(), len(self.weight.tensors)
-        leaves = (site, *self.weight.tensors, *self.bias.tensors)
-        dx, *rest = torch.autograd.grad(self.apply(site), leaves, to_tensor(dy))
+        inputs, count = to_tensor(x).requires_grad_(), len(self.weight.tensors)
+        leaves = (inputs, *self.weight.tensors, *self.bias.tensors)
+        dx, *rest = torch.autograd.grad(self.apply(inputs), leaves, to_tensor(dy))
         return dx, self.weight.cotangent(rest[:count]), self.bias.cotangent(rest[count:])
 
     def transpose(self, y: Any) -> torch.Tensor:
@@ -97,8 +97,8 @@ class TorchLayer:
         import torch
 
         cotangent = to_tensor(y)
-        site = torch.zeros(self.spec.x_shape(len(cotangent)), dtype=cotangent.dtype, requires_grad=True)
-        return torch.autograd.grad(self.apply(site), site, cotangent)[0]
+        inputs = torch.zeros(self.spec.x_shape(len(cotangent)), dtype=cotangent.dtype, requires_grad=True)
+        return torch.autograd.grad(self.apply(inputs), inputs, cotangent)[0]
 
 
 def groups(spec: Spec) -> int:

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -268,3 +269,17 @@ def test_half_types_are_accumulated_in_float32_and_rounded_once(name, dtype):
     want = reference.forward(spec, wide["x"], wide["weight"], wide["bias"])
     limit = bounds.limit(bounds.magnitudes(spec, operands)["y"], want, form, FORMATS["float32"])
     assert np.all(np.abs(to_numpy(layer.forward(operands["x"])).astype(np.float64) - want) <= limit)
+
+
+def test_the_adapter_of_the_tutorial_is_right():
+    text = (Path(__file__).parents[2] / "backends" / "README.md").read_text()
+    names = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 -- the page's own example
+    adapter = names["Adapter"]()
+    for bias in ("none", "channel", "position"):
+        spec = lcl.Spec(input_size=12, in_channels=2, out_channels=5, kernel_size=3, stride=3, bias=bias)
+        assert adapter.declaration.capabilities.refusal(spec, "float64", "vjp") is None
+        operands = integers(spec, 4, 9, largest=3)
+        assert_equal(answers(adapter, spec, operands, "float64"), golden(spec, operands), "float64", bias)
+    overlapping = lcl.Spec(input_size=12, in_channels=2, out_channels=5, kernel_size=3, stride=2)
+    assert "reshape" in adapter.declaration.capabilities.refusal(overlapping, "float64", "forward")
