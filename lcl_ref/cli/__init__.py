@@ -16,8 +16,10 @@ COMMANDS = {
     "cases": "lcl_ref.cli.listing",
     "explain": "lcl_ref.cli.listing",
     "fixtures": "lcl_ref.cli.fixtures",
+    "smoke": "lcl_ref.cli.smoke",
+    "protocol-check": "lcl_ref.cli.protocol",
 }
-"""Command -> module that defines it under its own name."""
+"""Command -> module that defines it under its own name (``-`` written ``_``)."""
 
 BROKEN_INPUT = 2
 INTERRUPTED = 130
@@ -34,7 +36,7 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
 

@@ -41,6 +41,16 @@ def backend_option(required: bool = False) -> Decorator:
     )
 
 
+def limit_options() -> Decorator:
+    """Return ``--timeout S`` and ``--start-timeout S``."""
+    seconds = click.FloatRange(0.1)
+    case = click.option("--timeout", type=seconds, default=60.0, show_default=True, help="Seconds a cell may take.")
+    start = click.option(
+        "--start-timeout", type=seconds, default=180.0, show_default=True, help="Seconds a backend may take to load."
+    )
+    return lambda command: case(start(command))
+
+
 def case_option() -> Decorator:
     """Return ``-c CASE_GLOB``, several times."""
     return click.option(

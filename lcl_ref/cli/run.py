@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.options import backend_option, case_option, data_option
+from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite import fixtures, report
@@ -32,7 +32,7 @@ from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
 @click.option(
     "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="cores", help="Workers at a time."
 )
-@click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds a cell may take.")
+@limit_options()
 @click.option("--require", multiple=True, metavar="NAME", help="Backend or framework that must be present.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here.")
@@ -45,6 +45,7 @@ def run(
     ops: Sequence[str],
     jobs: int,
     timeout: float,
+    start_timeout: float,
     require: Sequence[str],
     json_file: Path | None,
     html_file: Path | None,
@@ -58,8 +59,8 @@ def run(
     store = fixtures.verify(data)
     plan = make_plan(resolve(list(backends)), store, cases, dtypes, ops)
     out = console()
-    reports, outcomes = execute(plan, Settings(data, jobs, timeout))
-    _refuse_what_is_no_layer(reports)
+    reports, outcomes = execute(plan, Settings(data, jobs, timeout, start_timeout))
+    refuse_what_is_no_layer(reports)
     out.print(matrix_table(reports, outcomes))
     print_problems(out, outcomes)
     print_warnings(out, outcomes)
@@ -96,7 +97,7 @@ def execute(plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[O
     return [reports[name] for name in order if name in reports], outcomes
 
 
-def _refuse_what_is_no_layer(reports: Sequence[BackendReport]) -> None:
+def refuse_what_is_no_layer(reports: Sequence[BackendReport]) -> None:
     """Turn a file or module without a layer into one clear line and exit status 2."""
     for backend in reports:
         if backend.availability == "refused":

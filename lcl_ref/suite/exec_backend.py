@@ -22,6 +22,7 @@ from lcl_ref.suite.program import Ending, Program, cut
 from lcl_ref.suite.user_layer import Unsupported
 
 Array = NDArray[Any]
+Arrays = dict[str, Array]
 Forms = dict[str, tensors.Form]
 
 PROTOCOL = "lcl-exec/1"
@@ -62,25 +63,33 @@ class Conversation:
         The command.
     limits : Limits
         Seconds per answer.
+
+    Attributes
+    ----------
+    greeting : dict
+        The start answer.
+    inline_bytes : int
+        Operands of no more bytes travel inside the command.
+
+    Raises
+    ------
+    Fault
+        If the program does not start, or its start answer is not valid.
     """
 
     def __init__(self, argv: Sequence[str], limits: Limits) -> None:
         self._limits, self._program, self._id = limits, Program(argv), -1
-        try:
-            command = {"command": "start", "protocol": PROTOCOL, "folder": str(self._program.folder)}
-            self.greeting = self._exchange(command, "start_answer", limits.start)
-        except BaseException:
-            self._program.kill()
-            raise
-        self._inline_bytes = self.greeting.get("inline_bytes", 0)
+        command = {"command": "start", "protocol": PROTOCOL, "folder": str(self._program.folder)}
+        self.greeting = self._exchange(command, "start_answer", limits.start)
+        self.inline_bytes: int = self.greeting.get("inline_bytes", 0)
 
-    def run(self, spec: Spec, op: str, dtype: str, operands: Mapping[str, Array], forms: Forms) -> dict[str, Array]:
+    def run(self, spec: Spec, op: str, dtype: str, operands: Mapping[str, Array], forms: Forms) -> Arrays:
         """Ask for one operation and return its results.
 
         Raises
         ------
         Fault
-            If no valid answer came; the conversation is over, unless it is a `ProgramError`.
+            If no valid answer came; the program is ended, unless it is a `ProgramError`.
         Malformed
             If the results have other names, shapes or dtypes than `forms`.
         Unsupported
@@ -91,7 +100,7 @@ class Conversation:
         try:
             command = {"command": "run", "op": op, "dtype": dtype, "spec": spec.to_dict()}
             command |= {"operands": self._pack(operands, given), "results": str(results)}
-            answer = self._exchange(command, "run_answer", self._limits.case)
+            answer = self.say(command)
             arrays = self._unpack(answer, results, forms)
         finally:
             given.unlink(missing_ok=True)
@@ -100,12 +109,12 @@ class Conversation:
         return arrays
 
     def _pack(self, operands: Mapping[str, Array], path: Path) -> Any:
-        if sum(array.nbytes for array in operands.values()) <= self._inline_bytes:
+        if sum(array.nbytes for array in operands.values()) <= self.inline_bytes:
             return {name: tensors.encode(array) for name, array in operands.items()}
         tensors.write_file(path, operands)
         return str(path)
 
-    def _unpack(self, answer: Mapping[str, Any], path: Path, forms: Forms) -> dict[str, Array]:
+    def _unpack(self, answer: Mapping[str, Any], path: Path, forms: Forms) -> Arrays:
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
         if "error" in answer:
@@ -114,11 +123,21 @@ class Conversation:
             return tensors.read_file(path, forms)
         return {name: tensors.decode(name, tensor) for name, tensor in answer["results"].items()}
 
+    def say(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Send one command and return its answer, which has the form of a run answer."""
+        return self._exchange(command, "run_answer", self._limits.case)
+
     def _exchange(self, command: dict[str, Any], definition: str, seconds: float) -> dict[str, Any]:
-        """Send one command and return its answer, valid and with the right id."""
+        """Send one command and return its answer, valid and with the right id; end a program that gives none."""
         self._id += 1
         line = json.dumps({"id": self._id} | command, allow_nan=False).encode() + b"\n"
-        text = self._program.ask(line, seconds)
+        try:
+            return self._valid(self._program.ask(line, seconds), command["command"], definition)
+        except Fault:
+            self._program.kill()
+            raise
+
+    def _valid(self, text: bytes, command: str, definition: str) -> dict[str, Any]:
         try:
             answer = json.loads(text, parse_constant=_refuse_constant)
         except ValueError as error:
@@ -127,10 +146,10 @@ class Conversation:
         try:
             schema.validate(answer, SCHEMA, definition)
         except schema.Invalid as invalid:
-            raise Fault("malformed", f"answer to {command['command']}: {invalid}") from invalid
+            raise Fault("malformed", f"answer to {command}: {invalid}") from invalid
         if answer["id"] != self._id:
             got = f"id {answer['id']}, expected {self._id}: one answer per command, in order"
-            raise Fault("malformed", f"answer to {command['command']}: got {got}")
+            raise Fault("malformed", f"answer to {command}: got {got}")
         valid: dict[str, Any] = answer
         return valid
 
@@ -138,9 +157,9 @@ class Conversation:
         """Tell the program to stop and clean up after it."""
         return self._program.stop(json.dumps({"id": self._id + 1, "command": "stop"}).encode() + b"\n")
 
-    def kill(self) -> None:
-        """End the program without a word."""
-        self._program.kill()
+    def hang_up(self) -> Ending:
+        """Close the program's input without a word, and clean up after it."""
+        return self._program.stop(b"")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -183,7 +202,7 @@ class ExecAdapter:
         """Keep the canonical weights; they travel with each question."""
         return ExecLayer(self, spec, weight, bias, dtype)
 
-    def run(self, spec: Spec, op: str, dtype: str, operands: Mapping[str, Array], batch: int) -> dict[str, Array]:
+    def run(self, spec: Spec, op: str, dtype: str, operands: Mapping[str, Array], batch: int) -> Arrays:
         """Ask the program, starting it again where it was lost.
 
         Raises
@@ -203,10 +222,7 @@ class ExecAdapter:
         except ProgramError:
             raise
         except Fault:
-            self._losses = before + 1
-            if self._conversation is not None:
-                self._conversation.kill()
-                self._conversation = None
+            self._losses, self._conversation = before + 1, None
             raise
 
     def close(self) -> None:
@@ -239,7 +255,7 @@ class ExecLayer:
         """Return ``xt (n, i*, ci)``."""
         return self._ask("transpose", y=y)["xt"]
 
-    def _ask(self, op: str, **operands: Array) -> dict[str, Array]:
+    def _ask(self, op: str, **operands: Array) -> Arrays:
         batch = len(next(iter(operands.values())))
         operands["weight"] = self.weight
         if self.bias is not None and op != "transpose":
