@@ -52,8 +52,8 @@ class Capabilities:
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
     accumulation : mapping of str to str
-        Dtype -> the format sums of it are kept in, where that is not the expected one (SPEC clause 8.3): float32 for half
-        types, else the dtype itself.
+        Dtype -> the format sums of it are kept in, where that is not the expected one (SPEC clause 8.3): float32 for
+        half types, else the dtype itself.
     why : mapping of str to str
         For every limit above, by its name, the reason in one sentence.
     """

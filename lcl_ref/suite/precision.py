@@ -24,7 +24,8 @@ HALVES = ("float16", "bfloat16")
 def to_tf32(array: Floats) -> Floats:
     """Return `array` rounded to 11 significant bits, ties to even: what TensorFloat-32 keeps of an input."""
     fraction, exponent = np.frexp(array)
-    return np.ldexp(np.rint(np.ldexp(fraction, TF32_PRECISION)), exponent - TF32_PRECISION)
+    rounded: Floats = np.ldexp(np.rint(np.ldexp(fraction, TF32_PRECISION)), exponent - TF32_PRECISION)
+    return rounded
 
 
 ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {

@@ -30,7 +30,7 @@ Array = NDArray[Any]
 FORMAT = "lcl-fixtures/1"
 INDEX, SUMS, README = "index.json", "SHA256SUMS", "README.md"
 
-_TENSOR_DTYPES = {
+_TENSOR_DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype(np.int8),
     "I16": np.dtype(np.int16),
     "I32": np.dtype(np.int32),
