@@ -22,7 +22,7 @@ PLAIN: tuple[Case, ...] = (
     case(
         "3d/plain/ascending",
         "catches positions numbered with the first axis fastest",
-        "1.1 1.4 3.2",
+        "1.1 1.4 3.2 2.3",
         batch=5,
         tags=(EIGHT_AXES,),
         input_size=(2, 4, 6),
@@ -68,7 +68,7 @@ PLAIN: tuple[Case, ...] = (
     case(
         "3d/kernel/whole-input",
         "catches taps flattened in another order than the input",
-        "1.7 3.2",
+        "1.7 3.2 12.1",
         batch=7,
         tags=("degenerate: one position, all position axes have length 1",),
         input_size=(2, 3, 4),
@@ -254,7 +254,7 @@ PLAIN: tuple[Case, ...] = (
     case(
         "3d/shared/all-groups",
         "catches an ordinary grouped convolution with stride, dilation and padding",
-        "5.3 4.2",
+        "5.3 4.2 12.1",
         input_size=(9, 6, 5),
         in_channels=8,
         out_channels=6,
@@ -272,7 +272,7 @@ NONFINITE: tuple[Case, ...] = (
     case(
         "3d/nonfinite/padding",
         "catches a dense matrix under a mask: 0 * inf = NaN at taps in the padding",
-        "7.3 7.1",
+        "7.3 7.1 12.8",
         batch=6,
         tags=("nonfinite", EIGHT_AXES),
         values="nonfinite",
