@@ -130,7 +130,8 @@ class Conversation:
     def _exchange(self, command: dict[str, Any], definition: str, seconds: float) -> dict[str, Any]:
         """Send one command and return its answer, valid and with the right id; end a program that gives none."""
         self._id += 1
-        line = json.dumps({"id": self._id} | command, allow_nan=False).encode() + b"\n"
+        text = json.dumps({"id": self._id} | command, allow_nan=False, ensure_ascii=False)
+        line = text.encode("utf-8", "surrogateescape") + b"\n"
         try:
             return self._valid(self._program.ask(line, seconds), command["command"], definition)
         except Fault:
@@ -188,10 +189,10 @@ class ExecAdapter:
         self._argv, self._limits, self._losses = argv, limits, 0
         self._conversation: Conversation | None = Conversation(argv, limits)
         greeting = self._conversation.greeting
-        self.version: str = greeting["version"]
+        self.version = f"{greeting['version']} ({greeting['language']})"
         self.declaration = Declaration(
             name=name,
-            framework=f"{greeting['name']} ({greeting['language']})",
+            framework=greeting["name"],
             modules=(),
             summary="A program that speaks lcl-exec/1.",
             layout="canonical",

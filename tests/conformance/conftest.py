@@ -1,0 +1,49 @@
+"""Ports in other languages need their language; where it is not installed, the end of the run says so."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TOOLS = {"js": "node", "c": "gcc"}
+"""Port -> the program it needs. In CI it must be there; elsewhere what is missing is not run, and named at the end."""
+
+MISSING = {port: tool for port, tool in TOOLS.items() if shutil.which(tool) is None}
+
+
+def pytest_generate_tests(metafunc):
+    """Run the tests that ask for a ``port`` with every port whose language is there, or that must be."""
+    if "port" in metafunc.fixturenames:
+        metafunc.parametrize("port", [name for name in TOOLS if name not in MISSING or "CI" in os.environ])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the ports that were not run."""
+    for port, tool in MISSING.items():
+        terminalreporter.write_line(f"not run: examples/{port} ({tool} is not installed)", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """Give a function from a port, and optionally an edited copy of its sources, to the word for ``-b``."""
+
+    def built(port, sources=None):
+        assert port not in MISSING, f"{MISSING[port]} is not installed"
+        sources = sources or EXAMPLES / port
+        if port == "js":
+            return f"exec:node '{sources / 'port.js'}'"
+        program = tmp_path_factory.mktemp("c") / "port"
+        _compile(sources, program)
+        return f"exec:'{program}'"
+
+    return built
+
+
+def _compile(sources, program):
+    strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    command = ["gcc", *strict, "-o", str(program), *map(str, sorted(sources.glob("*.c")))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
