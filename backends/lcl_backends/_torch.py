@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-"""Every route runs in these on the CPU.
+"""Every route runs in these on the CPU."""
 
-Each product of half types keeps its sums in float32 and rounds once, the bias included where the operation takes it.
-Gradients that several windows or tied weights share are added up afterwards, in the half type itself.
+ACCUMULATION = {"float16": "float16", "bfloat16": "bfloat16"}
+"""What the gradients of half types are summed in (SPEC 8.3).
+
+A product keeps its sums in float32 and rounds once, with the bias where the operation takes one. What autograd adds up
+after it, over overlapping windows, shared weights or a tied bias, is stored in the half type.
 """
 
 

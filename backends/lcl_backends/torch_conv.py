@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends._torch import Parameters, TorchLayer, gathered, groups, padded
+from lcl_backends._torch import ACCUMULATION, Parameters, TorchLayer, gathered, groups, padded
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -27,6 +27,7 @@ class Adapter:
             sharing=("all",),
             channel_table=True,
             dtypes=("float16", "float32", "float64"),
+            accumulation=ACCUMULATION,
             why={
                 "dtypes": "bfloat16 kernels multiply sites in pairs, so inf and NaN reach outputs that do not see them",
                 "ranks": "torch has convolutions over one, two and three spatial axes",

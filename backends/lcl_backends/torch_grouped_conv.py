@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lcl_backends._torch import (
+    ACCUMULATION,
     DTYPES,
     Parameters,
     TorchLayer,
@@ -34,7 +35,7 @@ class Adapter:
         modules=("torch",),
         summary="Windows side by side as channels of a conv1d of kernel size 1, groups = positions * groups.",
         layout="torch/grouped_conv",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES, accumulation=ACCUMULATION),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lcl_backends._torch import (
+    ACCUMULATION,
     DTYPES,
     Parameters,
     TorchLayer,
@@ -37,6 +38,7 @@ class Adapter:
         capabilities=Capabilities(
             channel_table=True,
             dtypes=DTYPES,
+            accumulation=ACCUMULATION,
             nonfinite=False,
             why={"nonfinite": "masked entries are zeros, and 0 * inf is NaN at outputs that do not see the input"},
         ),

@@ -257,7 +257,7 @@ def test_conv_of_one_channel_with_an_output_one_position_wide():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", LOCAL)
-def test_half_types_are_accumulated_in_float32_and_rounded_once(name, dtype):
+def test_outputs_in_half_types_are_summed_in_float32_and_rounded_once(name, dtype):
     spec = lcl.Spec(input_size=(5, 6), in_channels=8, out_channels=3, kernel_size=3, padding=1, shared=(False, True))
     form, stream = FORMATS[dtype], np.random.default_rng(8)
     shapes = {"x": spec.x_shape(4), "weight": spec.weight_shape, "bias": spec.bias_shape, "dy": spec.y_shape(4)}
