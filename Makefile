@@ -64,8 +64,7 @@ fixtures-check: $(STAMP)  ## checksums of conformance_data/, and that the code s
 
 check: lint types fixtures-check test  ## everything that must hold before a commit is shared
 
-bench: $(STAMP)  ## speed: the backends side by side, then each script of benchmarks/
-	$(BIN)/lcl bench
+bench: $(STAMP)  ## speed: each script of benchmarks/ prints its table
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean:  ## remove what the other targets made, .venv included
