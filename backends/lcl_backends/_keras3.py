@@ -1,4 +1,4 @@
-"""Shared by the Keras 3 adapters: Keras on a chosen backend, and that backend's autodiff, which `keras.ops` does not offer.
+"""Shared by the Keras 3 adapters: Keras on a chosen backend, and the autodiff `keras.ops` does not offer.
 
 An engine hands over arrays (`tensor`), and makes a function (`function`), or the cotangents of its first operands
 (`pullback`), into something that takes arrays or tensors and returns arrays.

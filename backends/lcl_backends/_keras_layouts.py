@@ -1,8 +1,8 @@
 """Weight files of tf_keras ``LocallyConnected1D/2D``: canonical arrays to the stored ones and back, by geometry alone.
 
 P positions, K taps and the input sites are flattened in C order, ``W (P, K, ci, co)`` is the canonical weight so
-flattened, ``i(p, k)`` the input site that tap k of position p reads (`lcl_backends._patches.sites`); a tap in the padding
-("dead") has none.
+flattened, ``i(p, k)`` the input site that tap k of position p reads (`lcl_backends._patches.sites`); a tap in the
+padding ("dead") has none.
 
 =================  =========================================  ==========================================
 implementation     ``channels_last``                          ``channels_first``
@@ -13,8 +13,8 @@ implementation     ``channels_last``                          ``channels_first``
 bias               ``(o*, co)``                               shape ``(o*, co)``, memory ``(co, o*)``
 =================  =========================================  ==========================================
 
-The bias of ``channels_first`` is *reshaped* to ``(co, o*)`` by ``backend.bias_add``, not transposed, so that is the order
-of its memory. A dead tap is never found by its value: a live weight may be 0.
+The bias of ``channels_first`` is *reshaped* to ``(co, o*)`` by ``backend.bias_add``, not transposed, so that is the
+order of its memory. A dead tap is never found by its value: a live weight may be 0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def to_layout(name: str, spec: Spec, weight: Any, bias: Any) -> tuple[Any, Any]:
 
 
 def from_layout(name: str, spec: Spec, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    """Return canonical ``(weight, bias)`` of stored arrays or of gradients in their layout; a tap without storage is 0."""
+    """Return canonical ``(weight, bias)`` of stored arrays or of their gradients; a tap without storage is 0."""
     _, implementation, data_format = name.split("/")
     taps = _UNPACK[implementation](spec, kernel, data_format == "channels_first")
     return taps.reshape(spec.weight_shape), _bias_from(spec, bias, data_format)

@@ -10,7 +10,7 @@ import numpy as np
 from lcl_ref.spec import Spec
 
 PRODUCT = "n...kgc,...kcgf->n...gf"
-"""Windows ``(n, o*, K, g, cg)`` times `grouped` weights; the ellipsis is the position axes and broadcasts shared ones."""
+"""Windows ``(n, o*, K, g, cg)`` times `grouped` weights; the ellipsis, the position axes, broadcasts shared ones."""
 
 
 def sites(spec: Spec) -> Any:

@@ -15,7 +15,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-"""Set where the user has not: no start-up notices. TensorFlow announces oneDNN at every log level, so that is off too."""
+"""Set where the user has not: no start-up notices. That of oneDNN ignores the log level and goes only with oneDNN."""
 
 
 @contextlib.contextmanager

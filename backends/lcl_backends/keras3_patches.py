@@ -100,6 +100,7 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
+        environment={"KERAS_BACKEND": backend},
     )
 
 

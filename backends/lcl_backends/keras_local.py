@@ -1,7 +1,7 @@
 """tf_keras ``LocallyConnected1D/2D``, the layers Keras 3 removed: three implementations in both data formats.
 
 One layer, six weight files: `lcl_backends._keras_layouts` holds the conversions. ``padding="same"`` of these layers is
-the rule ``same_keras_local`` (``lo = kernel_size // 2`` whatever the stride), not the ``SAME`` of TensorFlow's convolutions.
+the rule ``same_keras_local`` (``lo = kernel_size // 2`` whatever the stride), not the one of TensorFlow's convolutions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _WHY = {
 }
 
 _SAME = {"padding": "the padding argument is 'valid' or 'same', and this layer reads 'same' as same_keras_local"}
-_MASK = {"nonfinite": "the mask leaves zeros in the dense matrix, and 0 * inf is NaN at outputs that do not see it"}
+_MASK = {
+    "nonfinite": "its dense product takes 0 * inf of masked entries for NaN in float16 and float64, "
+    "and skips zeros, those of live taps too, in bfloat16 and float32"
+}
 _WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME}
 
 
