@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """Every route runs in these on the CPU."""
 
-ACCUMULATION = {"float16": "float16", "bfloat16": "bfloat16"}
+ACCUMULATION = {f"{half}/{op}": half for half in ("float16", "bfloat16") for op in ("vjp", "transpose")}
 """What the gradients of half types are summed in (SPEC 8.3).
 
 A product keeps its sums in float32 and rounds once, with the bias where the operation takes one. What autograd adds up

@@ -27,7 +27,8 @@ class Adapter:
             sharing=("all",),
             channel_table=True,
             dtypes=("float16", "float32", "float64"),
-            accumulation=ACCUMULATION,
+            # A bias per position is added after the convolution has rounded its result.
+            accumulation=ACCUMULATION | {"float16/forward": "float16"},
             why={
                 "dtypes": "bfloat16 kernels multiply sites in pairs, so inf and NaN reach outputs that do not see them",
                 "ranks": "torch has convolutions over one, two and three spatial axes",

@@ -52,8 +52,8 @@ class Capabilities:
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
     accumulation : mapping of str to str
-        Dtype -> the format sums of it are kept in, where that is not the expected one (SPEC clause 8.3): float32 for
-        half types, else the dtype itself.
+        Dtype, or dtype/operation (``"float16/vjp"``), -> the format its sums are kept in, where that is not the expected
+        one (SPEC clause 8.3): float32 for half types, else the dtype itself.
     why : mapping of str to str
         For every limit above, by its name, the reason in one sentence.
     """
@@ -133,6 +133,8 @@ class Declaration:
         Layout (`lcl layouts`) of the weight it feeds the framework.
     capabilities : Capabilities
         What it supports.
+    environment : mapping of str to str
+        Variables its process needs before the first of `modules` is imported.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Declaration:
     summary: str
     layout: str
     capabilities: Capabilities
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Prepared(Protocol):

@@ -75,6 +75,7 @@ def _stored(error: Floats, golden: Floats, form: FloatFormat) -> Floats:
     return error + half_ulp
 
 
-def accumulation_of(dtype: str, declared: Mapping[str, str]) -> FloatFormat:
-    """Return the format sums of `dtype` are kept in: as an adapter declares, else as expected (SPEC 8.3)."""
-    return FORMATS[declared.get(dtype, FORMATS[dtype].accumulation)]
+def accumulation_of(dtype: str, op: str, declared: Mapping[str, str]) -> FloatFormat:
+    """Return the format sums of `op` in `dtype` are kept in: as an adapter declares, else as expected (SPEC 8.3)."""
+    expected = declared.get(dtype, FORMATS[dtype].accumulation)
+    return FORMATS[declared.get(f"{dtype}/{op}", expected)]

@@ -144,7 +144,8 @@ class Evaluator:
         given = {name: operand.copy() for name, operand in task.operands.items()}
         if self._layer is None:
             self._layer = self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
-        accumulation = bounds.accumulation_of(task.dtype, self.adapter.declaration.capabilities.accumulation)
+        declared = self.adapter.declaration.capabilities.accumulation
+        accumulation = bounds.accumulation_of(task.dtype, op, declared)
         answers = answers_of(self._layer, op, given)
         for name, operand in given.items():
             if operand.tobytes() != task.operands[name].tobytes():

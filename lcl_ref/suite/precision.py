@@ -76,7 +76,7 @@ def explain(
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, accumulation)).all():
             return f"inputs rounded to {name}"
     golden = _result(spec, wide, result)
-    for name in HALVES:
+    for name in (form.name,) if form.name in HALVES else HALVES:
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, FORMATS[name])).all():
             return f"sums kept in {name}"
     return ""

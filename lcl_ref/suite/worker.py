@@ -58,6 +58,7 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
     except LclError as error:
         send("refused", message=str(error), violations=[asdict(violation) for violation in error.violations])
         return
+    os.environ.update(adapter.declaration.environment)
     state, message = availability(adapter.declaration.modules)
     if state != "present":
         send(state, message=message)
