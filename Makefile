@@ -5,7 +5,7 @@ PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python
 BIN    := .venv/bin
 STAMP  := .venv/setup.stamp
 
-# Extra words for the commands, as in: make run RUN_ARGS="-b 'torch.*'", make test TEST_ARGS=tests/unit
+# Extra words for the commands: make run REQUIRE=torch RUN_ARGS="-b 'torch.*'", make test TEST_ARGS=tests/unit
 RUN_ARGS  ?=
 TEST_ARGS ?=
 
