@@ -141,7 +141,7 @@ class Conversation:
     def _valid(self, text: bytes, command: str, definition: str) -> dict[str, Any]:
         try:
             answer = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             hint = "one JSON object per command; print everything else to stderr"
             raise Fault("malformed", f"stdout: got {cut(text)}, expected {hint}") from error
         try:

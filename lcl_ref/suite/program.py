@@ -28,7 +28,7 @@ MAX_LINE = 1 << 24
 STOP_SECONDS = 2.0
 """How long a program may take to end after it was told to stop, or closed its output."""
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05
 _CHUNK = 1 << 16
 _SHOWN = 120
 _STDERR_TAIL = 2000
@@ -99,8 +99,10 @@ class Program:
             waiting.register(self._stdin, selectors.EVENT_WRITE)
             left = memoryview(line)
             while b"\n" not in self._line:
-                ready = waiting.select(max(0.0, deadline - time.monotonic()))
-                if not ready and time.monotonic() >= deadline:
+                ready = waiting.select(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+                if not ready and self._process.poll() is not None:  # a child of its may hold the pipes open
+                    raise Fault("crash", self._epitaph())
+                if time.monotonic() >= deadline:
                     raise Fault("timeout", self._silence(seconds))
                 for key, _ in ready:
                     if key.fileobj is self._stdin:
@@ -157,8 +159,8 @@ class Program:
             for _ in range(_STDERR_READS):
                 chunk = os.read(self._stderr.fileno(), _CHUNK)
                 self._last_words = (self._last_words + chunk)[-_STDERR_TAIL:]
-        lines = [line for line in self._last_words.decode(errors="replace").splitlines() if line.strip()]
-        return f"; its stderr ends: {' / '.join(lines[-_STDERR_LINES:])}" if lines else ""
+        lines = [line.strip() for line in self._last_words.decode(errors="replace").splitlines() if line.strip()]
+        return f"; its stderr ends: {' / '.join(line[-_SHOWN:] for line in lines[-_STDERR_LINES:])}" if lines else ""
 
     def stop(self, line: bytes) -> Ending:
         """Send the last line, wait a little for the program to end, and clean up after it."""
