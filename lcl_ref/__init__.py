@@ -3,15 +3,21 @@
 ``import lcl_ref`` needs NumPy and nothing else. SPEC.md holds the numbered clauses that docstrings cite.
 """
 
-from lcl_ref import layouts
+import importlib
+import typing
+
 from lcl_ref.api import forward, transpose, vjp
-from lcl_ref.errors import AdapterError, FixtureError, LayoutError, LclError, ShapeError, SpecError
+from lcl_ref.errors import AdapterError, FileError, FixtureError, LayoutError, LclError, ShapeError, SpecError
 from lcl_ref.spec import Spec
+
+if typing.TYPE_CHECKING:
+    from lcl_ref import layouts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdapterError",
+    "FileError",
     "FixtureError",
     "LayoutError",
     "LclError",
@@ -24,3 +30,12 @@ __all__ = [
     "transpose",
     "vjp",
 ]
+
+_ON_USE = ("layouts",)
+"""Submodules imported when they are first used, so that ``import lcl_ref`` stays cheap."""
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in _ON_USE:
+        return importlib.import_module(f"lcl_ref.{name}")
+    raise AttributeError(f"module 'lcl_ref' has no attribute {name!r}")
