@@ -90,5 +90,9 @@ class FixtureError(LclError):
     """Golden data that is missing, damaged, or not what the code regenerates."""
 
 
+class FileError(LclError):
+    """A weight file that is missing, damaged, or not what it was said to be."""
+
+
 class AdapterError(LclError):
     """A backend that cannot be found or loaded, or that answers outside its contract."""

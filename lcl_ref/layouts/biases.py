@@ -38,13 +38,18 @@ def convert(spec: Spec, bias: ArrayLike | None, here: Layout, there: Layout) -> 
     if bias is None:
         return None
     array, axes = np.asarray(bias), Axes.of_bias(spec)
-    check_shape("bias", array, _reported(here, spec), axes, here.name)
+    check(here, spec, array.shape)
     kind, wanted = _stored_kind(here, spec), _stored_kind(there, spec)
     canonical = axes.pack(axes.unpack(array, here.bias[kind], _SINGLE[kind]), _SINGLE[kind], _CANONICAL[kind])
     canonical = _as_kind(spec, canonical, kind, spec.bias, here)
     canonical = _as_kind(spec, canonical, spec.bias, wanted, there)
     stored = axes.pack(axes.unpack(canonical, _CANONICAL[wanted], _SINGLE[wanted]), _SINGLE[wanted], there.bias[wanted])
     return stored.reshape(axes.shape(_reported(there, spec)))
+
+
+def check(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> None:
+    """Refuse a bias of another shape; `LayoutError` names the axes at fault."""
+    check_shape("bias", shape, _reported(layout, spec), Axes.of_bias(spec), layout.name)
 
 
 def _stored_kind(layout: Layout, spec: Spec) -> str:

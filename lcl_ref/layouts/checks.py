@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.layouts.model import Layout
-from lcl_ref.layouts.pattern import Array, Axes, label, parse
+from lcl_ref.layouts.pattern import Axes, label, parse
 from lcl_ref.layouts.registry import get, names_of_rank
 from lcl_ref.spec import Spec
 
@@ -44,32 +44,30 @@ def _fits(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> bool:
     return layout.refusal(spec) is None and weight_shape(layout.name, spec) == shape
 
 
-def check_weight(layout: Layout, spec: Spec, array: Array) -> None:
+def check_weight(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> None:
     """Refuse a weight of another shape, naming the axes at fault and the layouts that it would fit."""
     expected = weight_shape(layout.name, spec)
-    if array.shape == expected:
+    if shape == expected:
         return
-    fits = fitting(spec, array.shape)
+    fits = fitting(spec, shape)
     todo = f"this is the shape of {', '.join(fits)}; say which it is, the array cannot tell" if fits else ""
     if layout.form == "live":
         per_tap = f"{spec.group_channels}*{spec.out_channels} channels"
         want = f"one axis of {expected[0]} (taps of all positions that fall inside the input, times {per_tap})"
-        raise LayoutError(
-            Violation("weight/live", "weight", f"shape {array.shape}", f"{want} in {layout.name}", "", todo)
-        )
-    check_shape("weight", array, layout.weight, Axes.of_weight(spec), layout.name, todo)
+        raise LayoutError(Violation("weight/live", "weight", f"shape {shape}", f"{want} in {layout.name}", "", todo))
+    check_shape("weight", shape, layout.weight, Axes.of_weight(spec), layout.name, todo)
 
 
-def check_shape(what: str, array: Array, text: str, axes: Axes, name: str, todo: str = "") -> None:
-    """Refuse an array whose shape is not that of pattern `text`."""
+def check_shape(what: str, shape: tuple[int, ...], text: str, axes: Axes, name: str, todo: str = "") -> None:
+    """Refuse a shape that is not that of pattern `text`."""
     expected, stored = axes.shape(text), parse(text, axes.rank)
-    if array.ndim != len(expected):
-        got = f"{array.ndim} axes of shape {array.shape}"
+    if len(shape) != len(expected):
+        got = f"{len(shape)} axes of shape {shape}"
         want = f"{len(expected)} axes, {', '.join(map(label, stored))}, of shape {expected} in {name}"
         raise LayoutError(Violation(f"{what}/axes", what, got, want, todo=todo))
     problems = [
         Violation(f"{what}/{axis_name}", what, f"{got} elements", f"{axes.arithmetic(axis)} in {name}", axis_name, todo)
-        for axis, axis_name, got, size in zip(stored, map(label, stored), array.shape, expected, strict=True)
+        for axis, axis_name, got, size in zip(stored, map(label, stored), shape, expected, strict=True)
         if got != size
     ]
     if problems:

@@ -50,7 +50,7 @@ def convert(
     check_holds(here, spec)
     check_holds(there, spec)
     array = np.asarray(weight)
-    check_weight(here, spec, array)
+    check_weight(here, spec, array.shape)
     return _from_taps(there, spec, _to_taps(here, spec, array)), biases.convert(spec, bias, here, there)
 
 

@@ -1,0 +1,133 @@
+"""``lcl convert``, ``lcl inspect`` and ``lcl verify-port``: weight files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import json_option
+from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs, verifying
+from lcl_ref.files.verifying import Finding
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_SPEC_HELP = "JSON of one specification or of all layers; for .weights the network's .cfg."
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("target", metavar="OUT", type=_FILE)
+@click.option(
+    "--from", "from_layout", required=True, metavar="LAYOUT", help=f"Layout in IN; {STORED}: as IN itself states."
+)
+@click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
+@click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
+@click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
+def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: Path | None, layer: str) -> None:
+    """Move the locally connected layers of a weight file to another layout.
+
+    The suffixes of IN and OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights. All other arrays are carried
+    along untouched; the specification of every layer is written beside OUT.
+    """
+    report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer)
+    for converted in report.layers:
+        click.echo(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
+    if report.carried:
+        click.echo(f"carried    {len(report.carried)} other arrays")
+    for word, lines in (("left", report.left), ("lost", report.loses), ("note", report.notes)):
+        for line in lines:
+            click.echo(f"{word:<10} {line}")
+    click.echo(f"wrote      {target} and {specs.beside(target)}")
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=_FILE)
+@click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
+@json_option()
+def inspect(file: Path, spec: Path | None, as_json: bool) -> None:
+    """List the locally connected layers of a weight file, and what else is in it."""
+    with open_weights(file, spec) as opened:
+        facts = _facts(opened)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    table = Table(title=escape(f"{file.name}: {facts['form']}"))
+    for heading in ("layer", "kind", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
+        table.add_column(heading, overflow="fold")
+    for layer in facts["layers"]:
+        table.add_row(*(escape(_short(layer[key])) for key in _COLUMNS))
+    out = console()
+    out.print(table)
+    out.print(f"{len(facts['other'])} other arrays, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
+    for word in ("left", "notes"):
+        for line in facts[word]:
+            out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
+
+
+_COLUMNS = ("name", "kind", "layout", "input", "output", "kernel_size", "stride", "padding", "weight")
+
+
+def _short(value: Any) -> str:
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
+
+
+def _facts(file: WeightFile) -> dict[str, Any]:
+    """Return what there is to say about an open file, JSON-ready."""
+    own = {name for layer in file.layers for name in (layer.weight, layer.bias)}
+    layers = [
+        specs.as_dict(layer)
+        | {
+            "input": [*layer.spec.input_size, layer.spec.in_channels],
+            "output": [*layer.spec.output_size, layer.spec.out_channels],
+            "kernel_size": list(layer.spec.kernel_size),
+            "stride": list(layer.spec.stride),
+            "padding": [list(pair) for pair in layer.spec.padding],
+        }
+        for layer in file.layers
+    ]
+    return {
+        "file": file.path.name,
+        "form": file.form,
+        "layers": layers,
+        "other": [name for name in file.tensors if name not in own],
+        "bytes": sum(tensor.nbytes for tensor in file.tensors.values()),
+        "left": list(file.left),
+        "notes": list(file.notes),
+    }
+
+
+@click.command("verify-port")
+@click.argument("old", metavar="OLD", type=_FILE)
+@click.argument("new", metavar="NEW", type=_FILE)
+@click.option("-b", "--backend", default="numpy.matmul", show_default=True, help="Who computes with the new weights.")
+@click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
+@json_option()
+def verify_port(old: Path, new: Path, backend: str, spec: Path | None, as_json: bool) -> int:
+    """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
+
+    Exit status: 0 all hold, 1 something does not, 2 wrong input.
+    """
+    findings = verifying.verify_port(old, new, backend, spec)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        _print(findings)
+    return int(any(finding.state == "fail" for finding in findings))
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table()
+    for heading in ("layer", "side", "op", "verdict", "error / limit", ""):
+        table.add_column(heading)
+    for finding in findings:
+        colour = {"pass": "green", "fail": "red"}.get(finding.state, "yellow")
+        ratio = "" if finding.error_ratio is None else f"{finding.error_ratio:.3f}"
+        verdict = f"[{colour}]{finding.state.replace('_', ' ')}[/]"
+        table.add_row(escape(finding.layer), finding.side, finding.op, verdict, ratio, escape(finding.message))
+    console().print(table)

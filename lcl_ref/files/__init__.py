@@ -1,0 +1,11 @@
+"""Weight files: what locally connected layers they hold, and moving those to another layout and format.
+
+Formats: Keras ``.h5`` (whole models and weights only) and ``.keras``, ``.safetensors``, ``.npz``, darknet ``.weights``.
+Files are data: nothing in them is unpickled or instantiated, and what a header claims is checked before it is believed.
+"""
+
+from lcl_ref.files.converting import STORED, Report, convert_file
+from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.opening import open_weights
+
+__all__ = ["STORED", "LocalLayer", "Report", "Tensor", "WeightFile", "convert_file", "open_weights"]

@@ -1,0 +1,238 @@
+"""`convert_file`: the weights of a file in another layout, layer by layer, everything else carried along untouched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lcl_ref import layouts
+from lcl_ref.errors import LayoutError, ShapeError, SpecError, Violation
+from lcl_ref.files import darknet, keras_writing, specs
+from lcl_ref.files.guard import problem
+from lcl_ref.files.keras_writing import Produce
+from lcl_ref.files.model import Array, LocalLayer, WeightFile
+from lcl_ref.files.opening import FORMATS, open_weights
+from lcl_ref.files.writing import Planned, checked, replacing, write_npz, write_safetensors
+from lcl_ref.layouts import biases, checks
+from lcl_ref.layouts.registry import get
+from lcl_ref.spec import Spec
+
+STORED = "stored"
+"""As a source: every layer is in the layout that the file itself states."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a conversion did.
+
+    Parameters
+    ----------
+    layers : tuple of LocalLayer
+        The converted layers, as they are now.
+    carried : tuple of str
+        Arrays carried along untouched.
+    left : tuple of str
+        What was left out.
+    loses : tuple of str
+        What did not survive, one line per layer concerned.
+    notes : tuple of str
+        What a reader should know about the file.
+    """
+
+    layers: tuple[LocalLayer, ...]
+    carried: tuple[str, ...]
+    left: tuple[str, ...]
+    loses: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def convert_file(
+    old_path: Path, new_path: Path, *, source: str, target: str, spec: Path | None = None, layer: str = ""
+) -> Report:
+    """Convert the locally connected layers of a weight file to another layout.
+
+    Parameters
+    ----------
+    old_path, new_path : Path
+        Files; the suffix tells the format. The specification is written beside the new one (`specs.beside`).
+    source : str
+        Layout of the layers in the old file; ``"stored"``: the one that the file itself states.
+    target : str
+        Layout of the layers in the new file.
+    spec : Path, optional
+        See `open_weights`.
+    layer : str
+        Name of the one layer to convert; without it, all.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, or cannot be written in the new format.
+    LayoutError
+        If a layout is unknown, is not that of the file, or cannot hold a layer.
+    """
+    get(target)
+    if source != STORED:
+        get(source)
+    if new_path.exists() and new_path.samefile(old_path):
+        raise problem(new_path, "target", "the file itself", "another file to write to")
+    with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
+        chosen = _choose(old, layer, source)
+        report, plan = _plan(old, chosen, target)
+        beside = specs.beside(new_path)
+        with replacing(new_path, beside) as (file, document):
+            left = _write(file, new_path, old, plan, report)
+            report = replace(report, left=(*report.left, *left))
+            everything = [*report.layers, *(found for found in old.layers if found not in chosen)]
+            document.write_text(specs.document(new_path.name, everything, report.left, report.notes))
+    return report
+
+
+def _choose(old: WeightFile, name: str, source: str) -> tuple[LocalLayer, ...]:
+    """Return the layers to convert; each must be in the layout that the user named."""
+    if not old.layers:
+        todo = "describe its layers with --spec" if old.config is None else ""
+        raise problem(old.path, "layers", "no locally connected layer", "at least one", todo)
+    chosen = tuple(layer for layer in old.layers if name in ("", layer.name, layer.name.split("/")[-1]))
+    if not chosen:
+        names = ", ".join(layer.name for layer in old.layers)
+        raise problem(old.path, "layer", f"no layer called {name!r}", f"one of {names}")
+    for layer in chosen:
+        if source not in (STORED, layer.layout):
+            got = f"{source} for layer {layer.name}"
+            todo = (
+                f"write --from {layer.layout}, or --from {STORED} for what the file states; --layer converts one layer"
+            )
+            raise LayoutError(
+                Violation("layout/source", "--from", got, f"{layer.layout}, as the file states", todo=todo)
+            )
+    return chosen
+
+
+def _plan(old: WeightFile, chosen: Sequence[LocalLayer], target: str) -> tuple[Report, list[Planned]]:
+    """Return what will be written, array by array in the order of the old file, and the report of it."""
+    plans = {name: Planned(name, tensor.shape, tensor.dtype, tensor.read) for name, tensor in old.tensors.items()}
+    loses = []
+    for layer in chosen:
+        plans |= _converted(old, layer, target)
+        loses += _losses(layer, target)
+    own = {name for layer in chosen for name in (layer.weight, layer.bias)}
+    report = Report(
+        layers=tuple(replace(layer, layout=target) for layer in chosen),
+        carried=tuple(name for name in plans if name not in own),
+        left=old.left,
+        loses=tuple(loses),
+        notes=old.notes,
+    )
+    return report, list(plans.values())
+
+
+def _converted(old: WeightFile, layer: LocalLayer, target: str) -> dict[str, Planned]:
+    """Return the plans of one layer's arrays; shapes are checked before anything is read."""
+    spec, here, there = layer.spec, get(layer.layout), get(target)
+    weight, bias = old.tensors[layer.weight], old.tensors.get(layer.bias)
+    with about(old.path, layer):
+        checks.check_holds(here, spec)
+        checks.check_weight(here, spec, weight.shape)
+        shape, bias_shape = layouts.weight_shape(target, spec), layouts.bias_shape(target, spec)
+        if (bias is None) != (bias_shape is None):
+            got = "no array" if bias is None else f"array {bias.name}"
+            raise LayoutError(Violation("bias/presence", "bias", got, f"what spec.bias={spec.bias!r} says"))
+        alone = Spec.from_dict({**spec.to_dict(), "bias": "none"})
+
+    def convert_weight() -> Array:
+        with about(old.path, layer):
+            return layouts.convert(alone, weight.read(), None, source=here.name, target=there.name)[0]
+
+    plans = {weight.name: Planned(weight.name, shape, weight.dtype, convert_weight)}
+    if bias is None or bias_shape is None:
+        return plans
+    stored = bias
+    with about(old.path, layer):
+        biases.check(here, spec, bias.shape)
+
+    def convert_bias() -> Array:
+        with about(old.path, layer):
+            moved = biases.convert(spec, stored.read(), here, there)
+        assert moved is not None
+        return moved
+
+    return plans | {bias.name: Planned(bias.name, bias_shape, bias.dtype, convert_bias)}
+
+
+@contextmanager
+def about(path: Path, layer: LocalLayer) -> Iterator[None]:
+    """Put file and layer in front of what is wrong with its arrays."""
+    try:
+        yield
+    except (LayoutError, SpecError, ShapeError) as error:
+        raise type(error)(error.violations, f"{path.name}, layer {layer.name}") from error
+
+
+def _losses(layer: LocalLayer, target: str) -> list[str]:
+    """Return what the conversion of one layer loses."""
+    spec, here, there = layer.spec, get(layer.layout), get(target)
+    lines = []
+    dead = math.prod(spec.weight_shape) - spec.connection_count
+    if there.form != "taps" and here.form == "taps" and dead:
+        lines.append(f"{layer.name}: {dead} weights of taps that fall on padding, which no output depends on")
+    entries = math.prod(layouts.weight_shape(here.name, spec)) - spec.connection_count
+    if here.form == "dense" and there.name != here.name and entries:
+        lines.append(f"{layer.name}: {entries} entries of the dense matrix that join no window")
+    return lines
+
+
+def _write(path: Path, target: Path, old: WeightFile, plan: list[Planned], report: Report) -> list[str]:
+    """Write the planned arrays in the format of `target` and return what it has no place for."""
+    by_name = {array.name: array for array in plan}
+
+    def produce(name: str) -> Array:
+        return checked(by_name[name])
+
+    if target.suffix == ".safetensors":
+        write_safetensors(path, plan)
+    elif target.suffix == ".npz":
+        write_npz(path, plan)
+    elif target.suffix == ".weights":
+        return _write_darknet(path, target, old, report, produce)
+    elif target.suffix == ".keras" or (target.suffix in (".h5", ".hdf5") and old.config is not None):
+        _write_keras(path, target, old, report, produce)
+    elif target.suffix in (".h5", ".hdf5"):
+        keras_writing.write_arrays(path, list(by_name), produce)
+    else:
+        raise problem(target, "format", f"suffix {target.suffix!r}", f"one of {', '.join(FORMATS)}")
+    return []
+
+
+def _write_keras(path: Path, target: Path, old: WeightFile, report: Report, produce: Produce) -> None:
+    """Copy a Keras model with its layers converted; the format stays, for the rest of the model to be kept."""
+    if old.config is None or target.suffix != old.path.suffix:
+        todo = "write a .safetensors or .npz file instead"
+        expected = f"a {target.suffix} file, to copy the model around the layers from"
+        raise problem(target, "format", f"layers from {old.path.name}", expected, todo)
+    for layer in old.layers:
+        for new in report.layers:
+            if new.name == layer.name:
+                keras_writing.check_fits(layer, new.layout)
+    converted = {layer.name: layer.layout for layer in report.layers}
+    write = keras_writing.write_zip if target.suffix == ".keras" else keras_writing.write_h5
+    write(path, old, converted, produce)
+
+
+def _write_darknet(path: Path, target: Path, old: WeightFile, report: Report, produce: Produce) -> list[str]:
+    """Write the layers, biases first, behind a header; with those of a darknet network, all its other arrays."""
+    if len(report.layers) < len(old.layers) or any(layer.layout != "darknet" for layer in report.layers):
+        raise problem(target, "format", "layers in another layout", "all layers with --to darknet in a .weights file")
+    if old.path.suffix == ".weights":
+        darknet.write(path, map(produce, old.tensors), darknet.header(old.path))
+        return []
+    names = [name for layer in report.layers for name in (layer.bias, layer.weight) if name]
+    wide = [name for name in names if old.tensors[name].dtype.newbyteorder("<") != darknet.FLOAT]
+    if wide or any(not layer.bias for layer in report.layers):
+        got = f"arrays of another dtype: {', '.join(wide)}" if wide else "a layer without a bias"
+        raise problem(target, "format", got, "float32 and biases in a .weights file")
+    darknet.write(path, map(produce, names))
+    return list(report.carried)

@@ -1,0 +1,111 @@
+"""Writing Keras files: a copy of the one that was read, with converted kernels and the settings that go with them.
+
+The model around the layers stays as it is, so only layouts of the same data format fit; ``implementation`` is edited.
+Training state is left out: optimiser slots have the shapes of the old layout.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.files import hdf5, keras_config
+from lcl_ref.files.keras_file import CONFIG, METADATA, STATE, WEIGHTS
+from lcl_ref.files.model import Array, LocalLayer, WeightFile
+
+Produce = Callable[[str], Array]
+"""Name of an array -> the array as it is to be written."""
+
+
+def check_fits(layer: LocalLayer, target: str) -> None:
+    """Refuse a layout that the configuration of the model cannot express.
+
+    Raises
+    ------
+    LayoutError
+        If `target` is not one of Keras's, in the data format of the model.
+    """
+    _, _, data_format = layer.layout.rpartition("/")
+    project = layer.layout.split("/")[0]
+    if not (target.startswith(f"{project}/") and target.endswith(f"/{data_format}")):
+        expected = f"a layout {project}/.../{data_format}, which the model around layer {layer.name} can load"
+        todo = "write a .safetensors or .npz file instead"
+        raise LayoutError(Violation("layout/keras", "--to", target, expected, todo=todo))
+    if "/impl1/" in target and layer.settings.get("padding", "valid") != "valid":
+        todo = "implementation 1 takes padding valid only; keep implementation 2 or 3, or write .safetensors or .npz"
+        got = f"{target} for layer {layer.name}, whose padding is {layer.settings['padding']!r}"
+        raise LayoutError(Violation("layout/keras", "--to", got, "a layout that its padding allows", todo=todo))
+
+
+def write_h5(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
+    """Copy a ``.h5`` file; `converted` maps layer names to their new layouts."""
+    with hdf5.library().File(path, "w") as new:
+        if old.config is None:
+            _copy(old.handle, new, "", produce)
+            return
+        for name, value in old.handle.attrs.items():
+            if name not in ("model_config", "training_config"):
+                new.attrs[name] = value
+        new.attrs["model_config"] = json.dumps(_edited(old.config, converted))
+        _copy(old.handle["model_weights"], new.create_group("model_weights"), "", produce)
+
+
+def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
+    """Copy a ``.keras`` file; `converted` maps layer names to their new layouts."""
+    archive, weights = old.handle
+    assert old.config is not None
+    config = _edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
+    with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
+        copy = Path(folder) / "weights.h5"
+        with hdf5.library().File(copy, "w") as new:
+            _copy(weights, new, "", produce)
+        with zipfile.ZipFile(path, "w") as target:
+            if METADATA in archive.namelist():
+                target.writestr(zipfile.ZipInfo(METADATA), archive.read(METADATA))
+            target.writestr(zipfile.ZipInfo(CONFIG), json.dumps(config))
+            target.write(copy, WEIGHTS)
+
+
+def write_arrays(path: Path, names: list[str], produce: Produce) -> None:
+    """Write arrays into a ``.h5`` file under their names, with the attributes by which Keras finds weights."""
+    owners: dict[str, list[str]] = {}
+    with hdf5.library().File(path, "w") as new:
+        for name in names:
+            new.create_dataset(name, data=produce(name))
+            owner, _, rest = name.partition("/")
+            if rest:
+                owners.setdefault(owner, []).append(rest)
+        new.attrs["layer_names"] = [owner.encode() for owner in owners]
+        for owner, rests in owners.items():
+            new[owner].attrs["weight_names"] = [rest.encode() for rest in rests]
+
+
+def _copy(old: Any, new: Any, prefix: str, produce: Produce) -> None:
+    """Copy groups with their attributes and datasets through `produce`, but for the training state."""
+    for name, value in old.attrs.items():
+        new.attrs[name] = value
+    for name in old:
+        full = f"{prefix}{name}"
+        if not prefix and name in STATE:
+            continue
+        if isinstance(old[name], hdf5.library().Group):
+            _copy(old[name], new.create_group(name), f"{full}/", produce)
+        else:
+            copied = new.create_dataset(name, data=produce(full))
+            for key, value in old[name].attrs.items():
+                copied.attrs[key] = value
+
+
+def _edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration with the implementation of every converted layer."""
+    copy: dict[str, Any] = json.loads(json.dumps(model))
+    for entry in keras_config.read(copy).entries:
+        target = converted.get(entry.name, "")
+        if "/impl" in target:
+            entry.stored["implementation"] = int(target.split("/impl")[1][0])
+    return copy

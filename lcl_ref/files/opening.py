@@ -1,0 +1,108 @@
+"""Opening a weight file of any format, and finding the locally connected layers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lcl_ref.files import darknet, specs
+from lcl_ref.files.arrays_files import read_npz, read_safetensors
+from lcl_ref.files.guard import problem
+from lcl_ref.files.keras_file import read_h5, read_zip
+from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.specs import Given
+
+FORMATS = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights")
+
+_WEIGHTS = ("weight", "kernel", "W", "weights")
+_BIASES = ("bias", "b", "biases")
+"""Last part of the names that arrays of a layer have in one project or another."""
+
+
+@contextmanager
+def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: str = "") -> Iterator[WeightFile]:
+    """Open a weight file for reading.
+
+    Parameters
+    ----------
+    path : Path
+        ``.h5``, ``.keras``, ``.safetensors``, ``.npz`` or ``.weights``; the suffix tells the format.
+    spec : Path, optional
+        A specification (`lcl_ref.files.specs`), for files that do not describe their layers; for ``.weights`` the
+        network's ``.cfg``. Without it, the document beside the file is read where there is one.
+    layer : str
+        The layer that a single specification is for.
+    layout : str
+        The layout that the arrays of a single specification are in.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, of an unknown format, or does not tell what is asked.
+    """
+    if not path.is_file():
+        raise problem(path, "missing", "no such file" if not path.exists() else "no regular file", "a weight file")
+    if path.suffix not in FORMATS:
+        raise problem(path, "format", f"suffix {path.suffix!r}", f"one of {', '.join(FORMATS)}")
+    with ExitStack() as stack:
+        document = spec if spec is not None or not specs.beside(path).is_file() else specs.beside(path)
+        if path.suffix == ".weights":
+            yield darknet.read(path, document)
+            return
+        given = Given() if document is None else specs.read(document)
+        yield _described(_read(path, stack, given, layer), given, layer, layout)
+
+
+def _read(path: Path, stack: ExitStack, given: Given, layer: str) -> WeightFile:
+    if path.suffix in (".safetensors", ".npz"):
+        return (read_safetensors if path.suffix == ".safetensors" else read_npz)(path, stack)
+    known = {found.name: found.spec for found in given.layers}
+    if given.alone is not None and layer:
+        known[layer] = given.alone
+    return (read_zip if path.suffix == ".keras" else read_h5)(path, stack, known)
+
+
+def _described(file: WeightFile, given: Given, layer: str, layout: str) -> WeightFile:
+    """Return the file with the layers that its configuration, or else a specification, describes."""
+    if file.config is not None:
+        return file
+    if given.alone is not None:
+        return replace(file, layers=(_single(file, given, layer, layout),))
+    for found in given.layers:
+        for name in filter(None, (found.weight, found.bias)):
+            if name not in file.tensors:
+                raise problem(
+                    file.path, "array", f"no array {name!r} of layer {found.name}", "the arrays of its layers"
+                )
+    return replace(file, layers=given.layers)
+
+
+def _single(file: WeightFile, given: Given, layer: str, layout: str) -> LocalLayer:
+    """Return the layer that one `Spec` describes: its arrays are found by name, never by shape."""
+    assert given.alone is not None
+    weights, biases = _by_owner(file.tensors, _WEIGHTS), _by_owner(file.tensors, _BIASES)
+    owners = [name for name in weights if layer in ("", name, name.split("/")[-1])]
+    if len(owners) != 1:
+        got = f"{len(owners)} layers with a weight" + (f" called {layer!r}" if layer else "")
+        names = ", ".join(sorted(weights)) or "none"
+        raise problem(file.path, "layer", got, f"one (there are: {names})", "name it with --layer")
+    if not layout:
+        todo = "name the layout of its arrays with --from"
+        raise problem(file.path, "layout", "arrays without a description", "a layout", todo)
+    bias = "" if given.alone.bias == "none" else biases.get(owners[0], "")
+    return LocalLayer(owners[0] or "layer", "", given.alone, layout, weights[owners[0]], bias)
+
+
+def _by_owner(tensors: Mapping[str, Tensor], leaves: tuple[str, ...]) -> dict[str, str]:
+    """Return layer name -> array name, for arrays called ``layer/leaf``, ``layer.leaf`` or ``layer_leaf``."""
+    found = {}
+    for name in tensors:
+        bare = name.removesuffix(":0")
+        for leaf in leaves:
+            if bare == leaf:
+                found[""] = name
+            elif bare.endswith((f"/{leaf}", f".{leaf}", f"_{leaf}")):
+                found[bare[: -len(leaf) - 1]] = name
+    return found

@@ -1,0 +1,92 @@
+"""Specifications beside weight files: what `convert` writes next to its output, and what ``--spec`` takes.
+
+The document is JSON: ``format`` (``"lcl-weights/1"``), ``file``, ``left``, ``notes`` and ``layers``. Each layer has
+``name``, ``kind``, ``layout``, ``weight`` and ``bias`` (names of arrays), ``spec`` (fields of `Spec`) and ``settings``.
+``--spec`` takes the fields of one `Spec` alone, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.files.guard import parse_json, problem, reading
+from lcl_ref.files.model import LocalLayer
+from lcl_ref.spec import Spec
+
+FORMAT = "lcl-weights/1"
+MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Given:
+    """Specifications from a file: one layer alone, or the layers of a whole weight file."""
+
+    alone: Spec | None = None
+    layers: tuple[LocalLayer, ...] = ()
+
+
+def beside(path: Path) -> Path:
+    """Return where the specification of a weight file stands: ``model.npz.spec.json`` for ``model.npz``."""
+    return path.with_name(f"{path.name}.spec.json")
+
+
+def read(path: Path) -> Given:
+    """Read a document or the fields of one `Spec`.
+
+    Raises
+    ------
+    FileError
+        If it is neither.
+    SpecError
+        If a layer in it breaks a rule.
+    """
+    with reading(path, "a JSON specification"):
+        if path.stat().st_size > MOST_BYTES:
+            raise problem(path, "size", f"{path.stat().st_size} bytes", f"at most {MOST_BYTES}")
+        values = parse_json(path, path.read_bytes(), "a specification")
+        if "layers" not in values:
+            return Given(alone=Spec.from_dict(values))
+        if values.get("format") != FORMAT:
+            raise problem(path, "format", f"format {values.get('format')!r}", repr(FORMAT))
+        return Given(layers=tuple(_layer(layer) for layer in values["layers"]))
+
+
+def _layer(values: Mapping[str, Any]) -> LocalLayer:
+    return LocalLayer(
+        name=str(values["name"]),
+        kind=str(values.get("kind", "")),
+        spec=Spec.from_dict(values["spec"]),
+        layout=str(values["layout"]),
+        weight=str(values["weight"]),
+        bias=str(values.get("bias") or ""),
+        settings=dict(values.get("settings") or {}),
+    )
+
+
+def as_dict(layer: LocalLayer) -> dict[str, Any]:
+    """Return one layer as it stands in a document."""
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "layout": layer.layout,
+        "weight": layer.weight,
+        "bias": layer.bias or None,
+        "spec": layer.spec.to_dict(),
+        "settings": dict(layer.settings),
+    }
+
+
+def document(file: str, layers: Iterable[LocalLayer], left: Iterable[str], notes: Iterable[str]) -> str:
+    """Return the document that stands beside weight file `file`."""
+    values = {
+        "format": FORMAT,
+        "file": file,
+        "layers": [as_dict(layer) for layer in layers],
+        "left": list(left),
+        "notes": list(notes),
+    }
+    return json.dumps(values, indent=1) + "\n"
