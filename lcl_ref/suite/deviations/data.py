@@ -133,7 +133,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         fix="move the channel axis to the end",
         needs="a spatial axis",
         known_in="every PyTorch layer",
-        edit=_returned(lambda y: np.moveaxis(y, -1, 1)),
+        edit=_returned(lambda y: np.moveaxis(y, -1, 1) if y.ndim > 2 else y),
         parts=("y",),
     ),
     Deviation(
@@ -143,7 +143,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         fix="keep the position axes",
         needs="a spatial axis",
         known_in="EIR's LCL, and forum layers that end in view(batch, -1)",
-        edit=_returned(lambda y: y.reshape(len(y), math.prod(y.shape[1:]))),
+        edit=_returned(lambda y: y.reshape(len(y), math.prod(y.shape[1:])) if y.ndim > 2 else y),
         parts=("y",),
     ),
     Deviation(

@@ -108,7 +108,7 @@ def _shifted(by: int, word: str) -> Deviation:
         known_in="keras Conv2DTranspose, off by one pixel with the right shape (keras-team/keras PR 22876)"
         if by > 0
         else "",
-        edit=each_axis(lambda axis: replace(axis, lo=axis.lo + by)),
+        edit=each_axis(lambda axis: replace(axis, early=by)),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -75,6 +76,20 @@ def edited(spec: Spec, deviations: Iterable[Deviation], part: Part) -> Plan:
         if deviation.edit is not None and part in deviation.parts:
             plan = deviation.edit(plan)
     return plan
+
+
+@cache
+def changed_fields(spec: Spec, deviation: Deviation) -> frozenset[str]:
+    """Return the fields of the plan a deviation edits; where there are none, it is the same layer by construction."""
+    if deviation.edit is None:
+        return frozenset()
+    before, after = plan_of(spec), deviation.edit(plan_of(spec))
+    return frozenset(field.name for field in fields(Plan) if getattr(before, field.name) != getattr(after, field.name))
+
+
+def touches(spec: Spec, deviation: Deviation, op: str) -> bool:
+    """Tell whether an operation of this layer is computed from an edited plan."""
+    return not set(PARTS_OF[op]).isdisjoint(deviation.parts) and bool(changed_fields(spec, deviation))
 
 
 def result(spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], part: Part) -> Array:

@@ -32,7 +32,7 @@ class Refused(Exception):  # noqa: N818 -- says that such an implementation give
 
 @dataclass(frozen=True)
 class Axis:
-    """One spatial axis: position o, tap k read site ``(o*stride + k*dilation - lo) / spread`` where that is whole."""
+    """One spatial axis: position o, tap k read site ``(o*stride + k*dilation - lo - early) / spread`` if whole."""
 
     name: str
     size: int
@@ -44,6 +44,7 @@ class Axis:
     hi: int
     shared: bool
     spread: int = 1
+    early: int = 0
 
     @property
     def window(self) -> int:
@@ -198,7 +199,8 @@ def sites(axes: tuple[Axis, ...], outside: Outside, batch: int) -> Sites:
 
 def _taps(axis: Axis, outside: Outside) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return ``(o, k)`` input sites of one axis, and whether each exists."""
-    raw = np.arange(axis.positions)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - axis.lo
+    raw = np.arange(axis.positions)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation
+    raw = raw - axis.lo - axis.early
     site, between = raw // axis.spread, raw % axis.spread != 0
     inside = (site >= 0) & (site < axis.size)
     if outside == "edge":

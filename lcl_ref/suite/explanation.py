@@ -1,0 +1,245 @@
+"""Which deviations, one or two at once, reproduce every answer of a wrong layer bit for bit.
+
+A hypothesis is a tuple of deviations. It is tried on the observations that tell most first, passing ones included: it
+must also predict where the layer is right. What it does not reproduce entirely is never claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.suite.bounds import Magnitude, accumulation_of, limit
+from lcl_ref.suite.deviations import COMPUTED, Deviation, Refused, results
+from lcl_ref.suite.deviations.model import changed_fields, edited, touches
+from lcl_ref.suite.dtypes import FORMATS
+from lcl_ref.suite.equivalence import same_results
+from lcl_ref.suite.observation import Observation, Verdict
+
+Array = NDArray[Any]
+Hypothesis = tuple[Deviation, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Deviations that reproduce every answer of the operations in `ops`.
+
+    Parameters
+    ----------
+    deviations : tuple of Deviation
+        One or two, in the order in which they apply.
+    ops : tuple of str
+        Operations explained.
+    explained : int
+        Wrong answers reproduced: all there are in these operations.
+    same : tuple of tuple of Deviation
+        Other hypotheses of the same size that reproduce everything as well.
+    """
+
+    deviations: Hypothesis
+    ops: tuple[str, ...]
+    explained: int
+    same: tuple[Hypothesis, ...] = ()
+
+
+class Evidence:
+    """All answers of some operations, and what single deviations predict for them, computed once.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Answered ones, passing or failing.
+    candidates : sequence of Deviation
+        What may be part of an explanation.
+    """
+
+    def __init__(self, observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED) -> None:
+        ops = {observation.op for observation in observations}
+        self.candidates = [deviation for deviation in candidates if ops & set(deviation.ops)]
+        self.changes = {
+            id(observation): frozenset(
+                number
+                for number, deviation in enumerate(self.candidates)
+                if touches(observation.task.spec, deviation, observation.op)
+            )
+            for observation in observations
+        }
+        # Where few candidates matter, one look settles most hypotheses; limits are dearer than bits.
+        self.observations = sorted(
+            observations, key=lambda seen: (not seen.task.exact, len(self.changes[id(seen)]), seen.weight)
+        )
+        specs = {seen.task.spec for seen in observations}
+        self.fields = [
+            frozenset().union(*(changed_fields(spec, deviation) for spec in specs)) for deviation in self.candidates
+        ]
+        self._fits: dict[tuple[int, int], bool] = {}
+
+    @property
+    def wrong(self) -> int:
+        """How many answers are wrong."""
+        return sum(observation.verdict in ("fail", "error") for observation in self.observations)
+
+    def singles(self) -> list[Hypothesis]:
+        """Return the single deviations that reproduce everything, in catalogue order."""
+        numbers = range(len(self.candidates))
+        fitting = [n for n in numbers if all(self._fits_one(n, seen) for seen in self.observations)]
+        return [self.hypothesis((number,)) for number in fitting]
+
+    def pairs(self) -> list[Hypothesis]:
+        """Return the pairs that reproduce everything, in catalogue order; reversed where only the other order does."""
+        left = list(combinations(range(len(self.candidates)), 2))
+        for observation in self.observations:
+            if not left:
+                return []
+            left = [pair for pair in left if self._fits_pair(pair, observation)]
+        return [hypothesis for pair in left for hypothesis in self._orders(pair)]
+
+    def hypothesis(self, numbers: Iterable[int]) -> Hypothesis:
+        """Return the deviations with these numbers."""
+        return tuple(self.candidates[number] for number in numbers)
+
+    def _fits_one(self, number: int, observation: Observation) -> bool:
+        if number not in self.changes[id(observation)]:
+            return observation.verdict == "pass"
+        key = number, id(observation)
+        if key not in self._fits:
+            self._fits[key] = reproduces(self.hypothesis((number,)), observation)
+        return self._fits[key]
+
+    def _fits_pair(self, pair: tuple[int, int], observation: Observation) -> bool:
+        active = [number for number in pair if number in self.changes[id(observation)]]
+        if not active:
+            return observation.verdict == "pass"
+        if len(active) == 1:
+            return self._fits_one(active[0], observation)
+        orders = [pair] if self._commute(*pair) else [pair, pair[::-1]]
+        return any(reproduces(self.hypothesis(order), observation) for order in orders)
+
+    def _commute(self, first: int, second: int) -> bool:
+        """Tell whether the order of two deviations cannot matter: they edit different fields of the plan."""
+        return not self.fields[first] & self.fields[second]
+
+    def _orders(self, pair: tuple[int, int]) -> Iterator[Hypothesis]:
+        """Yield the first order of a pair that reproduces everything, if one does."""
+        for first, second in [pair] if self._commute(*pair) else [pair, pair[::-1]]:
+            hypothesis = self.hypothesis((first, second))
+            if all(reproduces(hypothesis, observation) for observation in self.observations):
+                yield hypothesis
+                return
+
+
+def reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
+    """Tell whether a layer with these deviations gives these answers: bit for bit where exact, else within its limit.
+
+    An error is reproduced by a layer that could not run. Sums in a coarse format depend on their order: such a layer is
+    held to the limit of that format instead.
+    """
+    task = observation.task
+    ordered = tuple(deviation for deviation in hypothesis if not _accumulator(deviation, observation))
+    try:
+        predicted = results(task.spec, task.operands, hypothesis if task.exact else ordered, observation.op)
+    except Refused:
+        return observation.verdict == "error"
+    if observation.verdict == "error" or any(
+        predicted[name].shape != observation.answers[name].shape for name in predicted
+    ):
+        return False
+    answers = {name: observation.answers[name].astype(np.float64) for name in predicted}
+    if task.exact:
+        return same_results({name: _stored(array, task.dtype) for name, array in predicted.items()}, answers)
+    sums = [_accumulator(deviation, observation) for deviation in hypothesis if deviation not in ordered]
+    limits = _limits(ordered, observation, predicted, sums[0] if sums else "")
+    return all(bool((np.abs(answers[name] - predicted[name]) <= allowed).all()) for name, allowed in limits.items())
+
+
+def _accumulator(deviation: Deviation, observation: Observation) -> str:
+    """Return the format a deviation keeps sums in, or an empty string."""
+    return edited(observation.task.spec, (deviation,), "y").accumulator if deviation.kind == "precision" else ""
+
+
+def _stored(array: Array, dtype: str) -> Array:
+    """Return `array` rounded to the dtype of the answers."""
+    with np.errstate(over="ignore"):
+        return array.astype(FORMATS[dtype].dtype).astype(np.float64)
+
+
+def _limits(
+    hypothesis: Hypothesis, observation: Observation, predicted: dict[str, Array], sums: str
+) -> dict[str, Array]:
+    """Return the proved limit of a right computation of the deviated layer (SPEC 12.2), for each of its results."""
+    task = observation.task
+    sizes = {name: np.abs(operand.astype(np.float64)) for name, operand in task.operands.items()}
+    ones = {name: np.ones_like(size) for name, size in sizes.items()}
+    totals, terms = (results(task.spec, operands, hypothesis, observation.op) for operands in (sizes, ones))
+    form = FORMATS[task.dtype]
+    accumulation = FORMATS[sums] if sums else accumulation_of(task.dtype, observation.op, {})
+    return {
+        name: limit(Magnitude(np.abs(totals[name]), np.abs(terms[name])), array, form, accumulation)
+        for name, array in predicted.items()
+    }
+
+
+def explain(observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED) -> list[Explanation]:
+    """Return the smallest explanation of all failing operations.
+
+    One hypothesis for all of them is preferred; else each operation is explained by itself, as far as it can be.
+    Operations without a failure are right and need no explanation. Errors count only where no answer is wrong.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Everything that was asked.
+    candidates : sequence of Deviation
+        What may be part of an explanation.
+
+    Returns
+    -------
+    list of Explanation
+        Empty where nothing is wrong or nothing explains it.
+    """
+    bad: Verdict = "fail" if any(seen.verdict == "fail" for seen in observations) else "error"
+    answered = [seen for seen in observations if seen.verdict in ("pass", bad)]
+    failing = tuple(dict.fromkeys(seen.op for seen in answered if seen.verdict == bad))
+    search = _Search(answered, candidates)
+    whole = search.singles(failing)
+    apart = [] if whole else [search.singles((op,)) for op in failing]
+    if not whole and not all(apart) and bad == "fail":
+        whole = search.pairs(failing)
+        if not whole and len(failing) > 1:
+            apart = [one or search.pairs((op,)) for one, op in zip(apart, failing, strict=True)]
+    found = [(failing, whole)] if whole else [((op,), one) for op, one in zip(failing, apart, strict=True) if one]
+    return [search.explanation(ops, hypotheses) for ops, hypotheses in found]
+
+
+class _Search:
+    """Hypotheses for some operations of one layer."""
+
+    def __init__(self, answered: Sequence[Observation], candidates: Sequence[Deviation]) -> None:
+        self.answered, self.candidates = answered, candidates
+        self._evidence: dict[tuple[str, ...], Evidence] = {}
+
+    def evidence(self, ops: tuple[str, ...]) -> Evidence:
+        """Return the evidence on some operations, gathered once."""
+        if ops not in self._evidence:
+            concerned = [seen for seen in self.answered if seen.op in ops]
+            self._evidence[ops] = Evidence(concerned, self.candidates)
+        return self._evidence[ops]
+
+    def singles(self, ops: tuple[str, ...]) -> list[Hypothesis]:
+        """Return the single deviations that reproduce everything seen of these operations."""
+        return self.evidence(ops).singles() if ops else []
+
+    def pairs(self, ops: tuple[str, ...]) -> list[Hypothesis]:
+        """Return the pairs that do."""
+        return self.evidence(ops).pairs()
+
+    def explanation(self, ops: tuple[str, ...], hypotheses: Sequence[Hypothesis]) -> Explanation:
+        """Return the hypotheses as one explanation, those first that also predict the operations that are right."""
+        others = [seen for seen in self.answered if seen.op not in ops]
+        ranked = sorted(hypotheses, key=lambda one: not all(reproduces(one, seen) for seen in others))
+        return Explanation(ranked[0], ops, self.evidence(ops).wrong, tuple(ranked[1:]))

@@ -1,0 +1,80 @@
+"""What a layer answers, kept as arrays: the evidence a diagnosis works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.compare import Malformed
+from lcl_ref.suite.evaluate import Task, answers_of, load_task
+from lcl_ref.suite.mutants import rejected
+from lcl_ref.suite.store import Store
+from lcl_ref.suite.user_layer import Unsupported
+
+Array = NDArray[Any]
+Verdict = Literal["pass", "fail", "error", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The answers of a layer to one operation of one case.
+
+    Parameters
+    ----------
+    case, op : str
+        What was asked.
+    task : Task
+        The layer, the operands in their dtype, and the golden results.
+    verdict : str
+        ``pass``, ``fail``, ``error`` (no arrays) or ``unsupported`` (declared).
+    answers : dict of str to array
+        Results by name; empty for ``error`` and ``unsupported``.
+    message : str
+        Why there are none.
+    """
+
+    case: str
+    op: str
+    task: Task
+    verdict: Verdict
+    answers: Mapping[str, Array]
+    message: str = ""
+
+    @property
+    def weight(self) -> int:
+        """How much work it is to predict these answers."""
+        return self.task.golden["y"].size * self.task.spec.fan_in
+
+
+def observe(adapter: Adapter, store: Store, cells: Iterable[tuple[str, str, str]]) -> Iterator[Observation]:
+    """Ask a layer, in this process, about each ``(case, op, dtype)`` and keep what it answers."""
+    for case, op, dtype in cells:
+        task = load_task(store, case, dtype)
+        yield ask(adapter, case, op, task)
+
+
+def ask(adapter: Adapter, case: str, op: str, task: Task) -> Observation:
+    """Ask a layer one question; nothing it raises escapes."""
+    try:
+        refusal = adapter.declaration.capabilities.refusal(task.spec, task.dtype, op, task.tags)
+        if refusal is not None:
+            return Observation(case, op, task, "unsupported", {}, refusal)
+        answers = fresh_answers(adapter, op, task)
+    except Unsupported as reason:
+        return Observation(case, op, task, "unsupported", {}, str(reason))
+    except (Malformed, Exception) as error:  # noqa: BLE001 -- the layer under test may raise anything
+        return Observation(case, op, task, "error", {}, f"{type(error).__name__}: {error}")
+    wide = {name: answer.astype(np.float64) for name, answer in answers.items()}
+    return Observation(case, op, task, "fail" if rejected(task, op, wide) else "pass", answers)
+
+
+def fresh_answers(adapter: Adapter, op: str, task: Task) -> dict[str, Array]:
+    """Prepare the layer and call it once, on copies of the operands."""
+    given = {name: operand.copy() for name, operand in task.operands.items()}
+    layer = adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
+    return {name: np.array(answer) for name, answer in answers_of(layer, op, given).items()}
