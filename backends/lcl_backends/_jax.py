@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
 QUICK = {
@@ -23,7 +24,10 @@ QUICK = {
 """Compiler options for a layer that takes longer to compile than to run; they change no formula and no dtype."""
 
 QUICK_PRODUCTS = 1 << 20
-"""Layers of at most this many products per sample compile with `QUICK`, in about a quarter of the time."""
+"""Layers of at most this many products per sample are compiled once, with `QUICK`, for all three operations.
+
+Compiling apart and at full effort takes about five times as long, which pays for larger layers only.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class JaxLayer:
         Of x, weight and bias; float64 switches 64-bit types on for the calls of this layer only.
     apply : callable
         ``(x, weight, bias or None) -> y``, differentiable, with the weight in the route's own layout.
-    weight, bias : array
-        What `apply` takes.
+    weight, bias : jax.Array
+        What `apply` takes; bias None where there is none.
     restore : callable
         Takes a cotangent of `weight` back to ``(o*, k*, cg, co)``.
     """
@@ -53,45 +57,54 @@ class JaxLayer:
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
+        if self._small:
+            return self._pull_back(x, np.zeros(self.spec.y_shape(len(x)), x.dtype))[0]
         return self._run(self._forward, x, self.weight, self.bias)
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)`` by `jax.vjp`; db is None without bias."""
-        dx, dw, db = self._run(self._vjp, x, self.weight, self.bias, dy)
+        _, dx, dw, db = self._pull_back(x, dy)
         return dx, self.restore(np.asarray(dw)), db
 
     def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)`` by `jax.linear_transpose`."""
-        return self._run(self._transpose, self.weight, y)
+        """Return ``xt (n, i*, ci)``; the layer is affine in x, so its cotangent anywhere is its adjoint."""
+        if self._small:
+            return self._pull_back(np.zeros(self.spec.x_shape(len(y)), y.dtype), y)[1]
+        return self._run(self._adjoint, self.weight, y)
+
+    @property
+    def _small(self) -> bool:
+        return math.prod(self.spec.y_shape(1)) * self.spec.fan_in <= QUICK_PRODUCTS
+
+    def _pull_back(self, x: Any, dy: Any) -> Any:
+        """Return ``(y, dx, dw, db)``, dw in the route's own layout."""
+        return self._run(self._value_and_vjp, x, self.weight, self.bias, dy)
+
+    @cached_property
+    def _value_and_vjp(self) -> Any:
+        import jax
+
+        def value_and_vjp(x: Any, weight: Any, bias: Any, dy: Any) -> Any:
+            y, pull_back = jax.vjp(self.apply, x, weight, bias)
+            return y, *pull_back(dy)
+
+        return jax.jit(value_and_vjp, compiler_options=known(**QUICK) if self._small else None)
 
     @cached_property
     def _forward(self) -> Any:
-        return self._compiled(self.apply)
-
-    @cached_property
-    def _vjp(self) -> Any:
         import jax
 
-        def cotangents(x: Any, weight: Any, bias: Any, dy: Any) -> Any:
-            return jax.vjp(self.apply, x, weight, bias)[1](dy)
-
-        return self._compiled(cotangents)
+        return jax.jit(self.apply)
 
     @cached_property
-    def _transpose(self) -> Any:
+    def _adjoint(self) -> Any:
         import jax
 
         def adjoint(weight: Any, y: Any) -> Any:
             x = jax.ShapeDtypeStruct(self.spec.x_shape(len(y)), y.dtype)
             return jax.linear_transpose(lambda x: self.apply(x, weight, None), x)(y)[0]
 
-        return self._compiled(adjoint)
-
-    def _compiled(self, function: Callable[..., Any]) -> Any:
-        import jax
-
-        products = math.prod(self.spec.y_shape(1)) * self.spec.fan_in
-        return jax.jit(function, compiler_options=quick_options() if products <= QUICK_PRODUCTS else None)
+        return jax.jit(adjoint)
 
     def _run(self, function: Any, *arrays: Any) -> Any:
         import jax
@@ -101,15 +114,24 @@ class JaxLayer:
 
 
 @cache
-def quick_options() -> dict[str, Any] | None:
-    """Return `QUICK`, or None where the installed compiler does not know one of the options."""
+def known(**options: Any) -> dict[str, Any] | None:
+    """Return compiler options, or None where the installed compiler does not know one of them."""
     import jax
 
     try:
-        jax.jit(lambda: 0, compiler_options=QUICK)()
+        jax.jit(lambda: 0, compiler_options=options)()
     except jax.errors.JaxRuntimeError:
         return None
-    return QUICK
+    return options
+
+
+def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> JaxLayer:
+    """Return the layer for NumPy weight (in the layout of `apply`) and bias, copied to the device."""
+    import jax
+
+    with jax.enable_x64(dtype == "float64"):
+        held = [None if array is None else jax.device_put(np.array(array)) for array in (weight, bias)]
+    return JaxLayer(spec, dtype, apply, *held, restore)
 
 
 def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
@@ -126,30 +148,25 @@ def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any
 
     def apply(x: Any, weight: Any, bias: Any) -> Any:
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        y = product(spec, split_channels(spec, x).astype(wide), weight.astype(wide))
+        y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide))
         y = y.reshape(spec.y_shape(len(x)))
         return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
 
     return apply
 
 
-def group_count(spec: Spec) -> int:
-    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
-    return spec.groups if spec.channel_table is None else spec.out_channels
-
-
 def split_channels(spec: Spec, x: Any) -> Any:
     """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
-    gathered = x if spec.channel_table is None else x[..., spec.channels.reshape(-1)]
-    return gathered.reshape(*x.shape[:-1], group_count(spec), spec.group_channels)
+    order = gathered(spec)
+    ordered = x if order is None else x[..., order]
+    return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
 def fuse_kernel(spec: Spec, weight: Any) -> Any:
     """``(o*, k*, cg, co) -> (g, o*, cg * k*, co/g)``: JAX and Flax order the fused axis channel first, then taps."""
-    groups, rank = group_count(spec), spec.rank
-    split = weight.reshape(*weight.shape[:-1], groups, spec.out_channels // groups)
-    channel_first = np.moveaxis(split, (-2, -3), (0, rank + 1))  # (g, o*, cg, k*, co/g)
-    return channel_first.reshape(groups, *spec.weight_size, spec.fan_in, spec.out_channels // groups)
+    split = weight.reshape(*weight.shape[:-1], groups(spec), -1)
+    channel_first = np.moveaxis(split, (-2, -3), (0, spec.rank + 1))  # (g, o*, cg, k*, co/g)
+    return channel_first.reshape(groups(spec), *spec.weight_size, spec.fan_in, -1)
 
 
 def unfuse_kernel(spec: Spec, kernel: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
 
@@ -99,17 +100,13 @@ def to_numpy(array: Any) -> Any:
     return np.array(array.view(mx.uint16)).view(ml_dtypes.bfloat16)
 
 
-def group_count(spec: Spec) -> int:
-    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
-    return spec.groups if spec.channel_table is None else spec.out_channels
-
-
 def split_channels(spec: Spec, x: Any) -> Any:
     """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
     import mlx.core as mx
 
-    gathered = x if spec.channel_table is None else mx.take(x, mx.array(spec.channels.reshape(-1)), axis=-1)
-    return gathered.reshape(*x.shape[:-1], group_count(spec), spec.group_channels)
+    order = gathered(spec)
+    ordered = x if order is None else mx.take(x, mx.array(order), axis=-1)
+    return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
 TILE_LIMITS = {
@@ -129,8 +126,7 @@ def tile(spec: Spec, x: Any) -> Any:
 
 def kernel_blocks(spec: Spec, weight: Any) -> Any:
     """``(o*, k*, cg, co) -> (o*, g, co/g, k* * cg)``: one matrix per position and group, a row per output channel."""
-    groups = group_count(spec)
-    split = weight.reshape(*spec.weight_size, spec.fan_in, groups, spec.out_channels // groups)
+    split = weight.reshape(*spec.weight_size, spec.fan_in, groups(spec), -1)
     return np.moveaxis(split, spec.rank, -1)
 
 

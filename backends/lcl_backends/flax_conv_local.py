@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._jax import JaxLayer, fuse_kernel, unfuse_kernel
+from lcl_backends._jax import JaxLayer, fuse_kernel, prepared, unfuse_kernel
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -17,7 +17,7 @@ class Adapter:
         name="flax.conv_local",
         framework="flax",
         modules=("flax", "jax"),
-        summary="flax.linen.ConvLocal applied to canonical weights as its params.",
+        summary="flax.linen.ConvLocal applied to params made from canonical weights; half types with dtype=float32.",
         layout="flax/conv_local",
         capabilities=Capabilities(
             ranks=(1, 2, 3),
@@ -41,17 +41,21 @@ class Adapter:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Fuse taps and channels into the second last axis of ``params/kernel``."""
         kernel = fuse_kernel(spec, weight)[0]
-        return JaxLayer(spec, dtype, partial(apply, spec), kernel, bias, lambda dw: unfuse_kernel(spec, dw[None]))
+        return prepared(spec, dtype, partial(apply, spec), kernel, bias, lambda dw: unfuse_kernel(spec, dw[None]))
 
 
 def apply(spec: Spec, x: Any, kernel: Any, bias: Any) -> Any:
     """Apply the module to ``x (n, i*, ci)`` with kernel ``(o*, ci * k*, co)`` and bias ``(o*, co)`` or None."""
     params = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
-    return module(spec, use_bias=bias is not None).apply({"params": params}, x)
+    return module(spec, x.dtype, use_bias=bias is not None).apply({"params": params}, x).astype(x.dtype)
 
 
-def module(spec: Spec, *, use_bias: bool) -> Any:
-    """Return the unbound module; kernel_size is a tuple, for an int would make every image a batch of rows."""
+def module(spec: Spec, dtype: Any, *, use_bias: bool) -> Any:
+    """Return the unbound module; it computes half types in float32, so that sums are rounded once.
+
+    kernel_size is always a tuple: an int would be taken for a 1-D layer, and the rows of an image for its samples.
+    """
+    import jax.numpy as jnp
     from flax import linen
     from jax import lax
 
@@ -62,5 +66,6 @@ def module(spec: Spec, *, use_bias: bool) -> Any:
         padding=spec.padding,
         kernel_dilation=spec.dilation,
         use_bias=use_bias,
+        dtype=jnp.promote_types(dtype, jnp.float32),
         precision=lax.Precision.HIGHEST,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._jax import JaxLayer, fuse_kernel, layer, unfuse_kernel
+from lcl_backends._jax import JaxLayer, fuse_kernel, layer, prepared, unfuse_kernel
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -33,7 +33,7 @@ class Adapter:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Fuse taps and channels into the axis the operation calls I."""
         kernel = fuse_kernel(spec, weight)
-        return JaxLayer(spec, dtype, layer(spec, product), kernel, bias, partial(unfuse_kernel, spec))
+        return prepared(spec, dtype, layer(spec, product), kernel, bias, partial(unfuse_kernel, spec))
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._mlx import TILE_LIMITS, MlxLayer, group_count, layer, tile
+from lcl_backends._mlx import TILE_LIMITS, MlxLayer, layer, tile
+from lcl_backends._patches import groups
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -34,8 +35,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
         """Put groups and output channels first, and drop shared axes."""
-        groups = group_count(spec)
-        split = weight.reshape(*spec.weight_shape[:-1], groups, spec.out_channels // groups)
+        split = weight.reshape(*spec.weight_shape[:-1], groups(spec), -1)
         shared = tuple(2 + axis for axis, is_shared in enumerate(spec.shared) if is_shared)
         kernel = np.moveaxis(split, (-2, -1), (0, 1)).squeeze(shared)
         return layer(spec, dtype, product, kernel, bias, partial(restore, spec))
