@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option, json_option
-from lcl_ref.suite import catalogue, explaining
+from lcl_ref.suite import catalogue, coverage, explaining
 from lcl_ref.suite.cases import REFUSALS, select
 from lcl_ref.suite.cases.model import Case
 from lcl_ref.suite.store import Store
@@ -49,10 +49,15 @@ def backends(as_json: bool) -> None:
 
 @click.command()
 @case_option()
+@click.option("--coverage", "as_coverage", is_flag=True, help="Print which pairs of settings the cases ask for.")
 @json_option()
-def cases(cases: Sequence[str], as_json: bool) -> None:
+@data_option()
+def cases(cases: Sequence[str], as_coverage: bool, as_json: bool, data: Path) -> None:
     """List the cases: layers that must be computed right, and specifications that must be refused."""
     chosen = select(list(cases))
+    if as_coverage:
+        _print_coverage(chosen, Store(data), as_json)
+        return
     refused = [] if cases else list(REFUSALS)
     if as_json:
         accepted = [_case_dict(case) for case in chosen]
@@ -71,6 +76,25 @@ def cases(cases: Sequence[str], as_json: bool) -> None:
         table.add_row(refusal.id, "refused", " ".join(refusal.clauses), escape(refusal.why))
     console().print(table)
     click.echo(f"{len(chosen)} accepted, {len(refused)} refused")
+
+
+def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None:
+    """Print how many legal pairs of settings the cells of these cases ask for, and every pair they leave out."""
+    covered = coverage.coverage([store.entries[case.id] for case in chosen if case.id in store.entries])
+    facts = coverage.as_dict(covered)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    table = Table()
+    for name in ("parameters", "legal pairs", "asked for", "missing"):
+        table.add_column(name, justify="left" if name in ("parameters", "missing") else "right")
+    for row in facts["pairs"]:
+        missing = "; ".join(" + ".join(pair) for pair in row["missing"])
+        asked = row["legal"] - len(row["missing"])
+        table.add_row(" x ".join(row["parameters"]), str(row["legal"]), str(asked), missing)
+    console().print(table)
+    share = 100 * facts["covered"] / facts["legal"]
+    click.echo(f"{facts['covered']} of {facts['legal']} legal pairs ({share:.1f} %) in {len(chosen)} cases")
 
 
 def _case_dict(case: Case) -> dict[str, object]:
