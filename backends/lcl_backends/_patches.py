@@ -1,4 +1,4 @@
-"""Geometry as tables of flat indices, in NumPy; shared by the TensorFlow and Keras adapters."""
+"""Geometry as tables of flat indices, in NumPy; shared by the JAX, Keras, MLX and TensorFlow adapters."""
 
 from __future__ import annotations
 
