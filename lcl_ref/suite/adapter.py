@@ -33,8 +33,9 @@ class Capabilities:
     ----------
     ranks : sequence of int
         Spatial ranks.
-    stride : {"any", "kernel"}
+    stride : {"any", "kernel", "whole_input"}
         ``"kernel"``: only windows that tile the input, ``stride == kernel_size`` and ``input == output * kernel``.
+        ``"whole_input"``: only one window, which is the input.
     dilation, groups, channel_table : bool
         Whether more than the trivial setting is supported.
     padding : "any" or sequence of str
@@ -52,14 +53,14 @@ class Capabilities:
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
     accumulation : mapping of str to str
-        Dtype, or dtype/operation (``"float16/vjp"``), -> the format its sums are kept in, where that is not the expected
-        one (SPEC clause 8.3): float32 for half types, else the dtype itself.
+        Dtype, or dtype/operation (``"float16/vjp"``), -> the format its sums are kept in, where that is not the
+        expected one (SPEC clause 8.3): float32 for half types, else the dtype itself.
     why : mapping of str to str
         For every limit above, by its name, the reason in one sentence.
     """
 
     ranks: Sequence[int] = (0, 1, 2, 3)
-    stride: Literal["any", "kernel"] = "any"
+    stride: Literal["any", "kernel", "whole_input"] = "any"
     dilation: bool = True
     padding: Literal["any"] | Sequence[str] = "any"
     groups: bool = True
@@ -90,6 +91,7 @@ class Capabilities:
             ("dtypes", dtype not in self.dtypes, f"no {dtype}"),
             ("sharing", kind not in self.sharing, f"no layer with {kind} of the position axes shared"),
             ("stride", self.stride == "kernel" and not _tiles(spec), "windows must tile the input"),
+            ("stride", self.stride == "whole_input" and not _is_dense(spec), "the window must be the input"),
             ("dilation", not self.dilation and any(d != 1 for d in spec.dilation), "no dilation"),
             ("padding", not _padding_known(self.padding, spec), f"no padding {spec.padding}"),
             ("groups", not self.groups and spec.groups != 1, "no groups"),
@@ -98,6 +100,10 @@ class Capabilities:
             ("empty_batch", not self.empty_batch and "empty-batch" in tags, "no batch of 0"),
             ("nonfinite", not self.nonfinite and "nonfinite" in tags, "no isolation of inf and NaN"),
         ]
+
+
+def _is_dense(spec: Spec) -> bool:
+    return spec.kernel_size == spec.input_size and not any(map(any, spec.padding))
 
 
 def _tiles(spec: Spec) -> bool:

@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+NUMBERS = "biufcV"
+"""Kinds of dtypes that hold numbers; the types of ml_dtypes are of kind V."""
+
+
 def to_numpy(value: Any) -> NDArray[Any]:
     """Return `value` as a NumPy array: a torch tensor, anything `numpy.asarray` takes, or a DLPack producer.
 
@@ -26,10 +30,10 @@ def to_numpy(value: Any) -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"got {type(value).__name__}, expected an array: {error}") from error
-    if array.dtype == object:
-        if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)
-        raise TypeError(f"got {type(value).__name__}, which is not an array of numbers")
+    if array.dtype == object and hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    if array.dtype.kind not in NUMBERS:
+        raise TypeError(f"got {type(value).__name__}, expected an array of numbers")
     return array
 
 
