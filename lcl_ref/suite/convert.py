@@ -9,7 +9,6 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-
 NUMBERS = "biufcV"
 """Kinds of dtypes that hold numbers; the types of ml_dtypes are of kind V."""
 
