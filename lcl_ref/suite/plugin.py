@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite import catalogue, fixtures
 from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.outcome import Cell, Outcome
 from lcl_ref.suite.plan import Plan, make_plan, matches
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.store import Store
+from lcl_ref.suite.tiers import TIERS, in_tier
 
 PLAN = pytest.StashKey[Plan]()
 UNSUPPORTED = pytest.StashKey[int]()
+ACCEPTED = {case.id: case for case in CASES}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lcl", "conformance of locally connected layers")
     group.addoption("--lcl-backend", action="append", default=[], metavar="BACKEND", help="Backends, as in lcl run -b.")
     group.addoption("--lcl-case", action="append", default=[], metavar="GLOB", help="Cases, as in lcl run -c.")
+    group.addoption("--lcl-tier", choices=list(TIERS), default=None, help="Only the cases of this size of a run.")
     group.addoption("--lcl-dtype", action="append", default=[], metavar="DTYPE", help="Dtypes, as in lcl run --dtype.")
     group.addoption("--lcl-require", action="append", default=[], metavar="NAME", help="Backends that must be present.")
     group.addoption("--lcl-data", type=Path, default=None, metavar="DIR", help="Folder of the golden data.")
@@ -42,6 +48,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lcl_cell" in metafunc.fixturenames:
         cells = [cell for cells in _plan(metafunc.config).values() for cell in cells]
         metafunc.parametrize("lcl_cell", cells, ids=[cell.id for cell in cells])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests of `lcl_ref.testing.conformance_tests` that the options leave out."""
+    wanted = {item: _wanted(config, item) for item in items}
+    if not all(wanted.values()):
+        config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
+        items[:] = [item for item in items if wanted[item]]
+
+
+def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
+    cell = _params(item).get("lcl_cell_here")
+    if cell is None:
+        return True
+    tier = config.getoption("--lcl-tier") or item.function.lcl_tier  # type: ignore[attr-defined]
+    globs, dtypes = config.getoption("--lcl-case"), config.getoption("--lcl-dtype")
+    chosen = not globs or any(fnmatchcase(cell.case, glob) for glob in globs)
+    return chosen and (not dtypes or cell.dtype in dtypes) and TIERS[tier](ACCEPTED[cell.case])
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
@@ -61,7 +85,8 @@ def _plan(config: pytest.Config) -> Plan:
         try:
             store = fixtures.verify(_data(config))
             refs = resolve(config.getoption("--lcl-backend"))
-            full = make_plan(refs, store, config.getoption("--lcl-case"), config.getoption("--lcl-dtype"))
+            cases = in_tier(config.getoption("--lcl-tier") or "full", config.getoption("--lcl-case"))
+            full = make_plan(refs, store, cases, config.getoption("--lcl-dtype"))
         except LclError as error:
             raise pytest.UsageError(str(error)) from error
         config.stash[PLAN] = _supported(full, store)
@@ -132,8 +157,13 @@ def _selected(request: pytest.FixtureRequest) -> Plan:
     return {ref: cells for ref, cells in reduced.items() if cells}
 
 
+def _params(item: pytest.Item) -> dict[str, Any]:
+    params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return params
+
+
 def _asks(item: pytest.Item) -> bool:
-    return "lcl_cell" in getattr(getattr(item, "callspec", None), "params", {})
+    return "lcl_cell" in _params(item)
 
 
 @pytest.fixture(scope="session")
