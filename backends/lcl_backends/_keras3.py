@@ -1,16 +1,14 @@
 """Shared by the Keras 3 adapters: Keras on a chosen backend, and the autodiff `keras.ops` does not offer.
 
 An engine hands over arrays (`tensor`), and makes a function (`function`), or the cotangents of its first operands
-(`pullback`), into something that takes arrays or tensors and returns arrays.
+(`pullback`), into something that takes arrays or tensors and returns arrays. For JAX, `lcl_backends._jax` does that.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import ml_dtypes
@@ -20,13 +18,6 @@ from lcl_backends import _tensorflow
 from lcl_ref.errors import AdapterError, Violation
 
 Function = Callable[..., Any]
-
-QUICK_COMPILE = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
-"""XLA options that compile about six times faster, for layers that run once on a small input."""
 
 
 def load(backend: str) -> Any:
@@ -38,7 +29,7 @@ def load(backend: str) -> Any:
         If this process has imported Keras on another one.
     """
     if "keras" not in sys.modules:
-        with _tensorflow.environment("KERAS_BACKEND", backend), warnings.catch_warnings():
+        with _tensorflow.environment({"KERAS_BACKEND": backend}), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the backends' own modules
             if backend == "tensorflow":
                 _tensorflow.load()
@@ -50,75 +41,6 @@ def load(backend: str) -> Any:
         todo = "Keras fixes its backend at its first import: run this adapter in a process of its own"
         raise AdapterError(Violation("keras/backend", "KERAS_BACKEND", got, repr(backend), todo=todo))
     return keras
-
-
-class JaxEngine:
-    """`jax.jit` and `jax.vjp`.
-
-    Parameters
-    ----------
-    wide : bool
-        Compute in float64, which JAX allows only while these functions run: the process keeps its own choice.
-    quick : bool
-        Compile quickly rather than well.
-    """
-
-    def __init__(self, *, wide: bool, quick: bool) -> None:
-        self._wide = wide
-        self._options = _known_options() if quick else None
-
-    def tensor(self, array: Any) -> Any:
-        """Return a JAX array of the same dtype."""
-        import jax
-
-        with _x64(self._wide):
-            return jax.device_put(array)
-
-    def function(self, function: Function) -> Function:
-        """Return `function` compiled."""
-        import jax
-
-        compiled = jax.jit(function, compiler_options=self._options)
-
-        def run(*operands: Any) -> Any:
-            with _x64(self._wide):
-                return jax.tree.map(np.asarray, compiled(*operands))
-
-        return run
-
-    def pullback(self, function: Function, wrt: int) -> Function:
-        """Return ``(dy, *operands) -> cotangents`` of the first `wrt` operands, compiled."""
-        import jax
-
-        def run(dy: Any, *operands: Any) -> Any:
-            return jax.vjp(lambda *moving: function(*moving, *operands[wrt:]), *operands[:wrt])[1](dy)
-
-        return self.function(run)
-
-
-def _x64(wide: bool) -> AbstractContextManager[Any]:
-    import jax
-
-    if not wide:
-        return nullcontext()
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # its only name in older versions
-
-    return enable_x64()
-
-
-@functools.cache
-def _known_options() -> dict[str, Any]:
-    """Return those of `QUICK_COMPILE` that this XLA has: they come and go with versions."""
-    import jax
-
-    known = {}
-    for name, value in QUICK_COMPILE.items():
-        with suppress(jax.errors.JaxRuntimeError):
-            jax.jit(lambda x: x, compiler_options={name: value})(0.0)
-            known[name] = value
-    return known
 
 
 class TensorflowEngine:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,30 +14,33 @@ import numpy as np
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
 
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-"""Set where the user has not: no start-up notices. That of oneDNN ignores the log level and goes only with oneDNN."""
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_USE_LEGACY_KERAS": "1"}
+"""What TensorFlow is to find at its import.
+
+No start-up notices: that of oneDNN ignores the log level and goes only with oneDNN. TensorFlow imports a Keras of its
+own accord; Keras 3 would take a second longer and fix its backend for good.
+"""
 
 
 @contextlib.contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Set one environment variable for a block, which is where a framework reads it: during its import."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a block: frameworks read theirs during import."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @functools.cache
 def load() -> Any:
     """Import TensorFlow without its notices, on the number of threads ``OMP_NUM_THREADS`` names, if it does."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    # TensorFlow imports a Keras of its own accord; Keras 3 would take a second longer and fix its backend for good.
-    with environment("TF_USE_LEGACY_KERAS", "1"), warnings.catch_warnings():
+    with environment(ENVIRONMENT), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside TensorFlow's own modules
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")  # implementation 2 of tf_keras passes a deprecated argument

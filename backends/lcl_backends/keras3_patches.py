@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends import _keras3, _patches
+from lcl_backends import _keras3, _patches, _tensorflow
+from lcl_backends._jax import JaxLayer
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
-
-SMALL = 1_000_000
-"""Layers with fewer connections than this are compiled quickly rather than well."""
 
 
 def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
@@ -32,11 +30,14 @@ def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
     return ops.reshape(ops.einsum(_patches.PRODUCT, shaped, weight), spec.y_shape(batch))
 
 
-def _affine(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-    from keras import ops
+def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
+    from keras import backend, ops
 
-    y = _linear(spec, sites, x, weight)
-    return y if bias is None else ops.add(y, bias)
+    dtype = backend.standardize_dtype(x.dtype)
+    wide = "float32" if dtype in ("float16", "bfloat16") else dtype
+    y = _linear(spec, sites, ops.cast(x, wide), ops.cast(weight, wide))
+    return ops.cast(y if bias is None else ops.add(y, ops.cast(bias, wide)), dtype)
 
 
 class PatchesLayer:
@@ -50,7 +51,7 @@ class PatchesLayer:
         ``(o*, k*, cg, co)``.
     bias : array or None
         ``(o*, co)`` or ``(co,)``.
-    engine : JaxEngine, TensorflowEngine or TorchEngine
+    engine : TensorflowEngine or TorchEngine
         What runs and differentiates `keras.ops`.
     """
 
@@ -59,9 +60,9 @@ class PatchesLayer:
         sites = _patches.sites(spec)
         self._spec = spec
         self._weights = [engine.tensor(array) for array in arrays]
-        self._forward = engine.function(partial(_affine, spec, sites))
-        self._vjp = engine.pullback(partial(_affine, spec, sites), 1 + len(arrays))
-        self._transpose = engine.pullback(partial(_linear, spec, sites), 1)
+        self._forward = engine.function(partial(_apply, spec, sites))
+        self._vjp = engine.pullback(partial(_apply, spec, sites), 1 + len(arrays))
+        self._transpose = engine.pullback(partial(_apply, spec, sites), 1)
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
@@ -77,21 +78,6 @@ class PatchesLayer:
         return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), self._weights[0])[0]
 
 
-class _Patches:
-    """Keras on one backend; `engine` makes what differentiates it."""
-
-    declaration: Declaration
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
-        """Choose the backend, then compute the table of sites and hand it the weights once."""
-        _keras3.load(self.declaration.modules[1])
-        return PatchesLayer(spec, weight, bias, self.engine(spec, dtype))
-
-    def engine(self, spec: Spec, dtype: str) -> Any:
-        """Return the engine of this backend."""
-        raise NotImplementedError
-
-
 def _declaration(backend: str, suffix: str = "") -> Declaration:
     return Declaration(
         name=f"keras3.patches{suffix}",
@@ -99,36 +85,42 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
         modules=("keras", backend),
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
+        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
         capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
-        environment={"KERAS_BACKEND": backend},
     )
 
 
-class OnJax(_Patches):
+class OnJax:
     """Compiled by JAX."""
 
     declaration = _declaration("jax")
 
-    def engine(self, spec: Spec, dtype: str) -> _keras3.JaxEngine:
-        """Return JAX, in float64 where the layer is."""
-        return _keras3.JaxEngine(wide=dtype == "float64", quick=spec.connection_count < SMALL)
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+        """Choose the backend and compute the table of sites; the weight is reshaped only."""
+        _keras3.load("jax")
+        apply = partial(_apply, spec, _patches.sites(spec))
+        return JaxLayer(
+            spec, dtype, apply, _patches.grouped(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape)
+        )
 
 
-class OnTensorflow(_Patches):
+class OnTensorflow:
     """Run eagerly by TensorFlow."""
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def engine(self, spec: Spec, dtype: str) -> _keras3.TensorflowEngine:
-        """Return TensorFlow."""
-        return _keras3.TensorflowEngine()
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
+        """Choose the backend, compute the table of sites and hand over the weights once."""
+        _keras3.load("tensorflow")
+        return PatchesLayer(spec, weight, bias, _keras3.TensorflowEngine())
 
 
-class OnTorch(_Patches):
+class OnTorch:
     """Run eagerly by torch."""
 
     declaration = _declaration("torch", ".torch")
 
-    def engine(self, spec: Spec, dtype: str) -> _keras3.TorchEngine:
-        """Return torch."""
-        return _keras3.TorchEngine()
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
+        """Choose the backend, compute the table of sites and hand over the weights once."""
+        _keras3.load("torch")
+        return PatchesLayer(spec, weight, bias, _keras3.TorchEngine())

@@ -31,6 +31,16 @@ _WHY = {
     "bias": "the bias variable has one element per position and channel, so one per channel would be another model",
 }
 
+_PRODUCT_AND_BIAS = {"float16/forward": "float16", "bfloat16/forward": "bfloat16"}
+"""Half types are summed in float32, but the product is rounded before the bias is added."""
+
+_ACCUMULATION = {
+    1: {"float16": "float16", "bfloat16": "bfloat16"},
+    2: _PRODUCT_AND_BIAS | {"float16/vjp": "float16"},
+    3: _PRODUCT_AND_BIAS | {"float16/vjp": "float16", "bfloat16": "bfloat16"},
+}
+"""Implementation 1 adds up overlapping windows of dx in the half type, implementation 3 every sum in bfloat16."""
+
 _SAME = {"padding": "the padding argument is 'valid' or 'same', and this layer reads 'same' as same_keras_local"}
 _MASK = {
     "nonfinite": "its dense product takes 0 * inf of masked entries for NaN in float16 and float64, "
@@ -103,7 +113,11 @@ def _build(spec: Spec, layout: str, dtype: str) -> Any:
         dtype=dtype,
     )
     channels_first = data_format == "channels_first"
-    layer.build((None, spec.in_channels, *spec.input_size) if channels_first else spec.x_shape(None))
+    layer.build(
+        (None, spec.in_channels, *spec.input_size) if channels_first else (None, *spec.input_size, spec.in_channels)
+    )
+    if implementation == "impl3":  # the same indices: Keras walks a list of pairs through at every call
+        layer.kernel_idxs = np.array(layer.kernel_idxs)
     return layer
 
 
@@ -115,6 +129,7 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
         modules=("tensorflow", "tf_keras"),
         summary=_SUMMARY[implementation],
         layout=f"keras2/impl{implementation}/{data_format}",
+        environment=_tensorflow.ENVIRONMENT,
         capabilities=Capabilities(
             ranks=(1, 2),
             dilation=False,
@@ -124,6 +139,7 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
             bias=("none", "position"),
             dtypes=_tensorflow.DTYPES,
             nonfinite=implementation != 2,
+            accumulation=_ACCUMULATION[implementation],
             why=_WHY | _WHY_OF[implementation],
         ),
     )

@@ -24,17 +24,17 @@ class PatchesLayer:
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
-        return np.asarray(self._affine(*self._operands(x)))
+        return np.asarray(self._apply(*self._operands(x)))
 
     def vjp(self, x: Any, dy: Any) -> Any:
         """Return ``(dx, dw, db)``."""
-        dx, dw, *db = _tensorflow.pullback(self._affine, self._operands(x), dy)
+        dx, dw, *db = _tensorflow.pullback(self._apply, self._operands(x), dy)
         return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
         x = _tensorflow.load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
-        return _tensorflow.pullback(lambda x: self._linear(x, self.weight), [x], y)[0]
+        return _tensorflow.pullback(lambda x: self._apply(x, self.weight), [x], y)[0]
 
     def _operands(self, x: Any) -> list[Any]:
         tensor = _tensorflow.load().convert_to_tensor(x)
@@ -50,9 +50,12 @@ class PatchesLayer:
         shaped = tf.reshape(tf.gather(flat, self.sites, axis=1), _patches.windows_shape(spec, len(x)))
         return tf.reshape(tf.einsum(_patches.PRODUCT, shaped, weight), spec.y_shape(len(x)))
 
-    def _affine(self, x: Any, weight: Any, bias: Any = None) -> Any:
-        y = self._linear(x, weight)
-        return y if bias is None else y + bias
+    def _apply(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
+        tf = _tensorflow.load()
+        wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
+        y = self._linear(tf.cast(x, wide), tf.cast(weight, wide))
+        return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
 
 
 class Adapter:
@@ -64,6 +67,7 @@ class Adapter:
         modules=("tensorflow",),
         summary="One tf.gather of every window from a flat table of input sites, then one tf.einsum.",
         layout="canonical",
+        environment=_tensorflow.ENVIRONMENT,
         capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.DTYPES),
     )
 

@@ -104,7 +104,7 @@ def assert_conforms(adapter, spec, batch, dtype):
 
 def run(code, *, merge=False, **environment):
     """Run `code` in a fresh Python; return its standard output, and its standard error too where `merge`."""
-    ours = ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS", *_tensorflow.QUIET)
+    ours = ("KERAS_BACKEND", *_tensorflow.ENVIRONMENT)
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -392,9 +392,10 @@ from lcl_backends import _tensorflow
 tf = _tensorflow.load()
 _tensorflow.load_keras2()
 print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
-print("keras" in sys.modules, "TF_USE_LEGACY_KERAS" in os.environ)
+print("keras" in sys.modules, set({names!r}) & set(os.environ))
 """
-    assert run(code, OMP_NUM_THREADS="1").splitlines() == ["1 1", "False False"]
+    names = [*_tensorflow.ENVIRONMENT]
+    assert run(code.format(names=names), OMP_NUM_THREADS="1").splitlines() == ["1 1", "False set()"]
 
 
 def test_tensorflow_starts_and_runs_without_notices():
@@ -440,7 +441,7 @@ spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2)
 weight, bias, x = np.full(spec.weight_shape, 1 / 3), np.ones(spec.bias_shape), np.ones((2, 4, 1))
 layer = keras3_patches.OnJax().prepare(spec, weight, bias, "float64")
 answers = [layer.forward(x), *layer.vjp(x, np.ones((2, 3, 1))), layer.transpose(np.ones((2, 3, 1)))]
-print({str(answer.dtype) for answer in answers}, layer.forward(x)[0, 0, 0] == 1 + 2 * (1 / 3))
+print({str(answer.dtype) for answer in answers}, np.asarray(answers[0])[0, 0, 0] == 1 + 2 * (1 / 3))
 print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)
 """
     assert run(code).splitlines() == ["{'float64'} True", "False float32"]
