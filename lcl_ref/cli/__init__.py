@@ -16,6 +16,9 @@ COMMANDS = {
     "cases": "lcl_ref.cli.listing",
     "explain": "lcl_ref.cli.listing",
     "fixtures": "lcl_ref.cli.fixtures",
+    "fuzz": "lcl_ref.cli.fuzz",
+    "layouts": "lcl_ref.cli.layouts",
+    "export": "lcl_ref.cli.export",
     "smoke": "lcl_ref.cli.smoke",
     "protocol-check": "lcl_ref.cli.protocol",
 }

@@ -1,0 +1,30 @@
+"""``lcl export``: golden data in other containers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lcl_ref.cli.options import case_option, data_option
+from lcl_ref.suite import fixtures
+from lcl_ref.suite.cases import select
+from lcl_ref.suite.exporting import CONTAINERS
+from lcl_ref.suite.exporting import export as write
+
+
+@click.command()
+@click.option("--format", "container", type=click.Choice(list(CONTAINERS)), required=True, help="Kind of file.")
+@case_option()
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
+@data_option()
+def export(container: str, cases: Sequence[str], output: Path, data: Path) -> None:
+    """Write golden data as one file per case, each with its arrays and its description.
+
+    The arrays are those of conformance_data/README.md, in the types they are stored in.
+    """
+    store = fixtures.verify(data)
+    written = write(store, [case.id for case in select(list(cases))], container, output)
+    size = sum(path.stat().st_size for path in written)
+    click.echo(f"{output}: {len(written)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

@@ -1,0 +1,84 @@
+"""`lcl export`: every container gives back what the golden data holds."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from lcl_ref.suite.exporting import CONTAINERS, export
+from lcl_ref.suite.fixtures import default_root
+from lcl_ref.suite.store import Store
+
+STORE = Store(default_root())
+CASES = ["0d/groups/two", "0d/linear/empty-batch", "1d/nonfinite/padding", "0d/rounded/one-term"]
+
+
+def from_npz(path):
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(str(arrays.pop("case"))), arrays
+
+
+def from_json(path):
+    entry = json.loads(path.read_text())
+    arrays = {
+        name: np.array(facts.pop("data"), np.float64).reshape(facts["shape"]) for name, facts in entry["arrays"].items()
+    }
+    return entry, arrays
+
+
+def from_safetensors(path):
+    with safetensors.safe_open(path, "np") as file:
+        entry = json.loads(file.metadata()["case"])
+    return entry, safetensors.numpy.load_file(path)
+
+
+READERS = {"npz": from_npz, "json": from_json, "safetensors": from_safetensors}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_what_was_written_is_read_back(container, tmp_path):
+    for case_id, path in zip(CASES, export(STORE, CASES, container, tmp_path), strict=True):
+        entry, arrays = READERS[container](path)
+        ours = STORE.arrays(case_id)
+        assert entry == STORE.entries[case_id]
+        assert arrays.keys() == ours.keys()
+        for name, array in ours.items():
+            assert arrays[name].shape == array.shape
+            got, expected = arrays[name].astype(np.float64), array.astype(np.float64)
+            assert np.array_equal(got, expected, equal_nan=True), name
+
+
+def test_types_are_kept_where_the_container_has_them(tmp_path):
+    (path,) = export(STORE, ["0d/rounded/one-term"], "safetensors", tmp_path)
+    kept = {name: str(array.dtype) for name, array in safetensors.numpy.load_file(path).items()}
+    assert kept == {name: str(array.dtype) for name, array in STORE.arrays("0d/rounded/one-term").items()}
+    (path,) = export(STORE, ["0d/rounded/one-term"], "npz", tmp_path)
+    assert str(from_npz(path)[1]["bfloat16/x"].dtype) == "float32"
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_same_cases_are_the_same_bytes(container, tmp_path):
+    first, second = (export(STORE, CASES, container, tmp_path / name) for name in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_the_command_writes_the_cases_of_a_glob_and_their_index(tmp_path):
+    words = ["export", "--format", "json", "--case", "0d/groups/*", "-o", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((tmp_path / "index.json").read_text())["cases"]
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")}
+    assert files == {entry["file"] for entry in listed} | {"index.json"}
+    assert {entry["id"] for entry in listed} == {case for case in STORE.entries if case.startswith("0d/groups/")}
+
+
+def test_wrong_words_are_refused(tmp_path):
+    for words in (["--format", "pickle"], ["--format", "npz", "--case", "9d/*"]):
+        command = [sys.executable, "-m", "lcl_ref", "export", *words, "-o", str(tmp_path / "out")]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+    assert not (tmp_path / "out").exists()
