@@ -103,15 +103,28 @@ def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
 class Evaluator:
     """Judges cells of one adapter, keeping the last prepared layer for the operations that follow on it."""
 
-    def __init__(self, adapter: Adapter, store: Store) -> None:
+    def __init__(self, adapter: Adapter, store: Store | None = None) -> None:
         self.adapter, self.store = adapter, store
         self._key: tuple[str, str] | None = None
         self._task: Task
         self._layer: Prepared | None = None
 
     def judge(self, cell: Cell) -> Outcome:
-        """Return the outcome of one cell; nothing a layer raises escapes."""
-        self._turn_to(cell)
+        """Return the outcome of one cell of the golden data; nothing a layer raises escapes."""
+        assert self.store is not None
+        if self._key != (cell.case, cell.dtype):
+            self._key, self._layer = None, None
+            self._task = load_task(self.store, cell.case, cell.dtype)
+            self._key = cell.case, cell.dtype
+        return self._judged(cell)
+
+    def judge_task(self, cell: Cell, task: Task) -> Outcome:
+        """Return the outcome of one operation of a task that is not in the golden data."""
+        if self._key is not None or getattr(self, "_task", None) is not task:
+            self._key, self._layer, self._task = None, None, task
+        return self._judged(cell)
+
+    def _judged(self, cell: Cell) -> Outcome:
         began = time.perf_counter()
         try:
             facts = self._answer(cell)
@@ -131,12 +144,6 @@ class Evaluator:
             "error_ratio": max((agreement.error_ratio for agreement in agreements), default=0.0),
             "message": "; ".join(agreement.warning for agreement in agreements if agreement.warning),
         }
-
-    def _turn_to(self, cell: Cell) -> None:
-        if self._key != (cell.case, cell.dtype):
-            self._key, self._layer = None, None
-            self._task = load_task(self.store, cell.case, cell.dtype)
-            self._key = cell.case, cell.dtype
 
     def _ask(self, op: str) -> list[Agreement]:
         """Prepare the layer where needed, call it on copies of the operands, and judge its answers."""

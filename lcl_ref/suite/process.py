@@ -45,6 +45,8 @@ class Worker:
         Threads its numerical libraries may use.
     limits : dict of str to float
         Seconds a program that it starts may take, as the fields of `Limits`.
+    fuzz : dict, optional
+        Arguments of `lcl_ref.suite.fuzzing.search`, to be run instead of the cells.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Worker:
         cells: list[tuple[str, str, str]],
         threads: int,
         limits: dict[str, float],
+        fuzz: dict[str, Any] | None = None,
     ) -> None:
         self.ref = ref
         self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
@@ -68,7 +71,7 @@ class Worker:
         )
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        job = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits}
+        job = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits, "fuzz": fuzz}
         with contextlib.suppress(BrokenPipeError):
             self._pipe_in.write(json.dumps(job).encode() + b"\n")
             self._pipe_in.flush()

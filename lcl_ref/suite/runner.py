@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lcl_ref.errors import Violation
+from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.loading import BackendRef
 from lcl_ref.suite.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
 from lcl_ref.suite.process import Gone, TimedOut, Worker
@@ -205,9 +205,27 @@ class MatrixRun:
             return BackendReport(ref.name, "broken", message=text, error_kind="crash")
         if message["event"] == "loaded":
             return BackendReport(ref.name, "present", message["framework"], message["version"])
-        refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
+        refused = _violations(message)
         kind = message.get("error_kind", "exception")
         return BackendReport(ref.name, message["event"], message=message["message"], refused=refused, error_kind=kind)
+
+
+def _violations(message: dict[str, Any]) -> tuple[Violation, ...]:
+    return tuple(Violation(**facts) for facts in message.get("violations", ()))
+
+
+def refusal_of(message: dict[str, Any]) -> None:
+    """Raise what a worker says instead of ``loaded``.
+
+    Raises
+    ------
+    AdapterError
+        If the backend is no layer, is missing, or is broken.
+    """
+    if message["event"] == "loaded":
+        return
+    said = Violation("backend/load", "backend", message.get("message", ""), "a layer that loads")
+    raise AdapterError(_violations(message) or said)
 
 
 def _outcome_of(message: dict[str, Any]) -> Outcome:

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,6 +64,9 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
         send(state, message=message)
         return
     send("loaded", **_identity(adapter))
+    if job["fuzz"]:
+        send("searched", **_search(adapter, job["fuzz"], send))
+        return
     evaluator = Evaluator(adapter, Store(Path(job["data"])))
     for case, op, dtype in job["cells"]:
         send("start", case=case, op=op, dtype=dtype)
@@ -71,6 +74,13 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
     if isinstance(adapter, ExecAdapter):
         adapter.close()
     send("done")
+
+
+def _search(adapter: Adapter, asked: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
+    """Search random layers; hypothesis is needed for this alone."""
+    from lcl_ref.suite.fuzzing import search  # noqa: PLC0415 -- an optional dependency
+
+    return search(adapter, announce=lambda facts: send("trying", **facts), **asked)
 
 
 def availability(modules: Sequence[str]) -> tuple[str, str]:

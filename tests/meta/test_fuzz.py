@@ -1,0 +1,74 @@
+"""`lcl fuzz` finds what is wrong, shrinks it, and finds nothing in a right layer."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LAYERS = """
+import os
+import lcl_ref
+
+right = lcl_ref.forward
+
+def wrong_at_stride_three(spec, x, weight, bias):
+    return right(spec, x, weight, bias) + (3 in spec.stride)
+
+def dies_at_stride_three(spec, x, weight, bias):
+    if 3 in spec.stride:
+        os._exit(5)
+    return right(spec, x, weight, bias)
+
+class Refuses:
+    forward = staticmethod(right)
+    def supports(self, spec, dtype, op):
+        return "nothing at all"
+"""
+
+
+@pytest.fixture
+def fuzz(tmp_path):
+    (tmp_path / "layers.py").write_text(LAYERS)
+
+    def run(name, *words):
+        command = [sys.executable, "-m", "lcl_ref", "fuzz", "-b", f"layers.py:{name}", "--examples", "150", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False)
+        return done.returncode, done.stdout
+
+    return run
+
+
+def spec_of(text):
+    return json.loads(text.split("spec", 1)[1].split("\n", 1)[0])
+
+
+def test_a_wrong_layer_is_shrunk_to_what_is_wrong_about_it(fuzz):
+    status, out = fuzz("wrong_at_stride_three")
+    assert status == 1
+    spec = spec_of(out)
+    assert spec["stride"] == [3]
+    assert (spec["input_size"], spec["kernel_size"], spec["groups"]) == ([1], [1], 1)
+    assert (spec["in_channels"], spec["out_channels"]) == (1, 1)
+
+
+def test_the_same_seed_finds_the_same_layer(fuzz):
+    assert fuzz("wrong_at_stride_three", "--seed", "5") == fuzz("wrong_at_stride_three", "--seed", "5")
+
+
+def test_a_crash_is_laid_at_the_door_of_the_layer_asked_last(fuzz):
+    status, out = fuzz("dies_at_stride_three")
+    assert status == 1
+    assert "lost while it was asked this layer" in out
+    assert "exit status 5" in out
+    assert 3 in spec_of(out)["stride"]
+
+
+def test_a_right_layer_has_nothing_to_find(fuzz):
+    status, out = fuzz("right")
+    assert status == 0
+    assert "none wrong" in out
+
+
+def test_a_layer_that_supports_nothing_was_not_tested(fuzz):
+    assert fuzz("Refuses")[0] == 3
