@@ -25,6 +25,9 @@ A product keeps its sums in float32 and rounds once, with the bias where the ope
 after it, over overlapping windows, shared weights or a tied bias, is stored in the half type.
 """
 
+BIAS_APART = ACCUMULATION | {f"{half}/forward": half for half in ("float16", "bfloat16")}
+"""The same, where the bias is added after the product has been rounded."""
+
 
 def to_tensor(array: Any) -> torch.Tensor:
     """Return a tensor of the same dtype; it shares the array's memory where that is writable and contiguous."""

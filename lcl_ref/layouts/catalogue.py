@@ -571,6 +571,12 @@ _BLOCKS = [
 
 _ONE_KERNEL = {"absent": "a convolution has one kernel for all positions: shared=True", "ranks": "use block/h_in_out"}
 
+_ONE_MATRIX = {
+    "absent": "a fully connected layer has one position, and blocks that share a weight have shared=True",
+    "groups": "every output reads every input",
+    "ranks": "without spatial axes use block/h_out_in",
+}
+
 _CONVOLUTIONS = [
     Layout(
         name="torch/conv",
@@ -584,6 +590,46 @@ _CONVOLUTIONS = [
         shared=True,
         why=_ONE_KERNEL,
         loses=_SHARED_BIAS,
+        checked="live",
+    ),
+    Layout(
+        name="torch/linear",
+        of="torch.nn.Linear on the flattened channels-last image, or on each block of a reshaped input",
+        source="pytorch/pytorch, torch/nn/modules/linear.py (Linear)",
+        version="2.13",
+        ranks=(1, 2, 3),
+        weight="co (k* cg)",
+        bias=_PER_CHANNEL,
+        shared=True,
+        why=_ONE_MATRIX,
+        loses=_SHARED_BIAS,
+        checked="live",
+    ),
+    Layout(
+        name="torch/linear/channels_first",
+        of="torch.nn.Linear on the flattened channels-first image",
+        source="pytorch/pytorch, torch/nn/modules/linear.py (Linear)",
+        version="2.13",
+        ranks=(1, 2, 3),
+        weight="co (cg k*)",
+        bias=_PER_CHANNEL,
+        shared=True,
+        why=_ONE_MATRIX,
+        loses=_SHARED_BIAS,
+        checked="live",
+    ),
+    Layout(
+        name="torch/twodfc",
+        of="TwoDFC: the image times a weight, broadcast over outputs and summed over the image",
+        source="zhuanlan.zhihu.com/p/712936781",
+        version="",
+        ranks=(1, 2, 3),
+        weight="1 k* cg co",
+        bias=_PER_CHANNEL,
+        shared=True,
+        why=_ONE_MATRIX,
+        loses=_SHARED_BIAS,
+        note="In the source, which has grey images only, the axis cg is absent.",
         checked="live",
     ),
     Layout(

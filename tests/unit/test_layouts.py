@@ -152,6 +152,9 @@ WEIGHT = {
     "block/h_out_in": lambda e: (e.group, e.in_group, e.c),
     "notears": lambda e: (e.group, e.c, e.in_group),
     "torch/conv": lambda e: (e.f, e.c, *e.k),
+    "torch/linear": lambda e: (e.f, e.channel_last_patch),
+    "torch/linear/channels_first": lambda e: (e.f, e.channel_major_patch),
+    "torch/twodfc": lambda e: (0, *e.k, e.c, e.f),
     "hwio": lambda e: (*e.k, e.c, e.f),
     "mlx/conv": lambda e: (e.f, *e.k, e.c),
 }
@@ -159,7 +162,15 @@ WEIGHT = {
 
 POSITION_MAJOR = {"canonical", "flax/conv_local", "mhcflurry", "local_linear", "caffe2/nchw", "caffe2/nhwc"}
 OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881", "mlx/einsum"}
-PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet", "torch/conv", "hwio", "mlx/conv"}
+ONE_KERNEL = {
+    "torch/conv",
+    "hwio",
+    "mlx/conv",
+    "torch/linear",
+    "torch/linear/channels_first",
+    "torch/twodfc",
+}
+PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet"} | ONE_KERNEL
 EITHER = {"canonical", "lasagne", "lasagne/unflipped", "lasagne/channelwise", "torch/unfold", "arm_compute", *OUTSIDE}
 """Layouts that store a bias per channel as such, besides one per position."""
 
@@ -221,7 +232,7 @@ def is_live(element):
 def specs(name):
     """Layers a layout can hold, in every rank it has: uneven geometry, unequal axis lengths, groups if it has them."""
     layout = get(name)
-    convolution = name in ("torch/conv", "hwio", "mlx/conv")
+    convolution = name in ONE_KERNEL
     paddings = {
         0: ((),),
         1: (((0, 0),), ((2, 1),)),

@@ -229,6 +229,28 @@ def test_torch_convolution(rank, groups):
     check(spec, x, weight, bias, np.moveaxis(y.numpy(), 1, -1))
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_fully_connected(rank):
+    import torch
+
+    size = (2, 3, 4)[:rank]
+    spec = lcl.Spec(input_size=size, kernel_size=size, in_channels=4, out_channels=6, shared=True, bias="channel")
+    x, weight, bias = operands(spec)
+    image = torch.from_numpy(x)
+
+    def stored(name):
+        return map(torch.from_numpy, lcl.layouts.convert(spec, weight, bias, source="canonical", target=name))
+
+    w, b = stored("torch/linear")
+    flat = torch.nn.functional.linear(image.flatten(1), w, b)
+    w, b = stored("torch/linear/channels_first")
+    first = torch.nn.functional.linear(image.movedim(-1, 1).flatten(1), w, b)
+    w, b = stored("torch/twodfc")
+    product = (image[..., None] * w).sum(tuple(range(1, rank + 2))) + b
+    for y in (flat, first, product):
+        check(spec, x, weight, bias, y.numpy().reshape(spec.y_shape(len(x))))
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_flax_convolution(rank, groups):
