@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.options import case_option, data_option, json_option
+from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
 from lcl_ref.suite import catalogue, coverage, explaining
 from lcl_ref.suite.cases import REFUSALS, select
 from lcl_ref.suite.cases.model import Case
 from lcl_ref.suite.store import Store
+from lcl_ref.suite.tiers import in_tier, tier_of
 
 
 @click.command()
@@ -49,16 +50,17 @@ def backends(as_json: bool) -> None:
 
 @click.command()
 @case_option()
+@tier_option()
 @click.option("--coverage", "as_coverage", is_flag=True, help="Print which pairs of settings the cases ask for.")
 @json_option()
 @data_option()
-def cases(cases: Sequence[str], as_coverage: bool, as_json: bool, data: Path) -> None:
+def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, data: Path) -> None:
     """List the cases: layers that must be computed right, and specifications that must be refused."""
-    chosen = select(list(cases))
+    chosen = select(in_tier(tier, cases))
     if as_coverage:
         _print_coverage(chosen, Store(data), as_json)
         return
-    refused = [] if cases else list(REFUSALS)
+    refused = [] if cases or tier != "full" else list(REFUSALS)
     if as_json:
         accepted = [_case_dict(case) for case in chosen]
         refusals = [
@@ -68,12 +70,12 @@ def cases(cases: Sequence[str], as_coverage: bool, as_json: bool, data: Path) ->
         click.echo(json.dumps({"accepted": accepted, "refused": refusals}, indent=1))
         return
     table = Table()
-    for name in ("case", "values", "clauses", "why"):
+    for name in ("case", "tier", "values", "clauses", "why"):
         table.add_column(name, no_wrap=name != "why")
     for case in chosen:
-        table.add_row(case.id, case.values, " ".join(case.clauses), escape(case.why))
+        table.add_row(case.id, tier_of(case), case.values, " ".join(case.clauses), escape(case.why))
     for refusal in refused:
-        table.add_row(refusal.id, "refused", " ".join(refusal.clauses), escape(refusal.why))
+        table.add_row(refusal.id, "", "refused", " ".join(refusal.clauses), escape(refusal.why))
     console().print(table)
     click.echo(f"{len(chosen)} accepted, {len(refused)} refused")
 
@@ -100,6 +102,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
 def _case_dict(case: Case) -> dict[str, object]:
     return {
         "id": case.id,
+        "tier": tier_of(case),
         "values": case.values,
         "batch": case.batch,
         "why": case.why,

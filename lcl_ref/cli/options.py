@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lcl_ref.suite.fixtures import default_root
+from lcl_ref.suite.tiers import TIERS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -49,6 +50,13 @@ def limit_options() -> Decorator:
         "--start-timeout", type=seconds, default=180.0, show_default=True, help="Seconds a backend may take to load."
     )
     return lambda command: case(start(command))
+
+
+def tier_option() -> Decorator:
+    """Return ``--tier TIER``: a size of a run."""
+    return click.option(
+        "--tier", type=click.Choice(list(TIERS)), default="full", show_default=True, help="Size of a run."
+    )
 
 
 def case_option() -> Decorator:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options
+from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite import fixtures, report
@@ -22,11 +22,13 @@ from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.plan import Plan, make_plan, matches
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.tiers import in_tier
 
 
 @click.command()
 @backend_option()
 @case_option()
+@tier_option()
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only these dtypes.")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these operations.")
 @click.option(
@@ -41,6 +43,7 @@ from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
 def run(
     backends: Sequence[str],
     cases: Sequence[str],
+    tier: str,
     dtypes: Sequence[str],
     ops: Sequence[str],
     jobs: int,
@@ -57,7 +60,7 @@ def run(
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
     store = fixtures.verify(data)
-    plan = make_plan(resolve(list(backends)), store, cases, dtypes, ops)
+    plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops)
     out = console()
     reports, outcomes = execute(plan, Settings(data, jobs, timeout, start_timeout))
     refuse_what_is_no_layer(reports)

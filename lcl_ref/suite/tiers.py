@@ -1,31 +1,27 @@
-"""Sizes of a run: ``smoke`` for a port that was just started, ``core`` for every commit, ``full`` for a release."""
+"""Sizes of a run: ``smoke`` for a port that was just started, ``core`` for every commit, ``full`` for a release.
+
+The smaller tiers are as small as their promises allow (`lcl_ref.suite.cases.tiers`, which is data).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lcl_ref.suite.cases import select
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.cases import select, tiers
 from lcl_ref.suite.cases.model import Case
 
-SMOKE = (
-    "0d/linear/position-bias",
-    "1d/plain/odd-kernel",
-    "1d/tiling/position-bias",
-    "1d/shared/stride",
-    "2d/plain/square",
-    "2d/kernel/row",
-    "2d/tiling/channel-bias",
-    "2d/shared/all",
-    "3d/plain/channel-bias",
-)
-"""Small plain layers: every adapter supports some of them, whatever its limits."""
-
 TIERS: dict[str, Callable[[Case], bool]] = {
-    "smoke": lambda case: case.id in SMOKE,
-    "core": lambda case: case.values != "rounded" and case.spec.rank < 3,
+    "smoke": lambda case: case.id in tiers.SMOKE,
+    "core": lambda case: case.id in tiers.CORE,
     "full": lambda case: True,  # noqa: ARG005 -- a predicate
 }
-"""Tier -> whether a case belongs to it; ``core`` is exact arithmetic up to rank 2."""
+"""Tier -> whether a case belongs to it."""
+
+
+def tier_of(case: Case) -> str:
+    """Return the smallest tier that holds `case`."""
+    return next(name for name, holds in TIERS.items() if holds(case))
 
 
 def in_tier(tier: str, globs: Sequence[str] = ()) -> list[str]:
@@ -34,6 +30,9 @@ def in_tier(tier: str, globs: Sequence[str] = ()) -> list[str]:
     Raises
     ------
     LclError
-        If a glob matches no case at all.
+        If a glob matches no case at all, or none of the tier does.
     """
-    return [case.id for case in select(globs) if TIERS[tier](case)]
+    ids = [case.id for case in select(globs) if TIERS[tier](case)]
+    if not ids:
+        raise LclError(Violation("tier/empty", "case", ", ".join(globs), f"a glob that matches a case of tier {tier}"))
+    return ids

@@ -1,0 +1,108 @@
+"""Which cases the smaller tiers hold, as chosen by `lcl_ref.suite.covering.choose` from the kill matrix.
+
+`tests/meta/test_tiers.py` says when they must be chosen anew, and prints what to write here.
+"""
+
+from __future__ import annotations
+
+PLAIN = (
+    "0d/linear/position-bias",
+    "1d/plain/odd-kernel",
+    "1d/tiling/position-bias",
+    "1d/tiling/shared",
+    "2d/plain/tall-kernel",
+    "2d/plain/square",
+    "2d/kernel/whole-input",
+    "2d/shared/all",
+    "3d/plain/channel-bias",
+)
+"""Small plain layers: each adapter supports some of them, whatever its limits."""
+
+AGAIN = (
+    "1d/rounded/plain",
+    "2d/nonfinite/overlapping",
+)
+"""Layers of `PLAIN` with other weights, which a layer that keeps its first weights gets wrong."""
+
+FIRST = PLAIN + AGAIN
+"""In every tier."""
+
+SMOKE = (
+    "0d/linear/position-bias",
+    "0d/linear/empty-batch",
+    "1d/plain/odd-kernel",
+    "1d/tiling/position-bias",
+    "1d/tiling/shared",
+    "2d/plain/tall-kernel",
+    "2d/plain/square",
+    "2d/kernel/whole-input",
+    "2d/shared/all",
+    "2d/nonfinite/overlapping",
+    "3d/plain/channel-bias",
+    "3d/padding/mixed",
+    "3d/shared/all-groups",
+    "2d/combined/table-dilation-shared",
+    "1d/rounded/plain",
+    "3d/rounded/all-settings",
+)
+"""Every deviation of the catalogue is killed at least once."""
+
+CORE = (
+    "0d/linear/position-bias",
+    "0d/linear/one-sample",
+    "0d/linear/empty-batch",
+    "0d/groups/diagonal-multiplier",
+    "0d/table/one-channel",
+    "0d/nonfinite/groups",
+    "1d/plain/odd-kernel",
+    "1d/tiling/position-bias",
+    "1d/tiling/no-bias",
+    "1d/tiling/shared",
+    "1d/tiling/empty-batch",
+    "1d/padding/same-keras-local-odd-kernel",
+    "1d/padding/larger-than-input",
+    "1d/groups/all-settings",
+    "1d/shared/groups",
+    "1d/nonfinite/padding",
+    "2d/plain/tall-kernel",
+    "2d/plain/square",
+    "2d/kernel/whole-input",
+    "2d/batch/one",
+    "2d/dilation/same-upper",
+    "2d/padding/int-per-axis",
+    "2d/shared/last-axis",
+    "2d/shared/all",
+    "2d/shared/all-groups",
+    "2d/shared/first-axis-groups",
+    "2d/shared/last-axis-depthwise",
+    "2d/nonfinite/overlapping",
+    "3d/plain/channel-bias",
+    "3d/kernel/one",
+    "3d/batch/empty",
+    "3d/padding/same-upper",
+    "3d/padding/mixed",
+    "3d/shared/all-groups",
+    "3d/nonfinite/gaps",
+    "1d/combined/table-stride-padding",
+    "2d/combined/table-dilation-shared",
+    "2d/combined/table-tiling",
+    "1d/combined/table-gaps",
+    "2d/combined/table-whole-windows",
+    "1d/combined/depthwise-stride",
+    "3d/combined/depthwise-gaps",
+    "1d/combined/depthwise-tiling",
+    "1d/combined/depthwise-whole-windows",
+    "1d/combined/empty-strided-convolution",
+    "2d/combined/empty-table",
+    "1d/combined/empty-groups-padding",
+    "1d/combined/empty-whole-windows",
+    "1d/combined/one-sample-convolution",
+    "3d/combined/one-sample-table",
+    "1d/combined/one-sample-tiling",
+    "1d/combined/one-sample-end-padding",
+    "1d/combined/one-sample-whole-windows",
+    "1d/rounded/plain",
+    "2d/rounded/stride",
+    "3d/rounded/all-settings",
+)
+"""Every deviation is killed at least twice, and every legal pair of settings is asked for."""
