@@ -37,6 +37,10 @@ def verify(root: Path) -> Store:
         for name in sorted({path.name for path in root.iterdir()} - expected.keys() - {SUMS})
     ]
     for name, digest in expected.items():
+        if not (root / name).is_file():
+            todo = f"restore the file, or {SUMS} if that changed"
+            problems.append(Violation("fixtures/missing", name, "no such file", f"a file ({SUMS})", todo=todo))
+            continue
         got = sha256(store.read(name))
         if got != digest:
             todo = "restore the file, or regenerate with `lcl fixtures write`"
