@@ -23,9 +23,14 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; } small { color: #
 details { margin: .4rem 0; } code { background: #f4f4f4; padding: 0 .2rem; }
 </style></head><body>
 <h1>Conformance of locally connected layers</h1>
-<p>lcl-ref {{ suite.version }}, golden data <code>{{ suite.fixtures_sha256[:16] }}</code>;
-{{ machine.system }} {{ machine.machine }}, Python {{ machine.python }}, NumPy {{ machine.numpy }}.
-{% for state, count in summary.items() %}
+<p>Golden data <code>{{ suite.fixtures_sha256[:16] }}</code>.</p>
+<ul>
+{% for run in runs %}
+<li>{{ run.label }}{{ ": " if run.label }}{{ run.machine.system }} {{ run.machine.release }} {{ run.machine.machine }}
+{{ run.machine.driver }}, Python {{ run.machine.python }}, NumPy {{ run.machine.numpy }}, lcl-ref {{ run.version }},
+{{ run.date }}</li>
+{% endfor %}</ul>
+<p>{% for state, count in summary.items() %}
 {{ count }} {{ state.replace("_", " ") }}{{ ", " if not loop.last }}
 {% endfor %}</p>
 <p>Each number is the count of cells that conform;
@@ -55,8 +60,9 @@ behind it the largest error as a share of its proved limit.</p>
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """Return the page of one ``lcl-report/1`` document."""
-    outcomes = document["outcomes"]
+    """Return the page of a report or of a merged one, in which a backend has a row per run."""
+    runs = _runs(document)
+    backends, outcomes = (_with_run(document[part], field, runs) for part, field in _NAMED)
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome["backend"], outcome["op"], outcome["dtype"]].append(outcome)
@@ -74,16 +80,34 @@ def page(document: Mapping[str, Any]) -> str:
             "cells": [_cell(groups[backend["name"], op, dtype]) for op, dtype in columns],
             "unsupported": sum(count for (name, _), count in reasons.items() if name == backend["name"]),
         }
-        for backend in document["backends"]
+        for backend in backends
     ]
     problems = [outcome for outcome in outcomes if outcome["state"] in ("fail", "error")]
     return _TEMPLATE.render(
-        columns=columns, rows=rows, problems=problems, reasons=sorted(reasons.items()), **_head(document)
+        columns=columns,
+        rows=rows,
+        problems=problems,
+        reasons=sorted(reasons.items()),
+        runs=runs,
+        suite=document["suite"],
+        summary=document["summary"],
     )
 
 
-def _head(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: document[name] for name in ("suite", "machine", "summary")}
+_NAMED = (("backends", "name"), ("outcomes", "backend"))
+"""Parts of a report, and the field of their rows that names a backend."""
+
+
+def _runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "runs" in document:
+        return list(document["runs"])
+    facts = {name: document[name] for name in ("date", "machine")}
+    return [{"label": "", "version": document["suite"]["version"]} | facts]
+
+
+def _with_run(rows: list[Mapping[str, Any]], field: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with the run as part of the backend's name, where there is more than one."""
+    return [{**row, field: f"{row[field]} on {row['run']}"} if len(runs) > 1 else dict(row) for row in rows]
 
 
 def _cell(outcomes: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,19 @@ def machine() -> dict[str, Any]:
         "release": platform.release(),
         "machine": platform.machine(),
         "processor": platform.processor(),
+        "driver": driver(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
+
+
+def driver() -> str:
+    """Return the version line of an NVIDIA driver, or an empty string; Metal comes with the release of the system."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text("utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, int]:
@@ -47,6 +57,7 @@ def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], sto
     return {
         "format": FORMAT,
         "suite": {"version": lcl_ref.__version__, "fixtures_sha256": store.digest},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "backends": [_backend(backend) for backend in backends],
         "outcomes": [outcome.to_dict() for outcome in listed],

@@ -100,10 +100,14 @@ def show(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _type(_reader: _Reader, value: Any, name: str, _schema: Schema, place: str) -> None:
-    is_flag = isinstance(value, bool) and name != "boolean"
-    if is_flag or not isinstance(value, _TYPES[name]):
-        raise Invalid(place, show(value), f"a JSON {name}")
+def _type(_reader: _Reader, value: Any, name: str | list[str], _schema: Schema, place: str) -> None:
+    names = [name] if isinstance(name, str) else name
+    if not any(_is(value, one) for one in names):
+        raise Invalid(place, show(value), f"a JSON {' or '.join(names)}")
+
+
+def _is(value: Any, name: str) -> bool:
+    return isinstance(value, _TYPES[name]) and (name == "boolean" or not isinstance(value, bool))
 
 
 def _enum(_reader: _Reader, value: Any, choices: list[Any], _schema: Schema, place: str) -> None:
