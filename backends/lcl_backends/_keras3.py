@@ -20,7 +20,7 @@ from lcl_ref.errors import AdapterError, Violation
 Function = Callable[..., Any]
 
 
-def load(backend: str) -> Any:
+def load(backend: str) -> None:
     """Import Keras on `backend`.
 
     Raises
@@ -40,7 +40,6 @@ def load(backend: str) -> Any:
         got = f"Keras already imported on {keras.config.backend()!r}"
         todo = "Keras fixes its backend at its first import: run this adapter in a process of its own"
         raise AdapterError(Violation("keras/backend", "KERAS_BACKEND", got, repr(backend), todo=todo))
-    return keras
 
 
 class TensorflowEngine:
