@@ -1,0 +1,157 @@
+"""Errata C1 to C10: the article on channel-local convolution."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import lcl_ref as lcl
+from lcl_backends import torch_batch_in_groups
+from tests.errata.channel_snippets import OrderRepaired, Printed, Repaired, ShapeRepaired
+from tests.errata.whole_numbers import integers, raises
+
+
+def with_integers(module):
+    for seed, parameter in enumerate(module.parameters()):
+        parameter.data = torch.from_numpy(integers(*parameter.shape, seed=seed)).float()
+    return module
+
+
+def image(*shape, seed=5):
+    return torch.from_numpy(integers(*shape, seed=seed)).float()
+
+
+def same_bits(one, other):
+    return torch.equal(one.detach(), other.detach())
+
+
+HEAD = "import torch.nn as nn\n"
+LINE = "weight = nn.Parameter(torch.randn(2, 2))\n"
+
+
+def test_C1_torch_itself_is_not_imported():
+    assert raises(NameError, exec, HEAD + LINE, {})
+    exec("import torch\n" + HEAD + LINE, {})  # noqa: S102 -- the text under test
+
+
+SETTINGS = [
+    (batch, groups, per_group, kernel_size)
+    for batch, groups, per_group, kernel_size in itertools.product((1, 2, 3), (1, 2, 3), (1, 2), (1, 2, 3))
+]
+
+
+def test_C2_it_runs_for_one_sample_and_one_group_and_is_then_a_dense_convolution():
+    def runs(kind, batch, groups, per_group, kernel_size):
+        layer = kind(groups * per_group, groups * per_group, kernel_size, groups)
+        return not raises(RuntimeError, layer, image(batch, groups * per_group, 5, 6))
+
+    posted = [setting for setting in SETTINGS if runs(Printed, *setting)]
+    assert {setting[:2] for setting in posted} == {(1, 1)}
+    assert all(runs(Repaired, *setting) for setting in SETTINGS)
+    layer, x = with_integers(Printed(4, 3, 3)), image(1, 4, 5, 6)
+    assert same_bits(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_C3_filters_of_one_output_together_meet_the_wrong_samples(groups):
+    x = image(3, 4, 5, 6)
+    expected = with_integers(Repaired(4, 6, 3, groups))(x)
+    assert same_bits(with_integers(OrderRepaired(4, 6, 3, groups))(x), expected)
+    wrong = with_integers(ShapeRepaired(4, 6, 3, groups))(x)
+    assert wrong.shape == expected.shape
+    assert all(not same_bits(one, other) for one, other in zip(wrong, expected, strict=True))
+    one = x[:1]
+    assert same_bits(with_integers(ShapeRepaired(4, 6, 3, groups))(one), with_integers(Repaired(4, 6, 3, groups))(one))
+
+
+def test_C3_the_bias_is_needed_once_per_sample():
+    layer = OrderRepaired(4, 6, 3)
+    together = image(3, 4, 5, 6).reshape(1, 12, 5, 6)
+    convolve = torch.nn.functional.conv2d
+    assert raises(RuntimeError, lambda: convolve(together, layer.repeated(3), layer.bias, groups=3))
+    assert convolve(together, layer.repeated(3), layer.bias.repeat(3), groups=3).shape == (1, 18, 3, 4)
+
+
+def test_C3_the_trick_with_weights_of_each_samples_own_is_another_layer_per_sample():
+    """Which is what groups = batch is good for; it has nothing to do with locality."""
+    spec = lcl.Spec(input_size=(5, 6), in_channels=4, out_channels=3, kernel_size=2, shared=True, bias="none")
+    x, filters = image(3, 4, 5, 6), image(3, 3, 4, 2, 2, seed=6)
+    together = torch_batch_in_groups.per_sample(spec, filters.flatten(0, 1), None, x)
+    apart = [torch.nn.functional.conv2d(one[None], own)[0] for one, own in zip(x, filters, strict=True)]
+    assert same_bits(together, torch.stack(apart))
+
+
+@pytest.mark.parametrize(("kernel_size", "grown"), [(1, 0), (2, 1), (3, 0), (4, 1)])
+def test_C4_even_kernels_grow_the_map(kernel_size, grown):
+    x = image(1, 2, 8, 9)
+    assert Printed(2, 2, kernel_size)(x).shape[2:] == (8 + grown, 9 + grown)
+    assert Repaired(2, 2, kernel_size)(x).shape[2:] == (8, 9)
+
+
+def printed_rule(out_channels, channels):
+    """Input channels of each output channel as printed: c_g = c*G + g."""
+    return np.arange(out_channels)[:, None] * channels + np.arange(channels)
+
+
+def test_C5_the_printed_rule_of_channels_holds_for_as_many_groups_as_outputs():
+    def general(in_channels, out_channels, channels):
+        groups = in_channels // channels
+        arguments = {"kernel_size": 1, "groups": groups, "in_channels": in_channels, "out_channels": out_channels}
+        return lcl.Spec(input_size=1, **arguments).channels
+
+    np.testing.assert_array_equal(printed_rule(3, 4), general(12, 3, 4))
+    assert printed_rule(64, 4).max() == 255, "which 64 input channels do not have"
+    assert general(64, 64, 4).max() == 63
+    table = printed_rule(64, 4).tolist()
+    assert raises(
+        lcl.SpecError,
+        lambda: lcl.Spec(input_size=9, in_channels=64, out_channels=64, kernel_size=3, channel_table=table),
+    )
+
+
+def test_C6_more_channels_per_output_are_more_parameters():
+    def parameters(groups):
+        return Repaired(16, 16, 3, groups, bias=False).weight.numel()
+
+    assert [parameters(16 // channels) for channels in (1, 2, 4, 8)] == [144, 288, 576, 1152], "the text says fewer"
+    assert [parameters(groups) for groups in (1, 2, 4, 8)] == [2304, 1152, 576, 288]
+    spec = lcl.Spec(input_size=9, in_channels=16, out_channels=16, kernel_size=9, groups=4, shared=True, bias="none")
+    assert spec.parameter_count == parameters(4)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_C7_a_grouped_convolution_is_not_fully_connected(groups):
+    layer = Repaired(8, 8, 1, groups, bias=False)
+    jacobian = torch.autograd.functional.jacobian(layer, torch.ones(1, 8, 1, 1))
+    assert (jacobian != 0).double().mean().item() == 1 / groups
+
+
+def test_C8_locally_connected_2d_is_another_layer_and_has_left_keras():
+    from lcl_backends._tensorflow import load_keras2
+
+    keras2 = load_keras2()
+    layer = keras2.layers.LocallyConnected2D(4, 3, use_bias=False)
+    layer.build((None, 8, 8, 4))
+    printed = Repaired(4, 4, 3, groups=4, bias=False).weight.numel()
+    dense = Repaired(4, 4, 3, bias=False).weight.numel()
+    assert [printed, dense, layer.count_params()] == [36, 144, 36 * 144], "more than a convolution, not fewer"
+    import keras
+
+    assert not hasattr(keras.layers, "LocallyConnected2D")
+
+
+def test_C9_initial_outputs_are_larger_the_more_inputs_there_are():
+    torch.manual_seed(0)
+    x = torch.randn(1, 64, 24, 24)
+
+    def variance(kind):
+        return kind(64, 16, 3)(x)[..., 1:-1, 1:-1].var().item()
+
+    assert variance(Printed) > 64 * 9 / 2
+    assert variance(Repaired) < 1
+
+
+def test_C10_groups_that_do_not_divide_are_accepted():
+    assert Printed(5, 6, 3, groups=2).weight.shape == (6, 2, 3, 3)
+    assert raises(ValueError, Repaired, 5, 6, 3, 2)

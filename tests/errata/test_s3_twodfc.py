@@ -1,0 +1,142 @@
+"""Errata D1 to D7: the article on a fully connected layer in two dimensions."""
+
+import warnings
+from functools import cache
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from tests.errata.counting_work import Written
+from tests.errata.twodfc_snippets import Printed, Printed2, Printed3, Repaired, as_linear
+from tests.errata.whole_numbers import integers, raises
+
+
+def with_integers(module):
+    for seed, parameter in enumerate(module.parameters()):
+        parameter.data = torch.from_numpy(integers(*parameter.shape, seed=seed)).float()
+    return module
+
+
+def image(*shape):
+    return torch.from_numpy(integers(*shape, seed=5)).float()
+
+
+def test_D1_numpy_is_not_imported_and_a_size_must_be_a_tuple():
+    assert raises(NameError, exec, "fan_in = np.prod((28, 28))", {})
+    exec("import numpy as np\nfan_in = np.prod((28, 28))", {})  # noqa: S102 -- the text under test
+    assert raises(TypeError, Printed, 28, 10)
+    assert Repaired(28, 10)(image(3, 28, 28)).shape == (3, 10)
+
+
+def test_D2_the_weight_of_linear_is_the_transpose():
+    layer, x = with_integers(Printed3((4, 6), 5)), image(3, 4, 6)
+    linear = as_linear(layer)
+    assert linear[1].weight.shape == (5, 24), "not (24, 5), as printed"
+    assert torch.equal(linear(x), layer(x))
+    linear[1].weight.data = layer.weight.data.reshape(5, 24)  # which fits as well
+    assert not torch.equal(linear(x), layer(x))
+
+
+@pytest.mark.parametrize(
+    ("shape", "returned"),
+    [((3, 1, 28, 28), (3, 28, 10)), ((28, 28), (1, 10)), ((3, 1, 28), (3, 10)), ((3, 28, 1), (3, 10))],
+)
+def test_D3_other_shapes_are_swallowed(shape, returned):
+    assert Printed3((28, 28), 10)(image(*shape)).shape == returned
+    repaired = Repaired((28, 28), 10)
+    if shape == (3, 1, 28, 28):  # what loaders of grey images yield
+        assert repaired(image(*shape)).shape == (3, 10)
+    else:
+        assert raises(ValueError, repaired, image(*shape))
+
+
+def test_D3_sizes_of_other_ranks_are_swallowed():
+    assert Printed3((3, 8, 8), 10)(image(2, 3, 8, 8)).shape == (2, 8, 10)
+    assert Printed((8,), 10)(image(2, 8)).shape == (2,)
+    assert raises(ValueError, lambda: Repaired((3, 8, 8), 10)(image(2, 3, 8, 8)))
+    assert raises(ValueError, lambda: Repaired((8,), 10)(image(2, 8)))
+
+
+def test_D4_a_product_of_all_samples_pixels_and_outputs_is_built():
+    def largest(kind):
+        layer, x = kind((28, 28), 10), torch.zeros(20, 28, 28)
+        with Written() as count:
+            layer(x).sum().backward()
+        return count.largest
+
+    assert largest(Printed3) == 20 * 28 * 28 * 10
+    assert largest(Repaired) <= 20 * 28 * 28
+
+
+def test_D5_initialisers_take_another_axis_for_the_inputs():
+    def fan_in(weight):
+        return nn.init._calculate_fan_in_and_fan_out(weight)[0]
+
+    layer = Printed3((28, 28), 10)
+    assert fan_in(layer.weight) == 28 * 28 * 10
+    assert fan_in(as_linear(layer)[1].weight) == 28 * 28
+
+
+@cache
+def digits():
+    data = load_digits()
+    return torch.from_numpy(data.images / 16).float(), torch.from_numpy(data.target)
+
+
+def start_and_end(model, steps=150):
+    """Mean loss over the data before and after some steps of gradient descent on all of it."""
+    x, labels = digits()
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    losses = []
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(model(x), labels)
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return losses[0], losses[-1]
+
+
+def test_D6_the_scale_of_the_weights_is_the_cause_and_not_the_missing_bias():
+    torch.manual_seed(0)
+    runs = {kind.__name__: start_and_end(kind((8, 8), 10)) for kind in (Printed, Printed2, Printed3)}
+    unbiased = start_and_end(nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False)))
+    random_bias = Printed3((8, 8), 10)
+    nn.init.normal_(random_bias.bias)
+    small = [runs["Printed3"], unbiased, start_and_end(random_bias)]
+    large = [runs["Printed"], runs["Printed2"]]
+    assert min(start for start, _ in large) > 2 * max(start for start, _ in small)
+    assert min(end for _, end in large) > max(end for _, end in small)
+
+
+def test_D7_tools_that_look_for_linear_skip_it():
+    def quantised(model):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tool is announced to move
+            smaller = torch.ao.quantization.quantize_dynamic(nn.Sequential(model), {nn.Linear})
+        return any("quantized" in type(module).__module__ for module in smaller.modules())
+
+    layer = Printed3((8, 8), 10)
+    assert not quantised(layer)
+    assert quantised(as_linear(layer))
+
+
+def test_D7_an_optimiser_that_factors_its_state_tells_them_apart():
+    """Adafactor averages over the last two axes; the last two of (1, h, w, o) are others than those of (o, h*w)."""
+
+    def trained(optimiser, **settings):
+        layer = Printed3((8, 8), 10)
+        twin, (x, labels) = as_linear(layer), digits()
+        for model in (layer, twin):
+            steps = optimiser(model.parameters(), **settings)
+            for _ in range(3):
+                steps.zero_grad()
+                nn.functional.cross_entropy(model(x[:50]), labels[:50]).backward()
+                steps.step()
+        return (layer.weight[0].flatten(0, 1).T - twin[1].weight).abs().max().item()
+
+    torch.manual_seed(0)
+    elementwise = trained(torch.optim.SGD, lr=0.1)
+    assert trained(torch.optim.Adafactor, lr=0.1) > 1000 * elementwise
