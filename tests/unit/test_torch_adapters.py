@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_backends import torch_conv, torch_grouped_conv, torch_loop, torch_masked, torch_unfold
+from lcl_backends import torch_conv, torch_fast, torch_grouped_conv, torch_loop, torch_masked, torch_unfold
 from lcl_ref import reference
 from lcl_ref.suite import bounds
 from lcl_ref.suite.convert import to_numpy
 from lcl_ref.suite.dtypes import FORMATS
 
-MODULES = (torch_conv, torch_grouped_conv, torch_loop, torch_masked, torch_unfold)
+MODULES = (torch_conv, torch_fast, torch_grouped_conv, torch_loop, torch_masked, torch_unfold)
 ADAPTERS = {module.Adapter.declaration.name: module.Adapter() for module in MODULES}
 LOCAL = sorted(set(ADAPTERS) - {"torch.conv"})
 RESULTS = ("y", "dx", "dw", "db", "xt")

@@ -1,0 +1,172 @@
+"""The layer as one differentiable function of torch, made of the three products of `_torch_slabs`.
+
+The products of a bilinear map are closed under differentiation: the derivative of each is made of the other two. So
+derivatives of every order run box by box, and autograd never records the boxes. For `torch.compile` they are
+operators of torch (``lcl::output`` and so on): one node of its graph each, into which it does not look.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from lcl_backends.layers import _torch_slabs as slabs
+from lcl_ref.padding import window_extent
+from lcl_ref.spec import Spec
+
+
+def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; under autocast, in its dtype.
+
+    `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Differentiable to any order in x, weight
+    and bias. Where a graph is exported (`torch.export`, ONNX), operators of torch's own stand in for those of this
+    module, which the other side would not know.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        return plain(_read(layer), x, weight, bias)
+    return Output.apply(layer, x, weight, bias)
+
+
+def plain(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what `local` returns, by a few operators of torch that hold all windows at once."""
+    windows = x if spec.channel_table is None else x[..., torch.from_numpy(spec.channels.reshape(-1))]
+    windows = torch.nn.functional.pad(windows, [0, 0, *(side for pair in reversed(spec.padding) for side in pair)])
+    for axis, (kernel, dilation, stride) in enumerate(zip(spec.kernel_size, spec.dilation, spec.stride, strict=True)):
+        windows = windows.unfold(axis + 1, window_extent(kernel, dilation), stride)[..., ::dilation]
+    groups, rank = slabs.groups(spec), spec.rank
+    windows = windows.unflatten(rank + 1, (groups, -1))  # (n, o*, g, cg, k*)
+    rows = windows.permute(*range(1, rank + 2), 0, *range(rank + 3, 2 * rank + 3), rank + 2).flatten(rank + 2)
+    matrices = weight.flatten(rank, -2).unflatten(-1, (groups, -1)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
+    y = torch.matmul(rows, matrices).permute(rank + 1, *range(rank + 1), rank + 2).flatten(-2)
+    return y if bias is None else y + bias
+
+
+class _Product(torch.autograd.Function):
+    """One of the three products; its derivatives are the other two, in `backward` of each."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 -- torch's signature
+        """Keep the layer, both factors, and how many axes the bias has."""
+        ctx.layer, first, second, *bias = inputs
+        ctx.bias_axes = bias[0].ndim if bias and bias[0] is not None else 0
+        ctx.save_for_backward(first, second)
+
+
+class Output(_Product):
+    """``y (n, o*, co)`` of ``x (n, i*, ci)``, weight and bias."""
+
+    @staticmethod
+    def forward(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Run box by box."""
+        if torch.compiler.is_compiling():
+            return _output(x, weight, bias, layer)
+        return slabs.output(_read(layer), x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the cotangents of x, weight and bias."""
+        x, weight = ctx.saved_tensors
+        _, wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        dx = InputCotangent.apply(ctx.layer, dy, weight) if wants_x else None
+        dw = WeightCotangent.apply(ctx.layer, x, dy) if wants_weight else None
+        return None, dx, dw, _bias_cotangent(ctx.bias_axes, dy) if wants_bias else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(Output, info.batch_size, in_dims, arguments)
+
+
+class InputCotangent(_Product):
+    """``dx (n, i*, ci)`` of ``dy (n, o*, co)`` and weight."""
+
+    @staticmethod
+    def forward(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
+        """Run box by box."""
+        if torch.compiler.is_compiling():
+            return _input_cotangent(dy, weight, layer)
+        return slabs.input_cotangent(_read(layer), dy, weight)
+
+    @staticmethod
+    def backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the cotangents of dy and weight."""
+        dy, weight = ctx.saved_tensors
+        _, wants_dy, wants_weight = ctx.needs_input_grad
+        back = Output.apply(ctx.layer, ddx, weight, None) if wants_dy else None
+        return None, back, WeightCotangent.apply(ctx.layer, ddx, dy) if wants_weight else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(InputCotangent, info.batch_size, in_dims, arguments)
+
+
+class WeightCotangent(_Product):
+    """``dw (o*, k*, cg, co)`` of ``x (n, i*, ci)`` and ``dy (n, o*, co)``."""
+
+    @staticmethod
+    def forward(layer: str, x: Tensor, dy: Tensor) -> Tensor:
+        """Run box by box."""
+        if torch.compiler.is_compiling():
+            return _weight_cotangent(x, dy, layer)
+        return slabs.weight_cotangent(_read(layer), x, dy)
+
+    @staticmethod
+    def backward(ctx: Any, ddw: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the cotangents of x and dy."""
+        x, dy = ctx.saved_tensors
+        _, wants_x, wants_dy = ctx.needs_input_grad
+        back = InputCotangent.apply(ctx.layer, dy, ddw) if wants_x else None
+        return None, back, Output.apply(ctx.layer, x, ddw, None) if wants_dy else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(WeightCotangent, info.batch_size, in_dims, arguments)
+
+
+def _bias_cotangent(axes: int, dy: Tensor) -> Tensor:
+    """Return ``db``, of the last `axes` axes of `dy`: its sum over the others, in the wide dtype."""
+    return dy.sum(tuple(range(dy.ndim - axes)), dtype=slabs.wide(dy)).to(dy.dtype)
+
+
+def _one_by_one(product: type[_Product], count: int, in_dims: Any, arguments: Any) -> tuple[Tensor, int]:
+    """Stack the results of `count` calls: each fills the machine already, so nothing is gained by joining them."""
+    pairs = list(zip(arguments, in_dims, strict=True))
+    calls = (
+        [value if axis is None else value.select(axis, number) for value, axis in pairs] for number in range(count)
+    )
+    return torch.stack([product.apply(*call) for call in calls]), 0
+
+
+@cache
+def _read(layer: str) -> Spec:
+    return Spec.from_json(layer)
+
+
+@custom_op("lcl::output", mutates_args=())
+def _output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:
+    return slabs.output(_read(layer), x, weight, bias)
+
+
+@custom_op("lcl::input_cotangent", mutates_args=())
+def _input_cotangent(dy: Tensor, weight: Tensor, layer: str) -> Tensor:
+    return slabs.input_cotangent(_read(layer), dy, weight)
+
+
+@custom_op("lcl::weight_cotangent", mutates_args=())
+def _weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:
+    return slabs.weight_cotangent(_read(layer), x, dy)
+
+
+# What the compiler needs to know of their results, which it traces without data.
+_output.register_fake(lambda x, weight, bias, layer: x.new_empty(_read(layer).y_shape(x.shape[0])))
+_input_cotangent.register_fake(lambda dy, weight, layer: dy.new_empty(_read(layer).x_shape(dy.shape[0])))
+_weight_cotangent.register_fake(lambda x, dy, layer: dy.new_empty(_read(layer).weight_shape))
