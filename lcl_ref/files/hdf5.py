@@ -1,16 +1,21 @@
-"""Reading HDF5 with h5py: hard links and stored numbers only, sizes checked before anything is allocated."""
+"""HDF5 with h5py: hard links and stored numbers only, sizes checked before anything is allocated.
+
+The HDF5 library can crash on a damaged file, so files that come from elsewhere are read in a process of their own,
+`lcl_ref.files.hdf5_reader`; `lcl_ref.files.hdf5_process` talks to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import cache, partial
+import base64
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files.guard import check_name, check_size, numeric, problem, reading
-from lcl_ref.files.model import Array, Tensor
+from lcl_ref.files.guard import check_name, check_size, numeric, problem
 
 DEEPEST = 64
 """Groups inside groups that are followed."""
@@ -33,19 +38,13 @@ def library() -> Any:
     return h5py
 
 
-def open_file(path: Path, stack: ExitStack, named: Path | None = None) -> Any:
-    """Open an HDF5 file until `stack` closes; `named` is the file to blame where `path` is a copy."""
-    blamed = named or path
-    with reading(blamed, "an HDF5 file"):
-        return stack.enter_context(library().File(path, "r"))
-
-
-def walk(path: Path, group: Any, prefix: str = "", seen: frozenset[Any] = frozenset()) -> Iterator[Tensor]:
-    """Yield the datasets below `group`, by their path below it."""
+def walk(path: Path, group: Any, prefix: str = "", seen: frozenset[Any] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """Yield `group` and all groups and datasets below it, with their paths; refuse links out of the file."""
     h5py = library()
     address = h5py.h5o.get_info(group.id).addr
     if address in seen or len(seen) > DEEPEST:
         raise problem(path, "loop", f"group {prefix!r} inside itself", f"groups at most {DEEPEST} deep")
+    yield prefix.rstrip("/"), group
     for name in group:
         full = check_name(path, f"{prefix}{name}")
         link = group.get(name, getlink=True)
@@ -55,12 +54,13 @@ def walk(path: Path, group: Any, prefix: str = "", seen: frozenset[Any] = frozen
         if isinstance(entry, h5py.Group):
             yield from walk(path, entry, f"{full}/", seen | {address})
         elif isinstance(entry, h5py.Dataset):
-            yield _tensor(path, full, entry)
+            _check_dataset(path, full, entry)
+            yield full, entry
         else:
             raise problem(path, "type", f"{full!r} is a {type(entry).__name__}", "groups and datasets")
 
 
-def _tensor(path: Path, name: str, dataset: Any) -> Tensor:
+def _check_dataset(path: Path, name: str, dataset: Any) -> None:
     if dataset.external or dataset.is_virtual:
         raise problem(
             path, "link", f"dataset {name!r} keeps its data in another file", "data stored in the file itself"
@@ -68,26 +68,46 @@ def _tensor(path: Path, name: str, dataset: Any) -> Tensor:
     if dataset.shape is None:
         raise problem(path, "shape", f"dataset {name!r} is empty", "an array")
     declared = numeric(path, name, dataset.dtype, dataset.shape)
-    stored = dataset.id.get_storage_size()
-    if stored > path.stat().st_size:
-        raise problem(path, "size", f"dataset {name!r} stored in {stored} bytes", f"at most {path.stat().st_size}")
+    stored, size = dataset.id.get_storage_size(), path.stat().st_size
     packed = dataset.compression is not None or dataset.scaleoffset is not None
-    if declared > stored and not packed:
-        raise problem(path, "size", f"dataset {name!r} of {declared} bytes", f"the {stored} bytes stored for it")
+    if stored > size or (declared > stored and not packed):
+        expected = f"the {stored} bytes stored for it, in a file of {size}"
+        raise problem(path, "size", f"dataset {name!r} of {declared} bytes", expected)
     check_size(path, name, declared, stored)
-    return Tensor(name, dataset.shape, dataset.dtype, partial(_read, path, name, dataset))
 
 
-def _read(path: Path, name: str, dataset: Any) -> Array:
-    with reading(path, f"dataset {name!r}"):
-        array: Array = dataset[()]
-        return array
+def attributes(node: Any) -> dict[str, Any]:
+    """Return the attributes of a group or dataset as JSON-ready values; what is no text and no number is left out."""
+    found = {}
+    for name in node.attrs:
+        value = _plain(node.attrs[name])
+        if value is not None:
+            found[name] = value
+    return found
 
 
-def attribute(path: Path, group: Any, name: str) -> Any:
-    """Return an attribute, text as str, or None where there is none."""
-    with reading(path, f"attribute {name!r}"):
-        if name not in group.attrs:
-            return None
-        value = group.attrs[name]
-        return value.decode() if isinstance(value, bytes) else value
+def _plain(value: Any) -> Any:
+    """Return text as it is, anything else as ``{kind: ...}``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    array = np.asarray(value)
+    if array.dtype.kind in "SO" and all(isinstance(entry, str | bytes) for entry in array.flat):
+        return {"names": [entry.decode() if isinstance(entry, bytes) else entry for entry in array.flat]}
+    if array.dtype.kind in "biuf":
+        return {"array": array.tolist(), "dtype": array.dtype.str}
+    return None
+
+
+def set_attributes(node: Any, values: Mapping[str, Any]) -> None:
+    """Set what `attributes` returned."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            node.attrs[name] = value
+        elif "bytes" in value:
+            node.attrs[name] = np.bytes_(base64.b64decode(value["bytes"]))
+        elif "names" in value:
+            node.attrs.create(name, value["names"], dtype=library().string_dtype())
+        else:
+            node.attrs[name] = np.array(value["array"], value["dtype"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.files import hdf5, keras_config
+from lcl_ref.files import keras_config
 from lcl_ref.files.guard import check_name, check_size, parse_json, problem, reading
+from lcl_ref.files.hdf5_process import Hdf5
 from lcl_ref.files.keras_config import Entry
 from lcl_ref.files.keras_layers import legacy_arrays, local_layer
 from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
@@ -28,18 +31,15 @@ Specs = Mapping[str, Spec]
 
 def read_h5(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
     """Open a ``.h5`` file with or without the configuration of its model."""
-    file = hdf5.open_file(path, stack)
-    with reading(path, "an HDF5 file"):
-        text = hdf5.attribute(path, file, "model_config")
-        inside = file.get("model_weights") if text is not None else file
-        if not isinstance(inside, hdf5.library().Group):
-            raise problem(path, "weights", "a model without model_weights", "a file that Keras saved")
-        every = {tensor.name: tensor for tensor in hdf5.walk(path, inside)}
-        left = [name for name in file if name in STATE]
-        tensors = {name: tensor for name, tensor in every.items() if name.split("/")[0] not in left}
-        if text is None:
-            return WeightFile(path, "weights-only HDF5", tensors, left=tuple(left), handle=inside)
-        left += ["training_config"] if "training_config" in file.attrs else []
+    file = stack.enter_context(closing(Hdf5(path)))
+    root = file.groups[""]
+    text = root.get("model_config")
+    prefix = "" if text is None else "model_weights/"
+    left = [name for name in STATE if name in file.groups] + [name for name in ("training_config",) if name in root]
+    tensors = _tensors(file, prefix)
+    if text is None:
+        return WeightFile(path, "weights-only HDF5", tensors, left=tuple(left), handle=file)
+    text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
     layers, notes = _layers(path, model, tensors, specs, "h5")
     return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
@@ -58,15 +58,21 @@ def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
         copy = folder / "weights.h5"
         with archive.open(members[WEIGHTS]) as stored, copy.open("wb") as target:
             shutil.copyfileobj(stored, target, 1 << 20)
-    file = hdf5.open_file(copy, stack, path)
-    with reading(path, WEIGHTS):
-        every = {tensor.name: tensor for tensor in hdf5.walk(copy, file)}
-    left = sorted({name.split("/")[0] for name in every} & set(STATE))
+    file = stack.enter_context(closing(Hdf5(copy, path)))
+    left = [name for name in STATE if name in file.groups]
     left += ["compile_config"] if model.get("compile_config") else []
     left += sorted(name for name in members if name not in (CONFIG, WEIGHTS, METADATA))
-    tensors = {name: tensor for name, tensor in every.items() if name.split("/")[0] not in STATE}
+    tensors = _tensors(file, "")
     layers, notes = _layers(path, model, tensors, specs, "zip")
     return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (archive, file), model)
+
+
+def _tensors(file: Hdf5, prefix: str) -> dict[str, Tensor]:
+    """Return the weights by their path below `prefix`; training state is none of them."""
+    inside = {
+        name.removeprefix(prefix): tensor for name, (tensor, _) in file.datasets.items() if name.startswith(prefix)
+    }
+    return {name: replace(tensor, name=name) for name, tensor in inside.items() if name.split("/")[0] not in STATE}
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

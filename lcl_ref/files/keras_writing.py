@@ -15,6 +15,7 @@ from typing import Any
 
 from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.files import hdf5, keras_config
+from lcl_ref.files.hdf5_process import Hdf5
 from lcl_ref.files.keras_file import CONFIG, METADATA, STATE, WEIGHTS
 from lcl_ref.files.model import Array, LocalLayer, WeightFile
 
@@ -43,16 +44,12 @@ def check_fits(layer: LocalLayer, target: str) -> None:
 
 
 def write_h5(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
-    """Copy a ``.h5`` file; `converted` maps layer names to their new layouts."""
+    """Copy a whole-model ``.h5`` file; `converted` maps layer names to their new layouts."""
+    assert old.config is not None
+    root = {key: value for key, value in old.handle.groups[""].items() if key != "training_config"}
     with hdf5.library().File(path, "w") as new:
-        if old.config is None:
-            _copy(old.handle, new, "", produce)
-            return
-        for name, value in old.handle.attrs.items():
-            if name not in ("model_config", "training_config"):
-                new.attrs[name] = value
-        new.attrs["model_config"] = json.dumps(_edited(old.config, converted))
-        _copy(old.handle["model_weights"], new.create_group("model_weights"), "", produce)
+        hdf5.set_attributes(new, root | {"model_config": json.dumps(_edited(old.config, converted))})
+        _copy(old.handle, new, "model_weights/", produce)
 
 
 def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
@@ -63,6 +60,7 @@ def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce
     with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
         copy = Path(folder) / "weights.h5"
         with hdf5.library().File(copy, "w") as new:
+            hdf5.set_attributes(new, weights.groups[""])
             _copy(weights, new, "", produce)
         with zipfile.ZipFile(path, "w") as target:
             if METADATA in archive.namelist():
@@ -85,20 +83,14 @@ def write_arrays(path: Path, names: list[str], produce: Produce) -> None:
             new[owner].attrs["weight_names"] = [rest.encode() for rest in rests]
 
 
-def _copy(old: Any, new: Any, prefix: str, produce: Produce) -> None:
-    """Copy groups with their attributes and datasets through `produce`, but for the training state."""
-    for name, value in old.attrs.items():
-        new.attrs[name] = value
-    for name in old:
-        full = f"{prefix}{name}"
-        if not prefix and name in STATE:
-            continue
-        if isinstance(old[name], hdf5.library().Group):
-            _copy(old[name], new.create_group(name), f"{full}/", produce)
-        else:
-            copied = new.create_dataset(name, data=produce(full))
-            for key, value in old[name].attrs.items():
-                copied.attrs[key] = value
+def _copy(old: Hdf5, new: Any, prefix: str, produce: Produce) -> None:
+    """Copy the groups and datasets below `prefix`, datasets through `produce`, but for the training state."""
+    for name, values in old.groups.items():
+        if f"{name}/".startswith(prefix) and name and name.split("/")[0] not in STATE:
+            hdf5.set_attributes(new.require_group(name), values)
+    for name, (_, values) in old.datasets.items():
+        if name.startswith(prefix) and name.split("/")[0] not in STATE:
+            hdf5.set_attributes(new.create_dataset(name, data=produce(name.removeprefix(prefix))), values)
 
 
 def _edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
