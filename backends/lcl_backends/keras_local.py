@@ -1,6 +1,6 @@
 """tf_keras ``LocallyConnected1D/2D``, the layers Keras 3 removed: three implementations in both data formats.
 
-One layer, six weight files: `lcl_backends._keras_layouts` holds the conversions. ``padding="same"`` of these layers is
+One layer, six weight files: `lcl_ref.layouts` holds the conversions. ``padding="same"`` of these layers is
 the rule ``same_keras_local`` (``lo = kernel_size // 2`` whatever the stride), not the one of TensorFlow's convolutions.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lcl_backends import _tensorflow
-from lcl_backends._keras_layouts import from_layout, to_layout
+from lcl_ref.layouts import convert
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration, padding_is
 
@@ -65,7 +65,8 @@ class LocalLayer:
         """Return ``(dx, dw, db)``; the gradient of a tap that ``impl2`` or ``impl3`` does not store is 0."""
         operands = [self._native(x), *self.layer.trainable_variables]
         dx, dkernel, *dbias = _tensorflow.pullback(lambda x, *_: self.layer(x), operands, self._native(dy))
-        dw, db = from_layout(self.layout, self.spec, dkernel, dbias[0] if dbias else None)
+        db = np.asarray(dbias[0]) if dbias else None
+        dw, db = convert(self.spec, np.asarray(dkernel), db, source=self.layout, target="canonical")
         return self._canonical(dx), dw, db
 
     def transpose(self, y: Any) -> Any:
@@ -93,7 +94,8 @@ class _Local:
         """Build the published layer and load converted weights into it once."""
         layout = self.declaration.layout
         layer = _build(spec, layout, dtype)
-        layer.set_weights([array for array in to_layout(layout, spec, weight, bias) if array is not None])
+        stored = convert(spec, weight, bias, source="canonical", target=layout)
+        layer.set_weights([array for array in stored if array is not None])
         return LocalLayer(spec, layer, layout)
 
 

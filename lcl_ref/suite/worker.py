@@ -5,6 +5,7 @@ Whatever the layer prints goes to stderr: the channel to the host is a private d
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -102,11 +103,12 @@ def _identity(adapter: Adapter) -> dict[str, str]:
 
 
 def framework_version(framework: str) -> str:
-    """Return the installed version of a distribution, or an empty string for none."""
-    try:
-        return importlib.metadata.version(framework) if framework else ""
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    """Return the installed version of a distribution, under whichever name it was built; an empty string for none."""
+    names = [framework, *importlib.metadata.packages_distributions().get(framework, [])] if framework else []
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return ""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_backends import _tensorflow, keras_local, tensorflow_patches
-from lcl_backends._keras_layouts import from_layout, to_layout
 from lcl_ref import reference
 from lcl_ref.geometry import connections
 
@@ -69,6 +68,14 @@ PATCHES_SPECS = {
         "shared": (False, True, False),
     },
 }
+
+
+def to_layout(name, spec, weight, bias):
+    return lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+
+
+def from_layout(name, spec, kernel, bias):
+    return lcl.layouts.convert(spec, kernel, bias, source=name, target="canonical")
 
 
 def integers(spec, batch):
@@ -206,7 +213,7 @@ def test_kernel_files_entry_by_entry(kind, name):
     implementation, data_format = int(layout[11]), layout.split("/")[2]
     kernel, _ = to_layout(layout, spec, weight, bias)
     np.testing.assert_array_equal(kernel, stored(spec, implementation, data_format, weight))
-    back, _ = from_layout(layout, spec, kernel, None)
+    back, _ = from_layout(layout, spec, kernel, bias)
     expected = weight.copy()
     if implementation != 1:
         live = {(o, k) for o, k, _ in connections(spec)}
@@ -231,7 +238,9 @@ def test_bias_file_is_reshaped_not_transposed(kind, name):
 
 
 def _kernel(kind, spec):
-    return to_layout(kind.declaration.layout, spec, np.zeros(spec.weight_shape, np.float32), None)[0]
+    return to_layout(kind.declaration.layout, spec, np.zeros(spec.weight_shape, np.float32), np.zeros(spec.bias_shape))[
+        0
+    ]
 
 
 # What the published layers do, without the adapters' conversions
@@ -301,7 +310,7 @@ def test_the_other_patch_order_has_the_same_shape_and_other_numbers(kind):
     other = layout.replace("last", "first") if layout.endswith("last") else layout.replace("first", "last")
     right, wrong = (to_layout(name, spec, weight, bias)[0] for name in (layout, other))
     assert right.shape == wrong.shape
-    misread, _ = from_layout(layout, spec, wrong, None)
+    misread, _ = from_layout(layout, spec, wrong, bias)
     assert not np.array_equal(lcl.forward(spec, x, misread, bias), lcl.forward(spec, x, weight, bias))
     layer = kind().prepare(spec, *typed((weight, bias), "float32"), "float32")
     layer.layer.set_weights([wrong, layer.layer.get_weights()[1]])
