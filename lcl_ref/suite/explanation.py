@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -65,17 +64,17 @@ class Evidence:
             id(observation): frozenset(
                 number
                 for number, deviation in enumerate(self.candidates)
-                if touches(observation.task.spec, deviation, observation.op)
+                if touches(observation.task.spec, observation.batch, deviation, observation.op)
             )
             for observation in observations
         }
-        # Where few candidates matter, one look settles most hypotheses; limits are dearer than bits.
+        # Where few candidates matter, one look settles most hypotheses.
         self.observations = sorted(
             observations, key=lambda seen: (not seen.task.exact, len(self.changes[id(seen)]), seen.weight)
         )
-        specs = {seen.task.spec for seen in observations}
+        layers = {(seen.task.spec, seen.batch) for seen in observations}
         self.fields = [
-            frozenset().union(*(changed_fields(spec, deviation) for spec in specs)) for deviation in self.candidates
+            frozenset().union(*(changed_fields(*layer, deviation) for layer in layers)) for deviation in self.candidates
         ]
         self._fits: dict[tuple[int, int], bool] = {}
 
@@ -92,12 +91,34 @@ class Evidence:
 
     def pairs(self) -> list[Hypothesis]:
         """Return the pairs that reproduce everything, in catalogue order; reversed where only the other order does."""
-        left = list(combinations(range(len(self.candidates)), 2))
-        for observation in self.observations:
-            if not left:
-                return []
-            left = [pair for pair in left if self._fits_pair(pair, observation)]
+        alive = np.triu(np.ones((len(self.candidates),) * 2, bool), 1)
+        for exact in (True, False):  # limits are dearer than bits
+            observations = [seen for seen in self.observations if seen.task.exact == exact]
+            for seen in observations:
+                alive &= self._survivors(alive, seen)
+            for seen in observations:
+                active = self._active(seen)
+                for pair in np.argwhere(alive & active & active[:, None]).tolist():
+                    alive[*pair] = self._fits_both((pair[0], pair[1]), seen)
+        left = [(first, second) for first, second in np.argwhere(alive).tolist()]
         return [hypothesis for pair in left for hypothesis in self._orders(pair)]
+
+    def _survivors(self, alive: NDArray[np.bool_], seen: Observation) -> NDArray[np.bool_]:
+        """Return the pairs an observation leaves standing without computing any pair.
+
+        Where neither edits the layer it must be right; where one does, what that one predicts alone decides.
+        """
+        active = self._active(seen)
+        single = alive & (active[:, None] != active)
+        asked = (single.any(axis=0) | single.any(axis=1)) & active
+        fits = np.array([wanted and self._fits_one(n, seen) for n, wanted in enumerate(asked)], bool)
+        both, neither = active[:, None] & active, ~(active[:, None] | active)
+        kept: NDArray[np.bool_] = both | (neither & (seen.verdict == "pass")) | (single & (fits[:, None] | fits))
+        return kept
+
+    def _active(self, observation: Observation) -> NDArray[np.bool_]:
+        """Return which candidates edit the layer of an observation."""
+        return np.isin(np.arange(len(self.candidates)), list(self.changes[id(observation)]))
 
     def hypothesis(self, numbers: Iterable[int]) -> Hypothesis:
         """Return the deviations with these numbers."""
@@ -111,12 +132,7 @@ class Evidence:
             self._fits[key] = reproduces(self.hypothesis((number,)), observation)
         return self._fits[key]
 
-    def _fits_pair(self, pair: tuple[int, int], observation: Observation) -> bool:
-        active = [number for number in pair if number in self.changes[id(observation)]]
-        if not active:
-            return observation.verdict == "pass"
-        if len(active) == 1:
-            return self._fits_one(active[0], observation)
+    def _fits_both(self, pair: tuple[int, int], observation: Observation) -> bool:
         orders = [pair] if self._commute(*pair) else [pair, pair[::-1]]
         return any(reproduces(self.hypothesis(order), observation) for order in orders)
 
@@ -134,52 +150,86 @@ class Evidence:
 
 
 def reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
-    """Tell whether a layer with these deviations gives these answers: bit for bit where exact, else within its limit.
+    """Tell whether a layer with these deviations gives these answers.
 
-    An error is reproduced by a layer that could not run. Sums in a coarse format depend on their order: such a layer is
-    held to the limit of that format instead.
+    Bit for bit on exact cases, except where the deviated result itself is not representable (a mean, say); else within
+    the proved limit of that layer. An error is reproduced by a layer that could not run. Formats that replace float32
+    may or may not replace float64.
     """
-    task = observation.task
-    ordered = tuple(deviation for deviation in hypothesis if not _accumulator(deviation, observation))
+    precise = tuple(deviation for deviation in hypothesis if deviation.kind != "precision")
+    both = observation.task.dtype == "float64" and precise != hypothesis
+    return any(_reproduces(one, observation) for one in ((hypothesis, precise) if both else (hypothesis,)))
+
+
+def _reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
+    task, answers = observation.task, observation.wide
+    formats = [(one, edited(task.spec, (one,), "y")) for one in hypothesis if one.kind == "precision"]
+    coarse = {deviation.id: plan for deviation, plan in formats if plan.accumulator or plan.stored}
+    # Results in a coarse format depend on the order of summation: they are held to the limit of that format.
+    ordered = tuple(deviation for deviation in hypothesis if deviation.id not in coarse)
     try:
-        predicted = results(task.spec, task.operands, hypothesis if task.exact else ordered, observation.op)
+        predicted = results(task.spec, observation.operands, ordered, observation.op)
     except Refused:
         return observation.verdict == "error"
-    if observation.verdict == "error" or any(
-        predicted[name].shape != observation.answers[name].shape for name in predicted
-    ):
+    if observation.verdict == "error" or any(predicted[name].shape != answers[name].shape for name in predicted):
         return False
-    answers = {name: observation.answers[name].astype(np.float64) for name in predicted}
-    if task.exact:
-        return same_results({name: _stored(array, task.dtype) for name, array in predicted.items()}, answers)
-    sums = [_accumulator(deviation, observation) for deviation in hypothesis if deviation not in ordered]
-    limits = _limits(ordered, observation, predicted, sums[0] if sums else "")
-    return all(bool((np.abs(answers[name] - predicted[name]) <= allowed).all()) for name, allowed in limits.items())
+    got = {name: answers[name] for name in predicted}
+    if task.exact and not coarse:
+        if same_results(predicted, got):
+            return True
+        if any(_misses(task.dtype, predicted[name], got[name]) for name in predicted):
+            return False
+    sums = next((plan.accumulator for plan in coarse.values() if plan.accumulator), "")
+    stored = next((plan.stored for plan in coarse.values() if plan.stored), task.dtype)
+    return all(
+        _holds(stored, got[name]) and _within(allowed, got[name], predicted[name])
+        for name, allowed in _limits(ordered, observation, predicted, stored, sums).items()
+    )
 
 
-def _accumulator(deviation: Deviation, observation: Observation) -> str:
-    """Return the format a deviation keeps sums in, or an empty string."""
-    return edited(observation.task.spec, (deviation,), "y").accumulator if deviation.kind == "precision" else ""
-
-
-def _stored(array: Array, dtype: str) -> Array:
-    """Return `array` rounded to the dtype of the answers."""
+def _holds(dtype: str, array: Array) -> bool:
+    """Tell whether every element of `array` is a number of this dtype."""
     with np.errstate(over="ignore"):
-        return array.astype(FORMATS[dtype].dtype).astype(np.float64)
+        return np.array_equal(array.astype(FORMATS[dtype].dtype).astype(np.float64), array, equal_nan=True)
+
+
+def _misses(dtype: str, predicted: Array, got: Array) -> bool:
+    """Tell whether any answer differs from a prediction that is itself a number of this dtype."""
+    wrong = (predicted != got) & ~(np.isnan(predicted) & np.isnan(got))
+    return bool((predicted[wrong].astype(FORMATS[dtype].dtype).astype(np.float64) == predicted[wrong]).any())
+
+
+def _within(allowed: Array, got: Array, predicted: Array) -> bool:
+    """Tell whether all finite numbers are within the limit and the others are the same."""
+    finite = np.isfinite(predicted)
+    if not np.array_equal(got[~finite], predicted[~finite], equal_nan=True):
+        return False
+    return bool((np.abs(got[finite] - predicted[finite]) <= allowed[finite]).all())
 
 
 def _limits(
-    hypothesis: Hypothesis, observation: Observation, predicted: dict[str, Array], sums: str
+    hypothesis: Hypothesis, observation: Observation, predicted: dict[str, Array], stored: str, sums: str
 ) -> dict[str, Array]:
-    """Return the proved limit of a right computation of the deviated layer (SPEC 12.2), for each of its results."""
+    """Return the proved limit of a right computation of the deviated layer (SPEC 12.2), for each of its results.
+
+    It counts the products of both layers and two roundings more, for what a deviation may add (a mean, a conversion).
+    """
     task = observation.task
-    sizes = {name: np.abs(operand.astype(np.float64)) for name, operand in task.operands.items()}
+    finite = {
+        name: np.nan_to_num(operand.astype(np.float64), posinf=0, neginf=0) for name, operand in task.operands.items()
+    }
+    sizes = {name: np.abs(operand) for name, operand in finite.items()}
     ones = {name: np.ones_like(size) for name, size in sizes.items()}
     totals, terms = (results(task.spec, operands, hypothesis, observation.op) for operands in (sizes, ones))
-    form = FORMATS[task.dtype]
+    right = results(task.spec, ones, (), observation.op)
     accumulation = FORMATS[sums] if sums else accumulation_of(task.dtype, observation.op, {})
     return {
-        name: limit(Magnitude(np.abs(totals[name]), np.abs(terms[name])), array, form, accumulation)
+        name: limit(
+            Magnitude(np.abs(totals[name]), np.abs(terms[name]) + right[name].max(initial=0) + 2),
+            array,
+            FORMATS[stored],
+            accumulation,
+        )
         for name, array in predicted.items()
     }
 

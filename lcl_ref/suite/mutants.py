@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -132,7 +133,7 @@ def _state(deviation: Deviation, case: Case, op: str, tasks: Sequence[Task]) -> 
     if op not in deviation.ops:
         return "absent"
     spec = tasks[0].spec
-    if not touches(spec, deviation, op):
+    if not touches(spec, case.batch, deviation, op):
         return "identical"
     try:
         if any(rejected(task, op, results(spec, task.operands, (deviation,), op)) for task in tasks):
@@ -142,8 +143,10 @@ def _state(deviation: Deviation, case: Case, op: str, tasks: Sequence[Task]) -> 
     return "equivalent" if equivalent(spec, case.batch, deviation, op) else "blind"
 
 
-def rejected(task: Task, op: str, answer: Mapping[str, NDArray[Any]]) -> bool:
-    """Tell whether the suite's comparison rejects an answer given in float64."""
+def rejected(
+    task: Task, op: str, answer: Mapping[str, NDArray[Any]], declared: Mapping[str, str] = MappingProxyType({})
+) -> bool:
+    """Tell whether the suite's comparison rejects an answer given in float64; `declared` are accumulation formats."""
     golden = {name: task.golden[name].astype(np.float64) for name in answer}
     if task.exact:  # the same verdict as below (tested), without computing limits
         return not same_results(golden, answer)
@@ -152,7 +155,7 @@ def rejected(task: Task, op: str, answer: Mapping[str, NDArray[Any]]) -> bool:
     with np.errstate(over="ignore"):
         narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
     try:
-        for expected in task.expected(op, accumulation_of(task.dtype, op, {})):
+        for expected in task.expected(op, accumulation_of(task.dtype, op, declared)):
             check(expected, narrowed[expected.result])
     except (Mismatch, Malformed):
         return True

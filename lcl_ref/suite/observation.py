@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.compare import Malformed
+from lcl_ref.suite.dtypes import FORMATS
 from lcl_ref.suite.evaluate import Task, answers_of, load_task
 from lcl_ref.suite.mutants import rejected
 from lcl_ref.suite.store import Store
@@ -45,6 +47,21 @@ class Observation:
     answers: Mapping[str, Array]
     message: str = ""
 
+    @cached_property
+    def operands(self) -> dict[str, Array]:
+        """The operands in float64."""
+        return {name: operand.astype(np.float64) for name, operand in self.task.operands.items()}
+
+    @cached_property
+    def wide(self) -> dict[str, Array]:
+        """The answers in float64."""
+        return {name: answer.astype(np.float64) for name, answer in self.answers.items()}
+
+    @property
+    def batch(self) -> int:
+        """Samples of the case."""
+        return len(self.task.operands["x"])
+
     @property
     def weight(self) -> int:
         """How much work it is to predict these answers."""
@@ -70,7 +87,13 @@ def ask(adapter: Adapter, case: str, op: str, task: Task) -> Observation:
     except (Malformed, Exception) as error:  # noqa: BLE001 -- the layer under test may raise anything
         return Observation(case, op, task, "error", {}, f"{type(error).__name__}: {error}")
     wide = {name: answer.astype(np.float64) for name, answer in answers.items()}
-    return Observation(case, op, task, "fail" if rejected(task, op, wide) else "pass", answers)
+    if rejected(task, op, wide, adapter.declaration.capabilities.accumulation):
+        return Observation(case, op, task, "fail", answers)
+    for name, answer in answers.items():
+        if answer.dtype != FORMATS[task.dtype].dtype:
+            message = f"{name}: got dtype {answer.dtype}, expected {task.dtype}"
+            return Observation(case, op, task, "error", answers, message)
+    return Observation(case, op, task, "pass", answers)
 
 
 def fresh_answers(adapter: Adapter, op: str, task: Task) -> dict[str, Array]:

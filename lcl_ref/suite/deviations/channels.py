@@ -8,7 +8,7 @@ import numpy as np
 
 from lcl_ref.suite.deviations.edits import move, planned_move
 from lcl_ref.suite.deviations.hooks import Array
-from lcl_ref.suite.deviations.model import Deviation
+from lcl_ref.suite.deviations.model import Deviation, Edit
 from lcl_ref.suite.deviations.plan import Plan
 
 GROUPS = "more than one group"
@@ -21,6 +21,11 @@ def _reading(plan: Plan, rows: list[int]) -> Plan:
 
 def _first_block(plan: Plan) -> Plan:
     return replace(plan, channels=(tuple(range(len(plan.channels[0]))),) * plan.out_channels)
+
+
+def _table_ignored(plan: Plan) -> Plan:
+    """Read the first channels, as a layer that never heard of the table; groups are no table."""
+    return _first_block(plan) if plan.tabled else plan
 
 
 def _interleaved_input(plan: Plan) -> Plan:
@@ -37,6 +42,11 @@ def _interleaved_output(plan: Plan) -> Plan:
 def _reversed_blocks(plan: Plan) -> Plan:
     width = plan.out_channels // plan.groups
     return _reading(plan, [(plan.groups - 1 - output // width) * width for output in range(plan.out_channels)])
+
+
+def _with_groups(edit: Edit) -> Edit:
+    """Return the edit for layers with groups; others stay as they are."""
+    return lambda plan: edit(plan) if plan.groups > 1 else plan
 
 
 def _shuffled(plan: Plan, y: Array) -> Array:
@@ -60,7 +70,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         clause="4.1",
         fix="output channel f reads input channels g(f)*Cg + c, with g(f) = f // (out_channels / groups)",
         needs=GROUPS,
-        edit=_first_block,
+        edit=_with_groups(_first_block),
     ),
     Deviation(
         id="groups/interleaved-input",
@@ -69,7 +79,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         fix="input channels of a group are contiguous",
         needs=f"{GROUPS}, of more than one input channel",
         known_in="a channel-local formula published with c*G + g where G is called the number of groups",
-        edit=_interleaved_input,
+        edit=_with_groups(_interleaved_input),
     ),
     Deviation(
         id="groups/interleaved-output",
@@ -77,7 +87,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         clause="4.1",
         fix="output channels of a group are contiguous: g(f) = f // (out_channels / groups)",
         needs=f"{GROUPS}, of more than one output channel",
-        edit=_interleaved_output,
+        edit=_with_groups(_interleaved_output),
     ),
     Deviation(
         id="groups/reversed",
@@ -85,7 +95,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         clause="4.1",
         fix="the first block of outputs reads the first block of inputs",
         needs=GROUPS,
-        edit=_reversed_blocks,
+        edit=_with_groups(_reversed_blocks),
     ),
     Deviation(
         id="groups/outputs-shuffled",
@@ -95,6 +105,14 @@ DEVIATIONS: tuple[Deviation, ...] = (
         needs=f"{GROUPS}, of more than one output channel",
         known_in="view(B, C // S, -1) after a tied 1x1 convolution, as a forum thread posts it",
         edit=planned_move("on_y", _shuffled),
+    ),
+    Deviation(
+        id="table/ignored",
+        sentence="the connection table is ignored: every output channel reads the first Cg input channels",
+        clause="4.3",
+        fix="weight channel c of output channel f reads input channel table[f][c]",
+        needs="a connection table",
+        edit=_table_ignored,
     ),
     Deviation(
         id="table/sorted",

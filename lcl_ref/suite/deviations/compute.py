@@ -26,7 +26,7 @@ def forward(plan: Plan, x: Array, weight: Array, bias: Array | None) -> Array:
         mine = kernels[..., outputs].reshape(*_matrix(kernels), len(outputs))
         y[..., outputs] = _product(seen.reshape(*seen.shape[:2], mine.shape[1]), mine, plan.accumulator).swapaxes(0, 1)
     if plan.masked:
-        y = y + (0 * forth(plan.on_x, x)).sum(axis=tuple(range(1, x.ndim)))[:, None, None]
+        y = np.where(_poisoned(plan, patches, forth(plan.on_x, x)), np.nan, y)
     y = y.reshape(batch, *plan.positions, plan.out_channels)
     if bias is not None:
         y = y + _bias(plan, bias)
@@ -86,7 +86,7 @@ def _finished(plan: Plan, result: Array, batch: int) -> Array:
         result = result / max(batch, 1)
     for step in plan.finish:
         result = step(result)
-    return result
+    return rounded(result, plan.stored)
 
 
 def _patches(plan: Plan, where: Sites, x: Array) -> Array:
@@ -104,6 +104,16 @@ def _kernels(plan: Plan, where: Sites, weight: Array) -> Array:
         raise Refused(f"weights for positions {weight.shape[: plan.rank]}, wanted {plan.positions}")
     kernels = np.broadcast_to(mapped, wanted).reshape(*where.alive.shape, *weight.shape[-2:])
     return np.where(where.alive[..., None, None], kernels, 0.0)
+
+
+def _poisoned(plan: Plan, patches: Array, x: Array) -> Array:
+    """Return ``(n, o, co)``: whether an inf or NaN of the sample is not connected to it, but multiplied by 0."""
+    strange = ~np.isfinite(patches)
+    seen = np.zeros((*patches.shape[:2], plan.out_channels), np.intp)
+    for row, outputs in channel_blocks(plan.channels):
+        seen[..., outputs] = strange[..., row].sum(axis=(2, 3))[..., None]
+    total = (~np.isfinite(x)).sum(axis=tuple(range(1, x.ndim)))
+    return np.asarray(seen < total[:, None, None])
 
 
 def _matrix(kernels: Array) -> tuple[int, int]:

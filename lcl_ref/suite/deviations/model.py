@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.spec import Spec
 from lcl_ref.suite.deviations import compute
+from lcl_ref.suite.deviations.hooks import Hook, Move
 from lcl_ref.suite.deviations.plan import Plan, plan_of
 
 Array = NDArray[Any]
@@ -79,17 +81,35 @@ def edited(spec: Spec, deviations: Iterable[Deviation], part: Part) -> Plan:
 
 
 @cache
-def changed_fields(spec: Spec, deviation: Deviation) -> frozenset[str]:
-    """Return the fields of the plan a deviation edits; where there are none, it is the same layer by construction."""
+def changed_fields(spec: Spec, batch: int, deviation: Deviation) -> frozenset[str]:
+    """Return the fields of the plan a deviation edits; where there are none, it is the same layer by construction.
+
+    A rearrangement of an array this layer does not have, or that leaves every element where it is, is no edit.
+    """
     if deviation.edit is None:
         return frozenset()
     before, after = plan_of(spec), deviation.edit(plan_of(spec))
-    return frozenset(field.name for field in fields(Plan) if getattr(before, field.name) != getattr(after, field.name))
+    names = [field.name for field in fields(Plan) if getattr(before, field.name) != getattr(after, field.name)]
+    shapes = {
+        "on_x": spec.x_shape(batch),
+        "on_weight": spec.weight_shape,
+        "on_bias": spec.bias_shape,
+        "on_y": spec.y_shape(batch),
+    }
+    return frozenset(name for name in names if name not in shapes or not _all_stay(getattr(after, name), shapes[name]))
 
 
-def touches(spec: Spec, deviation: Deviation, op: str) -> bool:
+def _all_stay(hooks: tuple[Hook, ...], shape: tuple[int, ...] | None) -> bool:
+    """Tell whether rearrangements leave every element of an array of this shape in its place."""
+    if shape is None:
+        return True
+    numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    return all(isinstance(hook, Move) and np.array_equal(hook.apply(numbers), numbers) for hook in hooks)
+
+
+def touches(spec: Spec, batch: int, deviation: Deviation, op: str) -> bool:
     """Tell whether an operation of this layer is computed from an edited plan."""
-    return not set(PARTS_OF[op]).isdisjoint(deviation.parts) and bool(changed_fields(spec, deviation))
+    return not set(PARTS_OF[op]).isdisjoint(deviation.parts) and bool(changed_fields(spec, batch, deviation))
 
 
 def result(spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], part: Part) -> Array:

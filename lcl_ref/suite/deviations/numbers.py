@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from lcl_ref.suite.deviations.compute import rounded
 from lcl_ref.suite.deviations.edits import setting
 from lcl_ref.suite.deviations.hooks import Array
-from lcl_ref.suite.deviations.model import Deviation, Edit
+from lcl_ref.suite.deviations.model import Deviation
 from lcl_ref.suite.deviations.plan import Plan
 
 REALS = "operands that the format cannot hold: reals, or integers with long sums"
-
-
-def _stored_in(form: str) -> Edit:
-    return lambda plan: plan.finishing(lambda result: rounded(result, form))
-
-
-def _computed_in(form: str) -> Edit:
-    return lambda plan: _stored_in(form)(replace(plan, operands=form))
 
 
 def _without_nan(plan: Plan) -> Plan:
@@ -39,7 +28,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         needs="float64 reals",
         known_in="mlx convolutions with float64 arrays; buffers made with torch.zeros and no dtype; jax without x64",
         kind="precision",
-        edit=_computed_in("float32"),
+        edit=setting(operands="float32", accumulator="float32", stored="float32"),
     ),
     Deviation(
         id="precision/half-output",
@@ -48,7 +37,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         fix="return the dtype of the operands",
         needs=REALS,
         kind="precision",
-        edit=_stored_in("float16"),
+        edit=setting(stored="float16"),
     ),
     Deviation(
         id="precision/bfloat16-output",
@@ -57,7 +46,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         fix="return the dtype of the operands",
         needs=REALS,
         kind="precision",
-        edit=_stored_in("bfloat16"),
+        edit=setting(stored="bfloat16"),
     ),
     Deviation(
         id="precision/tf32-operands",

@@ -69,7 +69,9 @@ class Plan:
     channels : tuple of tuple of int
         ``(co, cg)`` input channel read by each weight channel of each output channel.
     groups : int
-        Number of blocks `channels` was built from.
+        Number of blocks `channels` was built from; 1 where there is a connection table.
+    tabled : bool
+        Whether there is one.
     in_channels : int
         Channels of x.
     outside : str
@@ -85,6 +87,8 @@ class Plan:
         Format both operands of every product are rounded to, or empty.
     accumulator : str
         Format every partial sum is rounded to, or empty.
+    stored : str
+        Format the finished result is rounded to, or empty.
     masked : bool
         Whether unconnected inputs are multiplied by zero, which an inf or NaN turns into NaN.
     average : bool
@@ -96,6 +100,7 @@ class Plan:
     axes: tuple[Axis, ...]
     channels: Table
     groups: int
+    tabled: bool
     in_channels: int
     outside: Outside = "zero"
     on_x: tuple[Hook, ...] = ()
@@ -106,6 +111,7 @@ class Plan:
     tie: Literal["sum", "first", "last"] = "sum"
     operands: str = ""
     accumulator: str = ""
+    stored: str = ""
     masked: bool = False
     average: bool = False
     finish: tuple[Finish, ...] = ()
@@ -152,6 +158,7 @@ def plan_of(spec: Spec) -> Plan:
         axes=tuple(_axis(spec, number, name) for number, name in enumerate(spatial_names(spec.rank))),
         channels=tuple(tuple(int(channel) for channel in row) for row in spec.channels),
         groups=spec.groups,
+        tabled=spec.channel_table is not None,
         in_channels=spec.in_channels,
     )
 
