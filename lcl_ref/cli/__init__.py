@@ -18,6 +18,7 @@ COMMANDS = {
     "fixtures": "lcl_ref.cli.fixtures",
     "fuzz": "lcl_ref.cli.fuzz",
     "layouts": "lcl_ref.cli.layouts",
+    "laws": "lcl_ref.cli.laws",
     "report": "lcl_ref.cli.report",
     "export": "lcl_ref.cli.export",
     "smoke": "lcl_ref.cli.smoke",

@@ -1,0 +1,87 @@
+"""``lcl laws``: which systems compute the same, and what was measured of it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import click
+from rich.table import Table
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import json_option
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.catalogue import installed
+from lcl_ref.suite.law import Held, Law, hold, system
+from lcl_ref.suite.laws import LAWS
+
+MEASURED = (("float32", "integers"), ("float32", "reals"), ("float64", "reals"))
+
+
+@click.command()
+@click.option("-l", "--law", "globs", multiple=True, metavar="GLOB", help="Only laws whose id matches.")
+@json_option()
+def laws(globs: Sequence[str], as_json: bool) -> int:
+    """Hold the laws between systems: bitwise on integers, within proved limits on reals.
+
+    Compared are y and the cotangents of x, weight and bias, taken through the map between the two layouts.
+    """
+    rows = [_row(law, dtype, kind) for law in _select(globs) for dtype, kind in MEASURED]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        _print(rows)
+    return 0 if all(row["ok"] is not False for row in rows) else 1
+
+
+def _select(globs: Sequence[str]) -> list[Law]:
+    unknown = [glob for glob in globs if not any(fnmatchcase(law.id, glob) for law in LAWS)]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [law.id for law in LAWS], 3, 0.4)
+        expected = "an id or glob that `lcl laws` lists" + (f", such as {', '.join(near)}" if near else "")
+        raise LclError(Violation("law/unknown", "law", repr(unknown[0]), expected))
+    return [law for law in LAWS if not globs or any(fnmatchcase(law.id, glob) for glob in globs)]
+
+
+def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
+    """Return one measurement as JSON-ready values; `ok` is None where a framework is not installed."""
+    facts: dict[str, Any] = {
+        "law": law.id,
+        "says": law.says,
+        "left": law.left,
+        "right": law.right,
+        "dtype": dtype,
+        "values": kind,
+    }
+    if not all(installed(system(name).declaration) for name in (law.left, law.right)):
+        return facts | {"ok": None, "differences": {}, "share": None}
+    held: Held = hold(law, dtype, kind)
+    share = held.share if held.ok or kind == "reals" else None
+    return facts | {"ok": held.ok, "differences": dict(held.differences), "share": share}
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(title="Largest difference of y and all cotangents, and its share of twice the proved limit")
+    table.add_column("law", no_wrap=True)
+    table.add_column("says")
+    table.add_column("systems")
+    for dtype, kind in MEASURED:
+        table.add_column(f"{dtype}, {kind}", justify="right")
+    for first in range(0, len(rows), len(MEASURED)):
+        same = rows[first : first + len(MEASURED)]
+        head = same[0]
+        table.add_row(head["law"], head["says"], f"{head['left']} = {head['right']}", *map(_words, same))
+    console().print(table)
+
+
+def _words(row: dict[str, Any]) -> str:
+    if row["ok"] is None:
+        return "not installed"
+    largest = max(row["differences"].values())
+    if row["values"] == "integers":
+        return "bitwise" if row["ok"] else f"[red]differs by {largest:g}"
+    words = f"{largest:.1e} ({row['share']:.2g})"
+    return words if row["ok"] else f"[red]{words}"

@@ -1,0 +1,104 @@
+"""Every law of the table: bitwise on integers, within twice the proved limit on reals; forward and all cotangents."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lcl_ref as lcl
+from lcl_ref.cli import cli
+from lcl_ref.suite import law, maps
+from lcl_ref.suite.law import hold, operations, system
+from lcl_ref.suite.laws import LAWS
+
+DTYPES = ("float32", "float64")
+BY_ID = {entry.id: entry for entry in LAWS}
+
+
+@pytest.mark.parametrize("kind", ["integers", "reals"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BY_ID)
+def test_both_sides_are_equal(name, dtype, kind):
+    held = hold(BY_ID[name], dtype, kind)
+    assert held.ok, (held.share, held.differences)
+    assert set(held.differences) >= {"y"}
+
+
+def test_ids_differ_and_both_sides_support_the_layer():
+    assert len(BY_ID) == len(LAWS)
+    for entry in LAWS:
+        for name, spec in ((entry.left, entry.spec), (entry.right, entry.other)):
+            capabilities = system(name).declaration.capabilities
+            reasons = [capabilities.refusal(spec, dtype, op) for dtype in DTYPES for op in operations(entry)]
+            assert not any(reasons), (entry.id, name, reasons)
+
+
+@pytest.mark.parametrize("name", ["tied/loop", "tiles-1d/loop", "figure/one-channel", "channels/both-localities"])
+def test_a_wrong_map_breaks_a_law(name):
+    entry = BY_ID[name]
+
+    def reversed_weight(left, right, weight):
+        return entry.maps.weight(left, right, weight)[..., ::-1]
+
+    wrong = replace(entry, maps=replace(entry.maps, weight=reversed_weight))
+    for kind in ("integers", "reals"):
+        held = hold(wrong, "float64", kind)
+        assert not held.ok
+        assert held.differences["y"] > 0
+
+
+def test_a_wrong_system_breaks_a_law(monkeypatch):
+    """The interleaved layer as posted, without the shuffles around it."""
+    from lcl_backends import torch_tied
+
+    entry = BY_ID["tied/torch-tied-conv-interleaved"]
+    posted = torch_tied.Interleaved()
+    monkeypatch.setattr(
+        torch_tied.Interleaved,
+        "product",
+        staticmethod(lambda matrix, bias, blocks: torch_tied.interleaved(matrix, bias, blocks.flatten(1))),
+    )
+    monkeypatch.setattr(law, "system", lambda name: posted if name == entry.right else system(name))
+    assert not hold(entry, "float64", "integers").ok
+
+
+def test_cotangents_of_repeated_weights_add_up():
+    tied, untied = (
+        lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2, shared=shared, bias="none")
+        for shared in (True, False)
+    )
+    cotangent = np.arange(6.0).reshape(untied.weight_shape)
+    back = maps.pulled_back(maps.repeated_weight, tied, untied, tied.weight_shape, cotangent)
+    np.testing.assert_array_equal(back.ravel(), [0 + 2 + 4, 1 + 3 + 5])
+
+
+def test_grouped_and_local_is_the_layers_of_its_groups_side_by_side():
+    """The law of both localities once more, composed of whole layers."""
+    whole = BY_ID["channels/both-localities"].spec
+    part = lcl.Spec.from_dict(whole.to_dict() | {"in_channels": 3, "out_channels": 2, "groups": 1})
+    operands = law.operands(BY_ID["channels/both-localities"], "float64", "integers")
+    x, weight, bias = operands["x"], operands["weight"], operands["bias"]
+    layers = [
+        lcl.forward(part, x[..., 3 * g : 3 * g + 3], weight[..., 2 * g : 2 * g + 2], bias[..., 2 * g : 2 * g + 2])
+        for g in range(2)
+    ]
+    np.testing.assert_array_equal(np.concatenate(layers, -1), lcl.forward(whole, x, weight, bias))
+
+
+def test_command_prints_what_was_measured():
+    result = CliRunner().invoke(cli, ["laws", "-l", "tied/*", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.output)
+    assert {row["law"] for row in rows} == {name for name in BY_ID if name.startswith("tied/")}
+    assert all(row["ok"] and set(row["differences"]) >= {"y", "dx", "dw"} for row in rows)
+    table = CliRunner().invoke(cli, ["laws", "-l", "tied/loop"])
+    assert "torch.tied_conv" in table.output
+    assert "bitwise" in table.output
+
+
+def test_command_refuses_a_law_that_does_not_exist():
+    result = CliRunner().invoke(cli, ["laws", "-l", "tied/lop"])
+    assert isinstance(result.exception, lcl.LclError)
+    assert "tied/loop" in str(result.exception)
