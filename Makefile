@@ -38,15 +38,15 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@touch $(STAMP)
 	@echo "setup: done"
 
-run: $(STAMP)  ## run every backend against the golden data; reports in build/
+run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS='--tier full' for all cases)
 	@mkdir -p build
 	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" --lcl-tier core --lcl-require '*' $(TEST_ARGS)
 
-test-all: $(STAMP)  ## run the tests, the slow ones included
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test-all: $(STAMP)  ## run the tests, the slow ones and every case of the matrix included
+	$(BIN)/python -m pytest --lcl-require '*' $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check

@@ -52,11 +52,10 @@ def limit_options() -> Decorator:
     return lambda command: case(start(command))
 
 
-def tier_option() -> Decorator:
-    """Return ``--tier TIER``: a size of a run."""
-    return click.option(
-        "--tier", type=click.Choice(list(TIERS)), default="full", show_default=True, help="Size of a run."
-    )
+def tier_option(default: str | None = "full", unset: str = "full") -> Decorator:
+    """Return ``--tier TIER``: a size of a run; `unset` says what is done without it."""
+    help_text = f"Size of a run.  [default: {unset}]"
+    return click.option("--tier", type=click.Choice(list(TIERS)), default=default, help=help_text)
 
 
 def case_option() -> Decorator:

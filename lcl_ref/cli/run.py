@@ -28,7 +28,7 @@ from lcl_ref.suite.tiers import in_tier
 @click.command()
 @backend_option()
 @case_option()
-@tier_option()
+@tier_option(None, "core for all backends together, full for named backends or cases")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only these dtypes.")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these operations.")
 @click.option(
@@ -43,7 +43,7 @@ from lcl_ref.suite.tiers import in_tier
 def run(
     backends: Sequence[str],
     cases: Sequence[str],
-    tier: str,
+    tier: str | None,
     dtypes: Sequence[str],
     ops: Sequence[str],
     jobs: int,
@@ -60,6 +60,7 @@ def run(
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
     store = fixtures.verify(data)
+    tier = tier or ("full" if backends or cases else "core")
     plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops)
     out = console()
     reports, outcomes = execute(plan, Settings(data, jobs, timeout, start_timeout))
