@@ -245,11 +245,15 @@ def _input_size(problems: Problems, value: Any) -> Sizes:
 
 
 def _live_taps(spec: Spec, axis: int) -> int:
-    """Count (position, tap) pairs of one axis whose input site is inside the input."""
-    lo, _ = spec.padding[axis]
-    sites = (
-        position * spec.stride[axis] + tap * spec.dilation[axis] - lo
-        for position in range(spec.output_size[axis])
-        for tap in range(spec.kernel_size[axis])
-    )
-    return sum(0 <= site < spec.input_size[axis] for site in sites)
+    """Count (position, tap) pairs of one axis whose input site ``o*stride + k*dilation - lo`` is inside the input."""
+    (lo, _), size = spec.padding[axis], spec.input_size[axis]
+    position, tap = (spec.output_size[axis], spec.stride[axis]), (spec.kernel_size[axis], spec.dilation[axis])
+    (few, wide), (many, narrow) = sorted((position, tap))
+    return sum(_inside(number * wide - lo, narrow, many, size) for number in range(few))
+
+
+def _inside(start: int, step: int, count: int, size: int) -> int:
+    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
+    first = max(0, -(start // step))
+    last = min(count, (size - 1 - start) // step + 1)
+    return max(0, last - first)

@@ -63,10 +63,10 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 
 def check_name(path: Path, name: str) -> str:
-    """Return the name of an array; refuse one that could lead somewhere else when used as a path."""
+    """Return a name; refuse one that could lead somewhere else when used as a path, or play with a terminal."""
     parts = name.replace("\\", "/").split("/")
-    if not name or "\0" in name or name != name.strip() or any(part in ("", ".", "..") for part in parts):
-        raise problem(path, "name", f"an array called {name!r}", "names without empty parts, '.' and '..'")
+    if not name or "\0" in name or not name.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise problem(path, "name", f"the name {name!r}", "printable names without empty parts, '.' and '..'")
     return name
 
 

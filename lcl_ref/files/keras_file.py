@@ -96,6 +96,7 @@ def _layers(
         found = keras_config.read(model)
         layers = []
         for entry in found.entries:
+            check_name(path, entry.name)
             kernel, bias = _arrays(entry, tensors, form)
             if kernel is None:
                 raise problem(path, "weights", f"no kernel of layer {entry.name}", "the arrays of every layer")

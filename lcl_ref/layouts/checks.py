@@ -10,6 +10,9 @@ from lcl_ref.layouts.pattern import Axes, label, parse
 from lcl_ref.layouts.registry import get, names_of_rank
 from lcl_ref.spec import Spec
 
+MOST_COUNTED = 1 << 20
+"""Positions or taps along an axis, whichever are fewer, up to which live taps are counted."""
+
 
 def check_holds(layout: Layout, spec: Spec) -> None:
     """Refuse a layer whose weights the layout has no place for."""
@@ -41,11 +44,21 @@ def fitting(spec: Spec, weight_shape: Sequence[int]) -> list[str]:
 
 
 def _fits(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> bool:
-    return layout.refusal(spec) is None and weight_shape(layout.name, spec) == shape
+    if layout.refusal(spec) or (layout.form == "live" and not _countable(spec)):
+        return False
+    return weight_shape(layout.name, spec) == shape
+
+
+def _countable(spec: Spec) -> bool:
+    """Tell whether the live taps can be counted in a moment: they can wherever the weights fit a computer."""
+    return all(min(axis) <= MOST_COUNTED for axis in zip(spec.output_size, spec.kernel_size, strict=True))
 
 
 def check_weight(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> None:
     """Refuse a weight of another shape, naming the axes at fault and the layouts that it would fit."""
+    if layout.form == "live" and not _countable(spec):
+        got = f"shape {shape} for output size {spec.output_size}, kernel size {spec.kernel_size}"
+        raise LayoutError(Violation("weight/live", "weight", got, f"a layer that a computer can hold in {layout.name}"))
     expected = weight_shape(layout.name, spec)
     if shape == expected:
         return
