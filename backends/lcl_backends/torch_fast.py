@@ -1,7 +1,7 @@
 """The recommended route of torch: the engine of the drop-in modules (`lcl_backends.layers`) on canonical weights.
 
 It walks the output in boxes of positions whose windows fit a cache and reads the weights where they lie, so its
-working memory does not grow with the number of windows; `torch.autograd` of any order, `torch.compile` and autocast work.
+working memory does not grow with the number of windows. Derivatives of any order, `torch.compile` and autocast work.
 """
 
 from __future__ import annotations

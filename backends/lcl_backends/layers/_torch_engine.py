@@ -22,9 +22,9 @@ from lcl_ref.spec import Spec
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; under autocast, in its dtype.
 
-    `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Differentiable to any order in x, weight
-    and bias. Where a graph is exported (`torch.export`, ONNX), operators of torch's own stand in for those of this
-    module, which the other side would not know.
+    `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Differentiable to any order in x,
+    weight and bias. Where a graph is exported (`torch.export`, ONNX), operators of torch's own stand in for those of
+    this module, which the other side would not know.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -166,7 +166,19 @@ def _weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:
     return slabs.weight_cotangent(_read(layer), x, dy)
 
 
-# What the compiler needs to know of their results, which it traces without data.
-_output.register_fake(lambda x, weight, bias, layer: x.new_empty(_read(layer).y_shape(x.shape[0])))
-_input_cotangent.register_fake(lambda dy, weight, layer: dy.new_empty(_read(layer).x_shape(dy.shape[0])))
-_weight_cotangent.register_fake(lambda x, dy, layer: dy.new_empty(_read(layer).weight_shape))
+def _shape_output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
+    return x.new_empty(_read(layer).y_shape(x.shape[0]))
+
+
+def _shape_input_cotangent(dy: Tensor, weight: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
+    return dy.new_empty(_read(layer).x_shape(dy.shape[0]))
+
+
+def _shape_weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
+    return dy.new_empty(_read(layer).weight_shape)
+
+
+# The compiler traces without data, and asks these for the shapes of results.
+_output.register_fake(_shape_output)
+_input_cotangent.register_fake(_shape_input_cotangent)
+_weight_cotangent.register_fake(_shape_weight_cotangent)

@@ -1,4 +1,4 @@
-"""Locally connected layers as `torch.nn.Module`: channels first like torch's own convolutions, canonical weights inside.
+"""Locally connected layers as `torch.nn.Module`: channels first like torch's convolutions, canonical weights inside.
 
 >>> layer = LocallyConnected2d(16, 32, input_size=(55, 55), kernel_size=7, stride=2)
 >>> layer(torch.randn(8, 16, 55, 55)).shape
@@ -32,7 +32,7 @@ class _Local(nn.Module):
                 [Violation("input_size/rank", "input_size", f"{spec.input_size}", f"{self.rank} sizes: {where}")]
             )
         self.spec = spec
-        self._layer = spec.to_json()
+        self._layer, self._sample = spec.to_json(), (spec.in_channels, *spec.input_size)
         self.weight = nn.Parameter(torch.empty(spec.weight_shape, device=device, dtype=dtype))
         if spec.bias_shape is None:
             self.register_parameter("bias", None)
@@ -53,7 +53,7 @@ class _Local(nn.Module):
 
     @classmethod
     def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None) -> Self:
-        """Return the layer of `spec` holding copies of weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None.
+        """Return the layer of `spec`, copying weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None.
 
         Raises
         ------
@@ -88,10 +88,10 @@ class _Local(nn.Module):
         ShapeError
             If x is not of that shape: unlike a convolution, the layer belongs to one input size.
         """
-        spec = self.spec
-        sample = (spec.in_channels, *spec.input_size)
+        sample = self._sample
         if tuple(x.shape[-len(sample) :]) != sample or x.ndim not in (len(sample), len(sample) + 1):
-            expected = f"(n, {', '.join(map(str, sample))}): in_channels, then input_size, which a layer of this kind is tied to"
+            wanted = ", ".join(map(str, sample))
+            expected = f"(n, {wanted}): in_channels, then the input_size the layer was made for"
             raise ShapeError([Violation("x/shape", "x", f"shape {tuple(x.shape)}", expected)])
         batch = x if x.ndim > len(sample) else x.unsqueeze(0)
         y = local(self._layer, batch.movedim(1, -1), self.weight, self.bias).movedim(-1, 1)
@@ -193,17 +193,20 @@ def _bias_kind(bias: bool | Bias) -> Bias:
 
 
 class LocallyConnected1d(_LocallyConnected):
-    __doc__ = _LocallyConnected.__doc__
+    """Over one spatial axis; arguments as of `_LocallyConnected`."""
+
     rank = 1
 
 
 class LocallyConnected2d(_LocallyConnected):
-    __doc__ = _LocallyConnected.__doc__
+    """Over two spatial axes; arguments as of `_LocallyConnected`."""
+
     rank = 2
 
 
 class LocallyConnected3d(_LocallyConnected):
-    __doc__ = _LocallyConnected.__doc__
+    """Over three spatial axes; arguments as of `_LocallyConnected`."""
+
     rank = 3
 
 
@@ -224,7 +227,7 @@ class BlockLinear(_Local):
     Attributes
     ----------
     weight : torch.nn.Parameter
-        ``(in_features / groups, out_features)``: the columns of output f hold the block ``f // (out_features / groups)``.
+        ``(in_features / groups, out_features)``: column f belongs to block ``f // (out_features / groups)``.
     bias : torch.nn.Parameter or None
         ``(out_features,)``.
 
@@ -263,8 +266,8 @@ class BlockLinear(_Local):
         ShapeError
             If the last axis of x is not ``in_features`` long.
         """
-        if x.ndim == 0 or x.shape[-1] != self.spec.in_channels:
-            expected = f"(*, {self.spec.in_channels}): in_features last"
+        if x.ndim == 0 or x.shape[-1] != self._sample[0]:
+            expected = f"(*, {self._sample[0]}): in_features last"
             raise ShapeError([Violation("x/shape", "x", f"shape {tuple(x.shape)}", expected)])
         y = local(self._layer, x.reshape(-1, x.shape[-1]), self.weight, self.bias)
         return y.reshape(*x.shape[:-1], y.shape[-1])
