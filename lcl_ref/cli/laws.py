@@ -65,15 +65,14 @@ def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     table = Table(title="Largest difference of y and all cotangents, and its share of twice the proved limit")
-    table.add_column("law", no_wrap=True)
-    table.add_column("says")
-    table.add_column("systems")
+    table.add_column("law")
     for dtype, kind in MEASURED:
         table.add_column(f"{dtype}, {kind}", justify="right")
     for first in range(0, len(rows), len(MEASURED)):
         same = rows[first : first + len(MEASURED)]
         head = same[0]
-        table.add_row(head["law"], head["says"], f"{head['left']} = {head['right']}", *map(_words, same))
+        systems = f"{head['left']} = {head['right']}"
+        table.add_row(f"[bold]{head['law']}[/] {systems}\n{head['says']}", *map(_words, same))
     console().print(table)
 
 
