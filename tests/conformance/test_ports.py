@@ -2,25 +2,29 @@
 
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from lcl_ref.suite.diagnose import diagnose
 from lcl_ref.suite.exec_backend import Limits
 from lcl_ref.suite.fixtures import default_root, verify
-from lcl_ref.suite.loading import EXEC, resolve
+from lcl_ref.suite.loading import EXEC, load, resolve
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.plan import make_plan
 from lcl_ref.suite.protocol_check import Checker
 from lcl_ref.suite.runner import MatrixRun, Settings
+from lcl_ref.suite.tiers import in_tier
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 MISTAKES = {
-    "js": ("layer.js", " - padding[axis][0]);", ");", "*d/padding/*", "forward"),
-    "c": ("layer.c", "+ tap * l->", "+ (l->kernel[a] - 1 - tap) * l->", "*d/plain/*", "forward"),
+    "js": ("layer.js", " - padding[axis][0]);", ");", "padding/ignored"),
+    "c": ("layer.c", "+ tap * l->", "+ (l->kernel[a] - 1 - tap) * l->", "taps/flipped"),
 }
-"""Port -> file, a line of it, the same with a mistake, and cases and operation that see it."""
+"""Port -> file, a piece of it, the same with a mistake, and the name of the mistake."""
 
 
 def run(word, globs=(), **choice):
@@ -54,19 +58,36 @@ def test_port_declares_what_it_lacks(port, build):
 
 @pytest.fixture
 def mistaken(port, build, tmp_path):
-    """Build a copy of the port with one line changed; also give the cases and operation that see it."""
-    file, right, wrong, cases, op = MISTAKES[port]
+    """Build a copy of the port with a mistake in it; also give the mistake's name."""
+    file, right, wrong, name = MISTAKES[port]
     copy = tmp_path / port
     shutil.copytree(EXAMPLES / port, copy)
     text = (copy / file).read_text()
     assert text.count(right) == 1
     (copy / file).write_text(text.replace(right, wrong))
-    return build(port, copy), cases, op
+    return build(port, copy), name
 
 
-def test_a_mistake_in_a_port_is_found(mistaken):
-    word, cases, op = mistaken
-    outcomes = run(word, [cases], dtypes=["float32"], ops=[op])
-    failed = [outcome for outcome in outcomes if outcome.state == "fail"]
-    assert len(failed) >= 5
-    assert {outcome.state for outcome in outcomes} <= {"pass", "fail"}
+def test_a_mistake_in_a_port_is_named_through_the_protocol(mistaken):
+    word, name = mistaken
+    (ref,) = resolve([word])
+    adapter = load(ref)
+    (finding,) = diagnose(adapter, verify(default_root()), in_tier("core")).findings
+    adapter.close()
+    assert finding.deviations == (name,)
+    assert set(finding.ops) == {"forward", "vjp", "transpose"}
+
+
+def test_smoke_tells_a_deviating_layer_from_a_broken_program(mistaken, tmp_path):
+    word, _ = mistaken
+    assert "it works, but the layer deviates" in smoke(word)
+    assert "lcl diagnose -b" in smoke(word)
+    missing = f"{EXEC}node '{tmp_path / 'no-such-port.js'}'" if "node" in word else f"{EXEC}false"
+    assert "it is broken; it does not start" in smoke(missing)
+
+
+def smoke(word):
+    command = [sys.executable, "-m", "lcl_ref", "smoke", "-b", word]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    return done.stdout

@@ -4,8 +4,6 @@
 kind of error, or the state, and words of the message.
 """
 
-# ruff: noqa: ARG002 -- the methods that misbehave are given the message all the same
-
 import base64
 import json
 import os
@@ -31,7 +29,8 @@ class Good:
             message = json.loads(line)
             if message["command"] == "run":
                 self.asked += 1
-            getattr(self, message["command"])(message)
+            known = message["command"] in {"start", "run", "stop"}
+            getattr(self, message["command"] if known else "refuse")(message)
 
     def start(self, message):
         self.say({"id": message["id"]} | self.greeting())
@@ -41,6 +40,9 @@ class Good:
 
     def stop(self, message):
         sys.exit(0)
+
+    def refuse(self, message):
+        self.say({"id": message["id"], "error": "no such command"})
 
     def greeting(self):
         who = {"protocol": "lcl-exec/1", "name": "good", "version": "1", "language": "Python", "inline_bytes": 1 << 20}
@@ -56,11 +58,21 @@ class Good:
         return {"y": self.tensor(*self.dense(message["operands"]))}
 
     def dense(self, operands):
+        if isinstance(operands, str):
+            operands = self.read(operands)
         (n, ci), (_, co) = operands["x"]["shape"], operands["weight"]["shape"]
         x, w = self.numbers(operands["x"]), self.numbers(operands["weight"])
         b = self.numbers(operands["bias"]) if "bias" in operands else [0.0] * co
         sums = [sum(x[s * ci + c] * w[c * co + f] for c in range(ci)) for s in range(n) for f in range(co)]
         return [n, co], [b[at % co] + total for at, total in enumerate(sums)]
+
+    def read(self, path):
+        """Return the tensors of a file in their inline form."""
+        data = Path(path).read_bytes()
+        start = 8 + struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:start]).items()
+        pieces = {name: data[start:][slice(*entry["data_offsets"])] for name, entry in header}
+        return {name: entry | {"data": base64.b64encode(pieces[name])} for name, entry in header}
 
     def numbers(self, tensor):
         data = base64.b64decode(tensor["data"])

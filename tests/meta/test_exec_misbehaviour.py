@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from lcl_ref.suite.exec_backend import Limits
 from lcl_ref.suite.fixtures import default_root, verify
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.outcome import Fault, Outcome
 from lcl_ref.suite.plan import make_plan
 from lcl_ref.suite.program import MAX_LINE, Program
+from lcl_ref.suite.protocol_check import Checker
 from lcl_ref.suite.runner import MatrixRun, Settings
 
 FILE = Path(__file__).with_name("exec_programs.py")
@@ -161,6 +163,43 @@ def test_a_flood_does_not_fill_the_memory(folder):
     tracemalloc.stop()
     program.kill()
     assert PROGRAMS.MAX_LINE == MAX_LINE < peak < 3 * MAX_LINE
+    assert_nothing_left(folder)
+
+
+def check(name):
+    """Return what `lcl protocol-check` finds broken, as {rule: what was seen}."""
+    argv = shlex.split(word(name).removeprefix("exec:"))
+    findings = list(Checker(argv, Limits(START_SECONDS, CASE_SECONDS)).findings())
+    assert findings != []
+    return {finding.rule: finding.seen for finding in findings if not finding.kept}
+
+
+def test_the_protocol_check_passes_a_good_program_and_a_wrong_layer(folder):
+    assert check("Good") == {}
+    assert check("SwapsBytes") == {}
+    assert_nothing_left(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "seen"),
+    [
+        ("Exits", "starts, and says who it is", "crash: the program ended with exit status 1"),
+        ("Hangs", "answers forward in float32", "timeout: no answer within 2 s"),
+        (
+            "PrintsAfterItsAnswer",
+            "takes operands as a file although it takes them inline",
+            "malformed: stdout: got 'done'",
+        ),
+        ("AnswersDifferently", "answers the same question with the same bits", "the bits differ"),
+        ("LeavesOutAResult", "answers forward in float32", "got nothing, expected y"),
+        ("IgnoresStop", "stops when told to, with exit status 0", ""),
+        ("IgnoresStopAndTheEndOfItsInput", "stops when told to, with exit status 0", "still running after 2 s"),
+    ],
+)
+def test_the_protocol_check_names_the_rule_that_is_broken(folder, name, rule, seen):
+    broken = check(name)
+    assert (rule in broken) == bool(seen)
+    assert seen in broken.get(rule, "")
     assert_nothing_left(folder)
 
 
