@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ _BROKEN = (
     AttributeError,
     ArithmeticError,
     MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

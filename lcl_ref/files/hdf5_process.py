@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -62,10 +63,11 @@ class Hdf5:
 
     def close(self) -> None:
         """End the process."""
+        self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            pipe.close()
-        self._process.kill()
+            with contextlib.suppress(OSError):  # what was still to be sent, to a process that is gone
+                pipe.close()
         self._process.wait()
 
     def _read(self, number: int, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
