@@ -16,7 +16,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint types fixtures fixtures-check check bench clean
+.PHONY: help setup run test test-all lint types fixtures fixtures-check check bench published clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -66,6 +66,11 @@ check: lint types fixtures-check test  ## everything that must hold before a com
 
 bench: $(STAMP)  ## speed: each script of benchmarks/ prints its table
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+published: $(STAMP)  ## published layers against the golden data; table in docs/published.md
+	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/published \
+	  -r benchmarks/published/requirements.txt
+	PYTHONPATH=build/published $(BIN)/python benchmarks/published/run.py
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
