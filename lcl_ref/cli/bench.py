@@ -1,0 +1,107 @@
+"""``lcl bench``: speed and memory of backends at named layers, beside the machine's limit."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from lcl_ref.cli.console import console
+from lcl_ref.suite import report
+from lcl_ref.suite.bench import tables
+from lcl_ref.suite.bench.session import Measurement, Session, Settings
+from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
+from lcl_ref.suite.loading import registered, resolve
+
+RECOMMENDED = ("numpy.matmul", "*.fast", "*.fast.*")
+"""The backends measured by default: of each framework the route to use."""
+
+
+@click.command()
+@click.option("--only", multiple=True, metavar="BACKEND", help="These backends, by name or glob; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="All registered backends, not only the recommended ones.")
+@click.option(
+    "--workload", "wanted", multiple=True, metavar="GLOB", help="Only layers whose name matches; may be repeated."
+)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads each backend may use.")
+@click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Turns each backend takes.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Time of a backend at one layer, roughly.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds one call may take.")
+@click.option("--scaling", is_flag=True, help="Instead of the layers: growth in batch, positions and channels.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers here.")
+@click.option(
+    "--plot", "plot_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw them here (matplotlib)."
+)
+def bench(
+    only: Sequence[str],
+    everything: bool,
+    wanted: Sequence[str],
+    threads: int,
+    rounds: int,
+    seconds: float,
+    timeout: float,
+    scaling: bool,
+    json_file: Path | None,
+    plot_file: Path | None,
+) -> int:
+    """Time forward and training step, alternating backends, as multiples of the machine's limit.
+
+    The limit is the memory traffic (weights read once, in a step their gradient written once) or the arithmetic,
+    whichever is slower, at rates measured in the same run. Times include the way in from NumPy. Exit status:
+    0 measured, 1 an answer was wrong, 2 wrong input, 3 nothing was measured.
+    """
+    settings = Settings(rounds, seconds, threads, timeout)
+    named = [] if scaling else _chosen(wanted)
+    tasks = (
+        [(make(factor), factor) for make in SERIES.values() for factor in FACTORS]
+        if scaling
+        else [(w, 0) for w in named]
+    )
+    found: list[Measurement] = []
+    out = console()
+    with (
+        Console(stderr=True).status("starting") as status,
+        Session(_names(only, everything), settings, status.update) as session,
+    ):
+        for workload, factor in tasks:
+            measured = list(session.measure(workload, factor))
+            found += measured
+            if not scaling:
+                out.print(tables.table(workload, measured, session.machine))
+                for each in (each for each in measured if each.message):
+                    out.print(f"  {each.backend}: {each.message}", style="dim", highlight=False)
+        for fit in tables.growth(found) if scaling else ():
+            out.print("{backend}: {op} grows as {series}^{exponent:.2f}".format(**fit), highlight=False)
+        if json_file:
+            report.write_json(json_file, tables.document(found, named, session.machine, settings))
+        if plot_file:
+            tables.plot(plot_file, found, named, session.machine)
+    return _status(found)
+
+
+def _chosen(wanted: Sequence[str]) -> list[Workload]:
+    """Return the layers that match; none is an error."""
+    chosen = [w for w in WORKLOADS if not wanted or any(fnmatch.fnmatchcase(w.name, pattern) for pattern in wanted)]
+    if not chosen:
+        raise click.BadParameter(
+            f"no layer matches; there are {', '.join(w.name for w in WORKLOADS)}", param_hint="--workload"
+        )
+    return chosen
+
+
+def _names(only: Sequence[str], everything: bool) -> list[str]:
+    """Return the backends to measure."""
+    if only:
+        return [ref.name for ref in resolve(list(only))]
+    patterns = ("*",) if everything else RECOMMENDED
+    return [name for name in registered() if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _status(found: Sequence[Measurement]) -> int:
+    timed = [each for each in found if not each.message]
+    if not timed:
+        return 3
+    return int(any(each.error_ratio is None or each.error_ratio > 1 for each in timed))

@@ -1,0 +1,153 @@
+"""One backend in a process of its own (``python -m lcl_ref.suite.bench.child NAME``), serving JSON lines.
+
+Requests are ``["prepare", workload name, factor]``, ``["time", op]``, ``["error"]``, ``["memory", op]``, ``["drop"]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.bench.sampled import worst_error
+from lcl_ref.suite.bench.workloads import SERIES, WORKLOADS, Workload
+from lcl_ref.suite.convert import to_numpy
+from lcl_ref.suite.loading import load, resolve
+from lcl_ref.suite.worker import availability
+
+VJP_WITHOUT_FORWARD = ("numpy", "mlx")
+"""Frameworks whose `vjp` does not compute the output on its way: a step calls `forward` as well."""
+
+
+class Bench:
+    """An adapter, and the layer it is timed at."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._layer: Any = None
+        self._operands: dict[str, Any] = {}
+
+    def prepare(self, name: str, factor: int) -> dict[str, Any]:
+        """Drop the last layer and make this one; say why not, where it is not supported."""
+        self.drop()
+        self._workload = find(name, factor)
+        spec = self._workload.spec
+        for op in ("forward", "vjp"):
+            refusal = self._adapter.declaration.capabilities.refusal(spec, "float32", op)
+            if refusal is not None:
+                return {"refused": refusal}
+        self._operands = operands(self._workload)
+        self._layer = self._adapter.prepare(spec, self._operands["weight"], self._operands["bias"], "float32")
+        return {}
+
+    def drop(self) -> dict[str, Any]:
+        """Give the layer's memory back."""
+        self._layer, self._operands = None, {}
+        return {}
+
+    def call(self, op: str) -> dict[str, Any]:
+        """Run forward or a training step, and return its results, computed for certain."""
+        x, dy = self._operands["x"], self._operands["dy"]
+        if op == "forward":
+            return {"y": done(self._layer.forward(x))}
+        alone = self._adapter.declaration.framework in VJP_WITHOUT_FORWARD
+        first = {"y": done(self._layer.forward(x))} if alone else {}
+        dx, dw, db = map(done, self._layer.vjp(x, dy))
+        return first | {"dx": dx, "dw": dw, "db": db}
+
+    def time(self, op: str) -> dict[str, Any]:
+        """Return the seconds of one call."""
+        began = time.perf_counter()
+        self.call(op)
+        return {"seconds": time.perf_counter() - began}
+
+    def error(self) -> dict[str, Any]:
+        """Return the worst sampled error / limit of output and gradients."""
+        results = self.call("forward") | self.call("step")
+        arrays = {name: to_numpy(results[name]) for name in ("y", "dx", "dw")}
+        return {"error_ratio": worst_error(self._workload.spec, self._operands, arrays)}
+
+    def memory(self, op: str) -> dict[str, Any]:
+        """Return the bytes one call holds at most beyond its results; None where the system does not tell."""
+        before = resident("VmRSS") if forget_peak() else None
+        results = self.call(op)
+        peak = resident("VmHWM")
+        if before is None or peak is None:
+            return {"extra_bytes": None}
+        held = sum(to_numpy(result).nbytes for result in results.values() if result is not None)
+        return {"extra_bytes": max(0, peak - before - held)}
+
+
+def find(name: str, factor: int) -> Workload:
+    """Return a workload by name, or a member of a scaling series."""
+    return SERIES[name](factor) if factor else next(workload for workload in WORKLOADS if workload.name == name)
+
+
+def operands(workload: Workload) -> dict[str, Any]:
+    """Return x, weight, bias and dy, uniform in ``+-0.5``, the same in every process."""
+    spec, stream = workload.spec, np.random.default_rng(0)
+    shapes = {"x": spec.x_shape(workload.batch), "weight": spec.weight_shape, "bias": spec.bias_shape}
+    shapes["dy"] = spec.y_shape(workload.batch)
+    return {name: stream.random(shape, np.float32) - np.float32(0.5) for name, shape in shapes.items()}
+
+
+def done(result: Any) -> Any:
+    """Wait for a result that a framework returns before it is computed."""
+    return result.block_until_ready() if hasattr(result, "block_until_ready") else result
+
+
+def forget_peak() -> bool:
+    """Make the system count the peak of resident memory from now on (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return True
+    return False
+
+
+def resident(field: str) -> int | None:
+    """Return a line of ``/proc/self/status`` in bytes, or None where there is none."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) << 10
+    return None
+
+
+def main() -> None:
+    """Serve requests until stdin ends; what the backend prints goes to stderr."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def send(facts: dict[str, Any]) -> None:
+        channel.write(json.dumps(facts) + "\n")
+
+    adapter = load(next(ref for ref in resolve([sys.argv[1]]) if ref.name == sys.argv[1]))
+    os.environ.update(adapter.declaration.environment)
+    state, message = availability(adapter.declaration.modules)
+    send({} if state == "present" else {"refused": message})
+    bench = Bench(adapter)
+    requests: dict[str, Callable[..., dict[str, Any]]] = {
+        "prepare": bench.prepare,
+        "drop": bench.drop,
+        "time": bench.time,
+        "error": bench.error,
+        "memory": bench.memory,
+    }
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            send(requests[name](*arguments))
+        except Exception as error:  # noqa: BLE001 -- a layer may raise anything; the host reports it
+            send({"refused": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`lcl bench`: what it measures is right, what it prints is what it measured, and what is wrong is shown as wrong."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lcl_ref as lcl
+from lcl_ref.cli import cli
+from lcl_ref.suite.bench import room, tables
+from lcl_ref.suite.bench.child import Bench, find, operands
+from lcl_ref.suite.bench.contestant import Contestant
+from lcl_ref.suite.bench.machine import Machine
+from lcl_ref.suite.bench.sampled import worst_error
+from lcl_ref.suite.bench.session import OPS, Measurement
+from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
+
+SMALL = Workload(
+    "small",
+    lcl.Spec(
+        input_size=(7, 6), in_channels=4, out_channels=6, kernel_size=(3, 2), stride=2, padding=(1, (0, 2)), groups=2
+    ),
+    3,
+    "a test",
+)
+
+
+def results(workload, held):
+    y = lcl.forward(workload.spec, held["x"], held["weight"], held["bias"])
+    dx, dw, _ = lcl.vjp(workload.spec, held["x"], held["weight"], held["bias"], held["dy"])
+    return {"y": y, "dx": dx, "dw": dw}
+
+
+def test_sampled_error_of_right_answers_is_within_the_limit():
+    held = operands(SMALL)
+    assert 0 < worst_error(SMALL.spec, held, results(SMALL, held)) <= 1
+
+
+@pytest.mark.parametrize("name", ["y", "dx", "dw"])
+def test_sampled_error_sees_a_wrong_result(name):
+    held = operands(SMALL)
+    right = results(SMALL, held)
+    assert worst_error(SMALL.spec, held, right | {name: np.roll(right[name], 1, axis=-1)}) > 100
+    assert worst_error(SMALL.spec, held, right | {name: np.full_like(right[name], np.nan)}) == np.inf
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_workloads_are_valid_and_unshared(workload):
+    assert workload.products == workload.batch * workload.spec.connection_count > 0
+    assert not any(workload.spec.shared)
+    assert workload.source
+
+
+def test_layers_of_a_series_grow_as_their_factor_says():
+    for make in SERIES.values():
+        products = [make(factor).products for factor in FACTORS]
+        assert [each / products[0] for each in products] == list(FACTORS)
+
+
+def test_the_limit_counts_weights_once_and_arithmetic_three_times_in_a_step():
+    machine = Machine(1)
+    machine.reads, machine.writes, machine.products = [1e9], [1e9], [1e30]
+    assert machine.limit(SMALL, "step") == 2 * machine.limit(SMALL, "forward") == 2 * SMALL.weight_bytes / 1e9
+    machine.products = [1.0]
+    assert machine.limit(SMALL, "step") == 3 * machine.limit(SMALL, "forward") == 3 * SMALL.products
+    machine.measure()
+    assert all(rate > 0 for rate in machine.rates().values())
+
+
+def test_backends_that_do_not_fit_are_left_out_and_the_others_run_side_by_side():
+    l4 = next(workload for workload in WORKLOADS if workload.name == "deepface-l4")
+    assert room.needed("torch.masked", l4) > room.needed("torch.unfold", l4) > room.needed("torch.fast", l4)
+    space = 2 * room.needed("torch.fast", l4)
+    names = ["torch.fast", "torch.masked", "numpy.matmul", "jax.fast"]
+    assert list(room.heats(names, l4, space)) == [["torch.fast", "numpy.matmul"], ["jax.fast"]]
+
+
+def test_growth_is_the_exponent_of_time():
+    found = [
+        Measurement("a", "batch", factor, 10 * factor, {"forward": [3.0 * factor], "step": [factor**2.0]})
+        for factor in FACTORS
+    ]
+    fits = {fit["op"]: fit["exponent"] for fit in tables.growth(found)}
+    assert np.round(fits["forward"], 12) == 1
+    assert np.round(fits["step"], 12) == 2
+    assert tables.growth(found[:-1]) == []
+
+
+def test_a_process_that_is_late_is_ended_and_started_again():
+    contestant = Contestant("numpy.matmul", 1)
+    try:
+        assert contestant.ask(30.0, "prepare", "mhcflurry", 0) == {}
+        assert contestant.ask(0.0, "time", "step") == {"refused": "no answer within 0 s"}
+        assert "prepare" not in contestant.ask(30.0, "prepare", "mhcflurry", 0)
+        assert contestant.ask(30.0, "time", "forward")["seconds"] > 0
+        assert "KeyError" in contestant.ask(30.0, "nonsense")["refused"]
+    finally:
+        contestant.close()
+
+
+def test_memory_is_that_beyond_the_results():
+    from lcl_backends.numpy_matmul import Adapter
+
+    bench = Bench(Adapter())
+    assert bench.prepare("deepface-l6", 0) == {}
+    extra = bench.memory("forward")["extra_bytes"]
+    assert extra is None if sys.platform != "linux" else 0 <= extra < 100e6
+    bench.drop()
+
+
+def run(*words):
+    return CliRunner().invoke(cli, ["bench", *words], standalone_mode=False)
+
+
+def test_command_prints_a_table_and_writes_its_numbers(tmp_path):
+    file, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    words = ("--only", "numpy.matmul", "--workload", "mhcflurry", "--rounds", "2", "--seconds", "0.1")
+    done = run(*words, "--json", str(file), "--plot", str(picture))
+    assert done.exception is None
+    assert done.return_value == 0
+    assert "numpy.matmul" in done.output
+    document = json.loads(file.read_text())
+    assert document["format"] == tables.FORMAT
+    assert document["machine"]["cores"] == os.cpu_count()
+    assert [each["name"] for each in document["workloads"]] == ["mhcflurry"]
+    for measurement in document["measurements"]:
+        assert measurement["error_ratio"] <= 1
+        assert all(len(measurement["seconds"][op]) == 2 for op in OPS)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wrong_layer_is_shown_as_wrong(tmp_path):
+    layer = tmp_path / "wrong.py"
+    layer.write_text(
+        "import lcl_ref\n"
+        "def forward(spec, x, weight, bias): return lcl_ref.forward(spec, x, weight, bias) + 1\n"
+        "def vjp(spec, x, weight, bias, dy): return lcl_ref.vjp(spec, x, weight, bias, dy)\n"
+    )
+    done = run("--only", str(layer), "--workload", "mhcflurry", "--rounds", "2", "--seconds", "0.1")
+    assert done.return_value == 1, done.output
+    assert "WRONG" in done.output
+
+
+def test_what_is_not_supported_says_why_and_an_unknown_layer_is_refused():
+    done = run("--only", "keras.local1", "--workload", "blocks-16", "--rounds", "2")
+    assert done.return_value == 3
+    assert "no rank 0" in done.output
+    assert "there are deepface-l4" in str(run("--workload", "nothing").exception.format_message())
+
+
+def test_members_of_series_are_found_by_name():
+    assert find("batch", 2).batch == 2 * find("batch", 1).batch
+    assert find("mhcflurry", 0) in WORKLOADS
