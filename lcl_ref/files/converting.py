@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lcl_ref import layouts
-from lcl_ref.errors import LayoutError, ShapeError, SpecError, Violation
+from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.files import darknet, keras_writing, specs
-from lcl_ref.files.guard import problem
+from lcl_ref.files.guard import about, problem
 from lcl_ref.files.keras_writing import Produce
 from lcl_ref.files.model import Array, LocalLayer, WeightFile
 from lcl_ref.files.opening import FORMATS, open_weights
@@ -132,9 +131,9 @@ def _plan(old: WeightFile, chosen: Sequence[LocalLayer], target: str) -> tuple[R
 
 def _converted(old: WeightFile, layer: LocalLayer, target: str) -> dict[str, Planned]:
     """Return the plans of one layer's arrays; shapes are checked before anything is read."""
-    spec, here, there = layer.spec, get(layer.layout), get(target)
     weight, bias = old.tensors[layer.weight], old.tensors.get(layer.bias)
-    with about(old.path, layer):
+    with about(old.path, layer.name):
+        spec, here, there = layer.spec, get(layer.layout), get(target)
         checks.check_holds(here, spec)
         checks.check_weight(here, spec, weight.shape)
         shape, bias_shape = layouts.weight_shape(target, spec), layouts.bias_shape(target, spec)
@@ -144,32 +143,23 @@ def _converted(old: WeightFile, layer: LocalLayer, target: str) -> dict[str, Pla
         alone = Spec.from_dict({**spec.to_dict(), "bias": "none"})
 
     def convert_weight() -> Array:
-        with about(old.path, layer):
+        with about(old.path, layer.name):
             return layouts.convert(alone, weight.read(), None, source=here.name, target=there.name)[0]
 
     plans = {weight.name: Planned(weight.name, shape, weight.dtype, convert_weight)}
     if bias is None or bias_shape is None:
         return plans
     stored = bias
-    with about(old.path, layer):
+    with about(old.path, layer.name):
         biases.check(here, spec, bias.shape)
 
     def convert_bias() -> Array:
-        with about(old.path, layer):
+        with about(old.path, layer.name):
             moved = biases.convert(spec, stored.read(), here, there)
         assert moved is not None
         return moved
 
     return plans | {bias.name: Planned(bias.name, bias_shape, bias.dtype, convert_bias)}
-
-
-@contextmanager
-def about(path: Path, layer: LocalLayer) -> Iterator[None]:
-    """Put file and layer in front of what is wrong with its arrays."""
-    try:
-        yield
-    except (LayoutError, SpecError, ShapeError) as error:
-        raise type(error)(error.violations, f"{path.name}, layer {layer.name}") from error
 
 
 def _losses(layer: LocalLayer, target: str) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_ref.errors import FileError, LclError, Violation
+from lcl_ref.errors import FileError, LayoutError, LclError, ShapeError, SpecError, Violation
 
 _BROKEN = (
     OSError,
@@ -63,6 +63,15 @@ def reading(path: Path, what: str) -> Iterator[None]:
         said = str(error).strip().splitlines() or [""]
         got = f"{type(error).__name__} {said[0][:200]}".strip()
         raise problem(path, "damaged", got, f"{what}, whole and undamaged") from error
+
+
+@contextmanager
+def about(path: Path, layer: str) -> Iterator[None]:
+    """Put file and layer in front of what is wrong with a specification or its arrays."""
+    try:
+        yield
+    except (LayoutError, SpecError, ShapeError) as error:
+        raise type(error)(error.violations, f"{path.name}, layer {layer}") from error
 
 
 def check_name(path: Path, name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lcl_ref.files import keras_config
-from lcl_ref.files.guard import check_name, check_size, parse_json, problem, reading
+from lcl_ref.files.guard import about, check_name, check_size, parse_json, problem, reading
 from lcl_ref.files.hdf5_process import Hdf5
 from lcl_ref.files.keras_config import Entry
 from lcl_ref.files.keras_layers import legacy_arrays, local_layer
@@ -100,7 +100,8 @@ def _layers(
             kernel, bias = _arrays(entry, tensors, form)
             if kernel is None:
                 raise problem(path, "weights", f"no kernel of layer {entry.name}", "the arrays of every layer")
-            layers.append(local_layer(path, entry, kernel, bias, specs.get(entry.name)))
+            with about(path, entry.name):
+                layers.append(local_layer(path, entry, kernel, bias, specs.get(entry.name)))
     return tuple(layers), tuple(found.notes)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.files.guard import parse_json, problem, reading
+from lcl_ref.files.guard import about, check_name, parse_json, problem, reading
 from lcl_ref.files.model import LocalLayer
 from lcl_ref.spec import Spec
 
@@ -52,14 +52,17 @@ def read(path: Path) -> Given:
             return Given(alone=Spec.from_dict(values))
         if values.get("format") != FORMAT:
             raise problem(path, "format", f"format {values.get('format')!r}", repr(FORMAT))
-        return Given(layers=tuple(_layer(layer) for layer in values["layers"]))
+        return Given(layers=tuple(_layer(path, layer) for layer in values["layers"]))
 
 
-def _layer(values: Mapping[str, Any]) -> LocalLayer:
+def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
+    name = check_name(path, str(values["name"]))
+    with about(path, name):
+        spec = Spec.from_dict(values["spec"])
     return LocalLayer(
-        name=str(values["name"]),
+        name=name,
         kind=str(values.get("kind", "")),
-        spec=Spec.from_dict(values["spec"]),
+        spec=spec,
         layout=str(values["layout"]),
         weight=str(values["weight"]),
         bias=str(values.get("bias") or ""),
