@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lcl_ref.suite import catalogue, fixtures
+from lcl_ref.suite import catalogue, fixtures, seeds
 from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.suite.dtypes import DTYPES
 from lcl_ref.suite.loading import resolve
@@ -58,7 +58,22 @@ def pages(root: Path) -> dict[Path, str]:
     """Return every page with generated parts, as it should be."""
     readme = root / "README.md"
     store = Store(fixtures.default_root())
-    return {readme: refreshed(readme.read_text(encoding="utf-8"), "backends", backends_table(store))}
+    return {
+        readme: refreshed(readme.read_text(encoding="utf-8"), "backends", backends_table(store)),
+        root / "docs" / "seeds.md": _seeds_page(root),
+    }
+
+
+def _seeds_page(root: Path) -> str:
+    text = (root / "docs" / "seeds.md").read_text(encoding="utf-8")
+    tables = {
+        "snippets": seeds.snippets_table(),
+        "rows": seeds.rows_table(),
+        "errata": seeds.errata_table(root / "tests" / "errata"),
+    }
+    for name, table in tables.items():
+        text = refreshed(text, name, table)
+    return text
 
 
 if __name__ == "__main__":

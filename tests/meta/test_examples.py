@@ -59,3 +59,19 @@ def test_a_mistake_made_in_the_copy_is_found(tmp_path, right, wrong, case, op):
 def test_the_readme_names_every_example():
     text = (EXAMPLES / "README.md").read_text()
     assert [path.name for path in EXAMPLES.glob("*.py") if f"`{path.name}`" not in text] == []
+
+
+def test_the_digits_are_learned_and_the_twins_end_together(tmp_path):
+    script = EXAMPLES / "twodfc_digits.py"
+    command = [sys.executable, str(script), "--steps", "400", "--figure", str(tmp_path / "curves.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
+    ends = {
+        line[:38].strip(): float(line.split(" end ")[1].split()[0])
+        for line in done.stdout.splitlines()
+        if " end " in line
+    }
+    large = [loss for name, loss in ends.items() if name.startswith(("TwoDFC 1", "TwoDFC 2"))]
+    assert (len(ends), len(large)) == (6, 2)
+    assert min(large) > 2 * max(set(ends.values()) - set(large))
+    assert "apart, bound" in done.stdout
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
