@@ -7,7 +7,7 @@ operands (``equivalent``), or these operands do not show it (``blind``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -92,7 +92,6 @@ class KillMatrix:
             "deviations": [_facts(deviation) for deviation in self.deviations],
             "cases": [case.id for case in self.cases],
             "matrix": letters,
-            "smoke_tier": smoke_tier(self),
         }
 
 
@@ -103,8 +102,13 @@ def _facts(deviation: Deviation) -> dict[str, Any]:
     return facts | {"ops": list(deviation.ops)}
 
 
-def kill_matrix(store: Store, cases: Sequence[Case] = CASES, deviations: Sequence[Deviation] = CATALOGUE) -> KillMatrix:
-    """Hold every deviation against every case of the golden data."""
+def kill_matrix(
+    store: Store,
+    cases: Sequence[Case] = CASES,
+    deviations: Sequence[Deviation] = CATALOGUE,
+    progress: Callable[[], object] = lambda: None,
+) -> KillMatrix:
+    """Hold every deviation against every case of the golden data; `progress` is called after each case."""
     states: dict[tuple[str, str, str], State] = {}
     cases = [case for case in cases if case.id in store.entries]
     for case in cases:
@@ -112,6 +116,7 @@ def kill_matrix(store: Store, cases: Sequence[Case] = CASES, deviations: Sequenc
         for deviation in deviations:
             if deviation.edit is not None:
                 states |= {(deviation.id, case.id, op): _state(deviation, case, op, asked[op]) for op in asked}
+        progress()
     for deviation in deviations:
         if deviation.kind == "behaviour":
             states |= _behaviour_states(deviation, store, cases)
@@ -177,18 +182,6 @@ def _behaviour_states(deviation: Deviation, store: Store, cases: Sequence[Case])
             wrong = [evaluator.judge(cell).state in ("fail", "error") for cell in cells]
         states[deviation.id, case.id, "forward"] = "killed" if any(wrong) else "blind"
     return states
-
-
-def smoke_tier(matrix: KillMatrix) -> list[str]:
-    """Return few cases that together kill every deviation any case kills: greedy set cover, ties in catalogue order."""
-    left = {deviation for deviation, cases in matrix.killers.items() if cases}
-    kills = {case.id: {name for name in left if case.id in matrix.killers[name]} for case in matrix.cases}
-    chosen = []
-    while left:
-        best = max(kills, key=lambda case: len(kills[case] & left))
-        chosen.append(best)
-        left -= kills[best]
-    return chosen
 
 
 def weakly_killed(matrix: KillMatrix, at_least: int = 2) -> dict[str, frozenset[str]]:

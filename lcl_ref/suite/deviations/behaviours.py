@@ -1,4 +1,4 @@
-"""Layers that are right as functions and wrong as programs: they change their inputs, remember, or vary (SPEC 8).
+"""Layers that are right as functions and wrong as programs: they change their inputs, remember, or vary (SPEC 8.4).
 
 No array of theirs can be predicted, so they are wrappers around a right layer; the suite's own evaluator has to
 notice them.
@@ -64,7 +64,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="behaviour/input-mutated",
         sentence="the layer writes into its input",
-        clause="8.2",
+        clause="8.4",
         fix="compute out of place",
         needs="nothing",
         known_in="in-place padding or activation",
@@ -74,7 +74,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="behaviour/stale-weights",
         sentence="weights are cached at the first call and not read again",
-        clause="8.2",
+        clause="8.4",
         fix="read the weights on every call, or rebuild what was prepared from them",
         needs="two calls with different weights",
         known_in="a compiled or prepared layer that holds its weights as constants",
@@ -84,7 +84,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="behaviour/nondeterministic",
         sentence="equal calls give different results",
-        clause="8.2",
+        clause="8.4",
         fix="look for a race, uninitialised memory, or dropout left on",
         needs="more than one call",
         kind="behaviour",

@@ -1,4 +1,4 @@
-"""Data in the wrong order: layout, batch, positions left out (SPEC clause 3.1)."""
+"""Data in the wrong order: layout, batch, positions left out (SPEC clauses 3.1, 3.4, 1.2)."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="output/channels-first",
         sentence="the output is returned channels-first, (n, co, o*)",
-        clause="3.1",
+        clause="8.2",
         fix="move the channel axis to the end",
         needs="a spatial axis",
         known_in="every PyTorch layer",
@@ -139,7 +139,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="output/flattened",
         sentence="the output is returned as one row per sample",
-        clause="3.1",
+        clause="8.2",
         fix="keep the position axes",
         needs="a spatial axis",
         known_in="EIR's LCL, and forum layers that end in view(batch, -1)",
@@ -159,7 +159,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="batch/empty-refused",
         sentence="a batch of 0 is refused",
-        clause="3.1",
+        clause="3.4",
         fix="write reshapes that do not have to guess a size from no elements: reshape(n, ...), not reshape(-1, ...)",
         needs="an empty batch",
         known_in="reshape(0, -1), which NumPy and PyTorch call ambiguous",
@@ -169,7 +169,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="batch/reversed",
         sentence="samples come out in reverse order",
-        clause="3.1",
+        clause="3.4",
         fix="sample n of the output belongs to sample n of the input",
         needs="a batch of more than one",
         edit=move("on_x", lambda x: x[::-1]),
@@ -177,7 +177,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="batch/first-sample",
         sentence="every sample gets the result of the first one",
-        clause="3.1",
+        clause="3.4",
         fix="compute each sample from its own input",
         needs="a batch of more than one",
         edit=move("on_x", _first_sample),
@@ -185,7 +185,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="batch/leak",
         sentence="samples leak into the ones after them: the accumulator is not cleared between samples",
-        clause="3.1",
+        clause="3.4",
         fix="clear the accumulator for every sample",
         needs="a batch of more than one",
         edit=linear("on_y", _running_sum, _running_sum_adjoint),

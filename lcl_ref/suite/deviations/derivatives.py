@@ -32,7 +32,7 @@ def _flipped(plan: Plan, weight: Array) -> Array:
 def _wrong(identity: str, sentence: str, fix: str, needs: str, edit: Edit, known: str = "") -> Deviation:
     """Return a deviation of the one cotangent its id starts with."""
     part: Part = {"dx": "dx", "dw": "dw", "db": "db"}[identity[:2]]  # type: ignore[assignment]  # the id names the part
-    clause = {"dx": "9.1", "dw": "9.2", "db": "9.3"}[part]
+    clause = {"dx": "9.1", "dw": "9.2", "db": "9.3"}[part] if "overlap" not in identity else "9.5"
     return Deviation(
         id=identity,
         sentence=sentence,

@@ -60,13 +60,13 @@ def _growing(field: str) -> Deviation:
 
 
 def _low(
-    identity: str, sentence: str, fix: str, lo: Callable[[Axis], int], known: str = ""
+    identity: str, sentence: str, fix: str, lo: Callable[[Axis], int], known: str = "", clause: str = "2.1"
 ) -> Callable[[str], Deviation]:
     """Return a family whose windows start at another offset; axes without padding stay as they are."""
     return lambda only: Deviation(
         id=named(identity, only),
         sentence=f"{sentence} {along(only)}",
-        clause="2.1",
+        clause=clause,
         fix=fix,
         needs="padding that this changes",
         known_in="" if only else known,
@@ -154,6 +154,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "pad by the (lo, hi) of the specification; 'same' of TensorFlow depends on the stride",
         _half_low,
         "PyTorch code with padding=k//2; tf_keras LocallyConnected with padding='same'",
+        "2.4",
     )(""),
     _low(
         "padding/tensorflow-same",
@@ -161,6 +162,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "pad by the (lo, hi) of the specification; 'same' of tf_keras LocallyConnected is k//2 in front",
         _tf_low,
         "TensorFlow, flax and jax SAME",
+        "2.6",
     )(""),
     _low(
         "padding/halved",

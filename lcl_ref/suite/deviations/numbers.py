@@ -1,4 +1,4 @@
-"""Arithmetic that is too coarse, and infinities that spread (SPEC clauses 7.3 and 8)."""
+"""Arithmetic that is too coarse, and infinities that spread (SPEC clauses 7.3 and 8.3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/single",
         sentence="float64 is computed in float32",
-        clause="8.1",
+        clause="8.3",
         fix="compute in the dtype of the operands",
         needs="float64 reals",
         known_in="mlx convolutions with float64 arrays; buffers made with torch.zeros and no dtype; jax without x64",
@@ -33,7 +33,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/half-output",
         sentence="results are stored in float16",
-        clause="8.1",
+        clause="8.3",
         fix="return the dtype of the operands",
         needs=REALS,
         kind="precision",
@@ -42,7 +42,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/bfloat16-output",
         sentence="results are stored in bfloat16",
-        clause="8.1",
+        clause="8.3",
         fix="return the dtype of the operands",
         needs=REALS,
         kind="precision",
@@ -51,7 +51,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/tf32-operands",
         sentence="operands are rounded to TF32 (11 significand bits) before they are multiplied",
-        clause="8.1",
+        clause="8.3",
         fix="switch TF32 off: torch.backends.cuda.matmul.allow_tf32 = False, jax_default_matmul_precision = 'highest'",
         needs=REALS,
         known_in="CUDA matrix products and convolutions of torch and jax on Ampere and later",
@@ -61,7 +61,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/bfloat16-operands",
         sentence="operands are rounded to bfloat16 (8 significand bits) before they are multiplied",
-        clause="8.1",
+        clause="8.3",
         fix="ask for full precision: jax_default_matmul_precision = 'highest', no autocast",
         needs=REALS,
         known_in="jax matrix products on TPU by default; autocast to bfloat16",
@@ -71,7 +71,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/half-operands",
         sentence="operands are rounded to float16 before they are multiplied",
-        clause="8.1",
+        clause="8.3",
         fix="no autocast to float16",
         needs=REALS,
         known_in="autocast to float16",
@@ -81,7 +81,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="precision/half-accumulator",
         sentence="sums are kept in float16, one product after the other",
-        clause="8.1",
+        clause="8.3",
         fix="accumulate in float32 at least",
         needs=REALS,
         known_in="half-precision kernels without a float32 accumulator; autocast to float16 (fly)",

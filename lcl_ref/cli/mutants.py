@@ -1,0 +1,83 @@
+"""``lcl mutants``: the kill matrix, every deliberate mistake against every case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import case_option, data_option
+from lcl_ref.suite import fixtures, report
+from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.tiers import CORE, SMOKE
+from lcl_ref.suite.covering import CORE_KILLS
+from lcl_ref.suite.deviations import CATALOGUE
+from lcl_ref.suite.mutants import KillMatrix, idle_cases, kill_matrix
+from lcl_ref.suite.mutants_page import page
+
+
+@click.command()
+@case_option()
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the matrix here.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture here.")
+@data_option()
+def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None, data: Path) -> int:
+    """Hold every known mistake against every case, and say which case sees it.
+
+    Exit status: 0 the cases see every mistake as often as promised, 1 they do not, 2 wrong input.
+    """
+    store, chosen = fixtures.verify(data), select(list(cases))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("cases", total=len(chosen))
+        matrix = kill_matrix(store, chosen, progress=lambda: bar.advance(task))
+    out = console()
+    out.print(_table(matrix))
+    idle = [case.id for case in idle_cases(matrix)]
+    if idle:
+        out.print(f"[yellow]{len(idle)} cases kill nothing:[/] {escape(', '.join(idle))}")
+    if json_file:
+        report.write_json(json_file, matrix.to_dict())
+    if html_file:
+        report.write_text(html_file, page(matrix))
+    if cases:
+        return 0
+    short = list(_broken_promises(matrix))
+    for line in short:
+        out.print(f"[red]{escape(line)}[/]")
+    return 1 if short else 0
+
+
+def _table(matrix: KillMatrix) -> Table:
+    table = Table(
+        title=f"{len(matrix.deviations)} deviations against {len(matrix.cases)} cases: cases that kill it, in which it "
+        "makes no difference (proved), and that do not show it",
+        title_justify="left",
+    )
+    table.add_column("deviation", no_wrap=True)
+    for name in ("killed by", "no difference", "not shown"):
+        table.add_column(name, justify="right")
+    table.add_column("what such a layer does")
+    for deviation in matrix.deviations:
+        killers = len(matrix.killers[deviation.id])
+        same = matrix.count(deviation.id, "identical") + matrix.count(deviation.id, "equivalent")
+        colour = "green" if killers >= CORE_KILLS else "red"
+        blind = str(matrix.count(deviation.id, "blind") or "")
+        words = escape(deviation.sentence)
+        table.add_row(escape(deviation.id), f"[{colour}]{killers}[/]", str(same or ""), blind, words)
+    return table
+
+
+def _broken_promises(matrix: KillMatrix) -> list[str]:
+    """Return what the tiers promise and do not hold, a line each."""
+    return [
+        f"{deviation.id}: killed by {count} cases of the {tier} tier, promised {promised}"
+        for tier, ids, promised in (("smoke", SMOKE, 1), ("core", CORE, CORE_KILLS))
+        for deviation in CATALOGUE
+        if (count := len(matrix.killers[deviation.id].intersection(ids))) < promised
+    ]
