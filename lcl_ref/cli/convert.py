@@ -58,7 +58,7 @@ def inspect(file: Path, spec: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
         return
     table = Table(title=escape(f"{file.name}: {facts['form']}"))
-    for heading in ("layer", "kind", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
+    for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
         table.add_column(heading, overflow="fold")
     for layer in facts["layers"]:
         table.add_row(*(escape(_short(layer[key])) for key in _COLUMNS))
@@ -70,7 +70,7 @@ def inspect(file: Path, spec: Path | None, as_json: bool) -> None:
             out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
 
 
-_COLUMNS = ("name", "kind", "layout", "input", "output", "kernel_size", "stride", "padding", "weight")
+_COLUMNS = ("name", "layout", "input", "output", "kernel_size", "stride", "padding", "weight")
 
 
 def _short(value: Any) -> str:

@@ -76,7 +76,7 @@ def convert_file(
     get(target)
     if source != STORED:
         get(source)
-    if new_path.exists() and new_path.samefile(old_path):
+    if old_path.exists() and new_path.exists() and new_path.samefile(old_path):
         raise problem(new_path, "target", "the file itself", "another file to write to")
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)

@@ -231,25 +231,28 @@ def npy(header, data=b"", version=b"\x01\x00"):
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + data
 
 
+NPY = {"descr": "<f4", "fortran_order": False, "shape": (2,)}
+MEMBERS = {
+    "array of 10**12": npy(NPY | {"shape": (10**12,)}, b"\0" * 8),
+    "negative length": npy(NPY | {"shape": (-2,)}, b"\0" * 8),
+    "shape of floats": npy(NPY | {"shape": (2.5,)}, b"\0" * 8),
+    "objects": npy(NPY | {"descr": "|O"}, b"\0" * 8),
+    "records": npy(NPY | {"descr": [("a", "<f4")]}, b"\0" * 8),
+    "text": npy(NPY | {"descr": "<U2"}, b"\0" * 16),
+    "unknown dtype": npy(NPY | {"descr": "<q9"}, b"\0" * 8),
+    "an expression": npy(b"__import__('os').system('true')"),
+    "deep nesting": npy(b"(" * 9000),
+    "missing keys": npy({"descr": "<f4"}, b"\0" * 8),
+    "version 9": npy(NPY, b"\0" * 8, b"\x09\x00"),
+    "no magic": b"nothing" * 8,
+    "too short": npy(NPY, b"\0" * 4),
+    "too long": npy(NPY, b"\0" * 12),
+}
+"""What is wrong -> bytes of a member of a .npz file."""
+
+
 def absurd_npz():
-    head = {"descr": "<f4", "fortran_order": False, "shape": (2,)}
-    members = {
-        "array of 10**12": npy(head | {"shape": (10**12,)}, b"\0" * 8),
-        "negative length": npy(head | {"shape": (-2,)}, b"\0" * 8),
-        "shape of floats": npy(head | {"shape": (2.5,)}, b"\0" * 8),
-        "objects": npy(head | {"descr": "|O"}, b"\0" * 8),
-        "records": npy(head | {"descr": [("a", "<f4")]}, b"\0" * 8),
-        "text": npy(head | {"descr": "<U2"}, b"\0" * 16),
-        "unknown dtype": npy(head | {"descr": "<q9"}, b"\0" * 8),
-        "an expression": npy(b"__import__('os').system('true')"),
-        "deep nesting": npy(b"(" * 9000),
-        "missing keys": npy({"descr": "<f4"}, b"\0" * 8),
-        "version 9": npy(head, b"\0" * 8, b"\x09\x00"),
-        "no magic": b"nothing" * 8,
-        "too short": npy(head, b"\0" * 4),
-        "too long": npy(head, b"\0" * 12),
-    }
-    for name, data in members.items():
+    for name, data in MEMBERS.items():
         add(f".npz {name}", ".npz", archive([("local.weight.npy", data)]))
     for trick in (
         "../evil.npy",
@@ -262,11 +265,14 @@ def absurd_npz():
         "a.pkl",
         "dir/",
     ):
-        add(f".npz member {trick!r}", ".npz", archive([(trick, npy(head, b"\0" * 8))]))
-    zeros = npy(head | {"shape": (1 << 25,)}, bytes(1 << 27))
+        add(f".npz member {trick!r}", ".npz", archive([(trick, npy(NPY, b"\0" * 8))]))
+
+
+def hostile_npz():
+    zeros = npy(NPY | {"shape": (1 << 25,)}, bytes(1 << 27))
     add(".npz bomb", ".npz", archive([("local.weight.npy", zeros)], zipfile.ZIP_DEFLATED))
     with pytest.warns(UserWarning, match="Duplicate"):
-        add(".npz twice", ".npz", archive([("a.npy", npy(head, b"\0" * 8))] * 2))
+        add(".npz twice", ".npz", archive([("a.npy", npy(NPY, b"\0" * 8))] * 2))
     locked = bytearray(npz())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         locked[locked.find(mark) + offset] |= 1
@@ -307,6 +313,31 @@ def hostile_hdf5():
     )
 
 
+SETTINGS = {
+    "kernel_size 0": {"kernel_size": [0]},
+    "kernel_size huge": {"kernel_size": [10**15]},
+    "kernel_size text": {"kernel_size": "2"},
+    "kernel_size missing": {"kernel_size": None},
+    "strides 0": {"strides": [0]},
+    "strides negative": {"strides": [-2]},
+    "strides two": {"strides": [2, 2]},
+    "filters negative": {"filters": -3},
+    "filters huge": {"filters": 10**18},
+    "filters a float": {"filters": 3.0},
+    "padding unknown": {"padding": "somehow"},
+    "implementation 4": {"implementation": 4},
+    "implementation text": {"implementation": "../3"},
+    "data_format unknown": {"data_format": "channels_middle"},
+    "input huge": {"batch_input_shape": [None, 10**15, 2], "kernel_size": [10**14]},
+    "input negative": {"batch_input_shape": [None, -7, 2]},
+    "input without channels": {"batch_input_shape": [None]},
+    "another name": {"name": "elsewhere"},
+    "a path as name": {"name": "../local"},
+    "a name to clear the screen": {"name": "\x1b[2J"},
+}
+"""What is wrong -> settings of the layer in the configuration of its model."""
+
+
 def hostile_configurations():
     texts = {
         "no JSON": "{not json",
@@ -320,29 +351,7 @@ def hostile_configurations():
             {"class_name": "Sequential", "config": {"layers": [{"class_name": 3, "config": {}}]}}
         ),
     }
-    changes = {
-        "kernel_size 0": {"kernel_size": [0]},
-        "kernel_size huge": {"kernel_size": [10**15]},
-        "kernel_size text": {"kernel_size": "2"},
-        "kernel_size missing": {"kernel_size": None},
-        "strides 0": {"strides": [0]},
-        "strides negative": {"strides": [-2]},
-        "strides two": {"strides": [2, 2]},
-        "filters negative": {"filters": -3},
-        "filters huge": {"filters": 10**18},
-        "filters a float": {"filters": 3.0},
-        "padding unknown": {"padding": "somehow"},
-        "implementation 4": {"implementation": 4},
-        "implementation text": {"implementation": "../3"},
-        "data_format unknown": {"data_format": "channels_middle"},
-        "input huge": {"batch_input_shape": [None, 10**15, 2], "kernel_size": [10**14]},
-        "input negative": {"batch_input_shape": [None, -7, 2]},
-        "input without channels": {"batch_input_shape": [None]},
-        "another name": {"name": "elsewhere"},
-        "a path as name": {"name": "../local"},
-        "a name to clear the screen": {"name": "\x1b[2J"},
-    }
-    texts |= {name: json.dumps(model_config(**change)) for name, change in changes.items()}
+    texts |= {name: json.dumps(model_config(**change)) for name, change in SETTINGS.items()}
     for name, text in texts.items():
         add(f".h5 configuration {name}", ".h5", keras_h5(text))
         if name != "another name":  # there, places follow the class, not the name
@@ -403,6 +412,7 @@ for build in (
     altered_headers,
     absurd_safetensors,
     absurd_npz,
+    hostile_npz,
     hostile_hdf5,
     hostile_configurations,
     hostile_archives,

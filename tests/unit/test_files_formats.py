@@ -193,6 +193,10 @@ def test_the_input_is_never_the_output_and_bad_targets_leave_nothing(tmp_path, s
         convert_file(old, tmp_path / "new.bin", **options)
     with pytest.raises(lcl.LayoutError, match="did you mean"):
         convert_file(old, tmp_path / "new.npz", **options | {"target": "flax/convlocal"})
+    with pytest.raises(lcl.FileError, match="no such file"):
+        convert_file(tmp_path / "missing.npz", old, **options)
+    with pytest.raises(lcl.FileError, match="no regular file"):
+        convert_file(tmp_path, tmp_path / "new.npz", **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old.npz", "spec.json"]
     assert old.read_bytes() == before
 

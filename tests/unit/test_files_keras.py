@@ -366,45 +366,47 @@ def test_keras_3_files_are_read(tmp_path):
         np.testing.assert_array_equal(kernel, np.asarray(model.get_layer("inner").layers[1].kernel))
 
 
+KERAS_1 = {
+    "class_name": "Sequential",
+    "config": [
+        {
+            "class_name": "Convolution2D",
+            "config": {
+                "name": "conv",
+                "batch_input_shape": [None, 3, 8, 7],
+                "nb_filter": 2,
+                "nb_row": 2,
+                "nb_col": 3,
+                "subsample": [1, 1],
+                "border_mode": "valid",
+                "dim_ordering": "th",
+            },
+        },
+        {
+            "class_name": "LocallyConnected2D",
+            "config": {
+                "name": "local",
+                "nb_filter": 4,
+                "nb_row": 3,
+                "nb_col": 2,
+                "subsample": [2, 1],
+                "border_mode": "valid",
+                "dim_ordering": "th",
+                "bias": True,
+            },
+        },
+    ],
+}
+"""A model as Keras 1 wrote it: a list of layers, nb_filter, dim_ordering."""
+
+
 def test_keras_1_files_are_read(tmp_path):
-    """Keras 1 wrote lists of layers, nb_filter and layer_W."""
-    config = {
-        "class_name": "Sequential",
-        "config": [
-            {
-                "class_name": "Convolution2D",
-                "config": {
-                    "name": "conv",
-                    "batch_input_shape": [None, 3, 8, 7],
-                    "nb_filter": 2,
-                    "nb_row": 2,
-                    "nb_col": 3,
-                    "subsample": [1, 1],
-                    "border_mode": "valid",
-                    "dim_ordering": "th",
-                },
-            },
-            {
-                "class_name": "LocallyConnected2D",
-                "config": {
-                    "name": "local",
-                    "nb_filter": 4,
-                    "nb_row": 3,
-                    "nb_col": 2,
-                    "subsample": [2, 1],
-                    "border_mode": "valid",
-                    "dim_ordering": "th",
-                    "bias": True,
-                },
-            },
-        ],
-    }
     spec = lcl.Spec(input_size=(7, 5), in_channels=2, out_channels=4, kernel_size=(3, 2), stride=(2, 1))
     weight = np.arange(np.prod(spec.weight_shape), dtype=np.float32).reshape(spec.weight_shape)
     bias = np.arange(np.prod(spec.bias_shape), dtype=np.float32).reshape(spec.bias_shape)
     stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target="keras1/channels_first")
     with h5py.File(tmp_path / "old.h5", "w") as file:
-        file.attrs["model_config"] = json.dumps(config).encode()
+        file.attrs["model_config"] = json.dumps(KERAS_1).encode()
         inside = file.create_group("model_weights")
         inside["conv/conv_W"] = np.zeros((2, 3, 2, 3), np.float32)
         inside["local/local_W"], inside["local/local_b"] = stored
@@ -416,10 +418,7 @@ def test_keras_1_files_are_read(tmp_path):
         np.testing.assert_array_equal(new.tensors["local/local_b"].read(), bias)
 
 
-def test_output_shapes_are_those_of_keras():
-    import tf_keras
-
-    layer = tf_keras.layers
+def layers_by_input_shape(layer):
     image = [
         layer.Conv2D(3, (3, 2), strides=2, padding="same"),
         layer.Conv2D(3, 3, dilation_rate=2),
@@ -452,8 +451,13 @@ def test_output_shapes_are_those_of_keras():
     ]
     volume = [layer.Conv3D(3, 2, strides=2), layer.AveragePooling3D(2), layer.Cropping3D(((1, 0), (1, 1), (0, 2)))]
     vector = [layer.RepeatVector(4), layer.Embedding(10, 3)]
-    cases = [((11, 9, 4), image), ((12, 3), signal), ((6, 5, 7, 2), volume), ((5,), vector)]
-    for shape, layers in cases:
+    return [((11, 9, 4), image), ((12, 3), signal), ((6, 5, 7, 2), volume), ((5,), vector)]
+
+
+def test_output_shapes_are_those_of_keras():
+    import tf_keras
+
+    for shape, layers in layers_by_input_shape(tf_keras.layers):
         for built in layers:
             expected = tuple(built.compute_output_shape((None, *shape)))[1:]
             assert output_shape(type(built).__name__, built.get_config(), [shape]) == expected, built
