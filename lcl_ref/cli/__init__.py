@@ -26,6 +26,8 @@ COMMANDS = {
     "report": "lcl_ref.cli.report",
     "export": "lcl_ref.cli.export",
     "smoke": "lcl_ref.cli.smoke",
+    "diagnose": "lcl_ref.cli.diagnose",
+    "mutants": "lcl_ref.cli.mutants",
     "protocol-check": "lcl_ref.cli.protocol",
 }
 """Command -> module that defines it under its own name (``-`` written ``_``)."""
