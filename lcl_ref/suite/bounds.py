@@ -19,8 +19,8 @@ from lcl_ref.suite.dtypes import FORMATS, FloatFormat
 
 Floats = NDArray[np.float64]
 
-WARNING_ROUNDOFFS = 8
-"""Correct sums were never seen beyond 8*u*S; between that and the limit a result is suspect, not wrong."""
+WARNING_FACTOR = 4
+"""Right sums were never seen beyond 4*sqrt(K+1)*u*S; between that and the limit a result is suspect, not wrong."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def limit(magnitude: Magnitude, golden: Floats, form: FloatFormat, accumulation:
 
 def warning_line(magnitude: Magnitude, golden: Floats, form: FloatFormat, accumulation: FloatFormat) -> Floats:
     """Return the elementwise error beyond which reduced precision is suspected (SPEC 12.3)."""
-    error = WARNING_ROUNDOFFS * accumulation.unit_roundoff * magnitude.total
+    error = WARNING_FACTOR * np.sqrt(magnitude.terms + 1) * accumulation.unit_roundoff * magnitude.total
     return _stored(error, golden, form)
 
 

@@ -119,7 +119,7 @@ def check(expected: Expected, got: Array) -> Agreement:
         figure = worst if math.isfinite(worst) else None
         raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", figure)
     suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
-    doubt = f"{expected.result}: {suspect} of {error.size} elements beyond 8*u*S"
+    doubt = f"{expected.result}: {suspect} of {error.size} elements beyond 4*sqrt(K+1)*u*S"
     return Agreement(worst, doubt if suspect else "")
 
 

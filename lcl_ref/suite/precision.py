@@ -66,20 +66,38 @@ def explain(
     -------
     str
         ``inputs rounded to tf32`` (bfloat16, float16) where the answer is within the limit of exactly that computation,
-        ``sums kept in float16`` (bfloat16) where it is within the limit of that, else nothing.
+        all names where several leave the same operands; ``sums kept in float16`` (bfloat16) where it is within the
+        limit of that; else nothing.
     """
     answer = got.astype(np.float64)
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
-    for name, rounding in ROUNDINGS.items():
-        rounded = {key: array if key == "bias" else rounding(array) for key, array in wide.items()}
+    roundings = {name: _rounded(wide, rounding) for name, rounding in ROUNDINGS.items()}
+    for rounded in roundings.values():
         golden = _result(spec, rounded, result)
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, accumulation)).all():
-            return f"inputs rounded to {name}"
+            return "inputs rounded to " + " or ".join(name for name in roundings if _same(roundings[name], rounded))
     golden = _result(spec, wide, result)
-    for name in (form.name,) if form.name in HALVES else HALVES:
+    # Limits are wide, and float16's holds most sums kept in bfloat16; but such sums are numbers of that format.
+    likely = [name for name in reversed(HALVES) if _fits(answer, name)]
+    for name in (form.name,) if form.name in HALVES else (*likely, *HALVES):
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, FORMATS[name])).all():
             return f"sums kept in {name}"
     return ""
+
+
+def _rounded(operands: Mapping[str, Floats], rounding: Callable[[Floats], Floats]) -> dict[str, Floats]:
+    """Return the operands of products rounded; the bias is no such operand."""
+    return {name: array if name == "bias" else rounding(array) for name, array in operands.items()}
+
+
+def _same(left: Mapping[str, Floats], right: Mapping[str, Floats]) -> bool:
+    """Tell whether two sets of operands are equal: float16 keeps as many bits as TF32 does, of fewer binades."""
+    return all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def _fits(answer: Floats, name: str) -> bool:
+    """Tell whether every element of an answer is a number of the format `name`, as sums kept in it are."""
+    return bool((answer == ROUNDINGS[name](answer)).all())
 
 
 def _result(spec: Spec, operands: Mapping[str, Floats], result: str) -> Floats:
