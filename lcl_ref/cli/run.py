@@ -88,14 +88,19 @@ def execute(plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[O
     reports: dict[str, BackendReport] = {}
     outcomes: list[Outcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, MatrixRun(plan, settings) as matrix:
-        task = bar.add_task("cells", total=sum(map(len, plan.values())))
+    errors = Console(stderr=True)
+    left = {ref.name: len(cells) for ref, cells in plan.items()}
+    with Progress(*columns, console=errors, transient=True) as bar, MatrixRun(plan, settings) as matrix:
+        task = bar.add_task("cells", total=sum(left.values()))
         for event in matrix:
             if isinstance(event, BackendReport):
                 reports[event.name] = event
             else:
                 outcomes.append(event)
+                left[event.backend] -= 1
                 bar.update(task, advance=1, description=event.backend)
+                if not left[event.backend] and not errors.is_terminal:  # where a bar cannot be drawn, lines tell
+                    click.echo(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
     order = {ref.name: number for number, ref in enumerate(plan)}
     outcomes.sort(key=lambda outcome: order[outcome.backend])
     return [reports[name] for name in order if name in reports], outcomes
