@@ -1,10 +1,14 @@
 """The three products of a layer in torch, a box of positions at a time; `_torch_engine` makes them differentiable.
 
 A layer is bilinear in input and weight. It has three products: the output from input and weight, the cotangent of the
-input from output and weight, the cotangent of the weight from input and output. Each lays the input out with the batch
-last, which makes a window of all samples a few long runs of memory, and walks the output in boxes of positions whose
-windows fit a cache (`BOX_BYTES`): windows are copied there, multiplied by the weights of the box, which are read where
-they lie, and dropped. Nothing that grows with the number of windows is ever held; a large batch is taken in parts.
+input from output and weight, the cotangent of the weight from input and output. Each walks the output in boxes of
+positions whose windows fit a cache (`BOX_BYTES`): windows are copied there, multiplied by the weights of the box, which
+are read where they lie, and dropped. Nothing that grows with the number of windows is ever held; a large batch is taken
+in parts.
+
+Where windows overlap (`_batch_last`), the input is laid out with the batch last, which makes a window of all samples a
+few long runs of memory. Else it is read as it lies: of a kernel of size 1, of the whole input and of a block-diagonal
+map, windows are then views, and nothing is copied at all.
 
 In shapes, ``own*`` are positions along axes with weights of their own, ``tied*`` along shared axes, ``sites*`` those
 of the padded input. Half types are widened on the way in, summed in float32 and rounded once (SPEC 8.3).
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -37,24 +41,33 @@ def output(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     for part in _parts(spec, x, weight):
         laid = _laid_out(spec, x[part])
         for box in _boxes(spec, laid):
-            matrices, windows = _matrices(spec, weight, box).mT, _windows(spec, laid, box)
-            if bias is None:
-                product = torch.bmm(matrices, windows)  # (own*g, co/g, tied*n)
-            else:
-                product = torch.baddbmm(_offsets(spec, bias, laid.shape[-1], box), matrices, windows)
-            _split(spec, y[part, *box]).copy_(product.mT.view(_split(spec, y[part, *box]).shape))
+            place = _split(spec, y[part, *box])
+            place.copy_(_product(spec, laid, weight, bias, box).reshape(place.shape))
     return y
+
+
+def _product(spec: Spec, laid: Tensor, weight: Tensor, bias: Tensor | None, box: Box) -> Tensor:
+    """Return the box's outputs ``(own*g, tied*n, co/g)``, made the other way round where that is the longer side."""
+    windows, matrices = _windows(spec, laid, box).mT, _matrices(spec, weight, box)
+    offsets = None if bias is None else _offsets(spec, bias, laid.shape[-1], box)
+    if not _batch_last(spec) or windows.shape[1] <= matrices.shape[2]:
+        return torch.bmm(windows, matrices) if offsets is None else torch.baddbmm(offsets, windows, matrices)
+    left, right = matrices.mT, windows.mT
+    return (torch.bmm(left, right) if offsets is None else torch.baddbmm(offsets.mT, left, right)).mT
 
 
 def input_cotangent(spec: Spec, dy: Tensor, weight: Tensor) -> Tensor:
     """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a cotangent per window, added up where windows overlap."""
     dx = dy.new_empty(spec.x_shape(len(dy)))
     for part in _parts(spec, dx, weight):
-        total = dy.new_zeros(_laid_out_shape(spec, len(dx[part])), dtype=wide(dy))
+        direct = _as_it_lies(spec, dx)
+        total = dx[part].zero_().movedim(0, -1) if direct else _room(spec, dx[part], dx.new_zeros)
         for box in _boxes(spec, total):
-            windows = torch.bmm(_matrices(spec, weight, box), _rows(spec, dy[part, *box]).mT)
-            _fold(spec, windows, box, total)
-        _take_back(spec, total, dx[part])
+            matrices, rows = _matrices(spec, weight, box), _rows(spec, dy[part, *box])
+            product = torch.bmm(matrices, rows.mT) if _batch_last(spec) else torch.bmm(rows, matrices.mT).mT
+            _fold(spec, product, box, total)  # (own*g, k*cg, tied*n), in memory as `total` is
+        if not direct:
+            _take_back(spec, total, dx[part])
     return dx
 
 
@@ -85,6 +98,12 @@ def groups(spec: Spec) -> int:
 def wide(tensor: Tensor) -> torch.dtype:
     """Return the dtype sums are kept in."""
     return torch.float32 if tensor.dtype.itemsize == 2 else tensor.dtype
+
+
+def _batch_last(spec: Spec) -> bool:
+    """Tell whether sites are in so many windows each that laying them out pays."""
+    windows = math.prod(spec.output_size) * spec.fan_in * groups(spec)
+    return windows > 4 * math.prod(_laid_out_shape(spec, 1))
 
 
 def _parts(spec: Spec, x: Tensor, weight: Tensor) -> list[slice]:
@@ -126,13 +145,29 @@ def _channels(spec: Spec, like: Tensor) -> Tensor:
     return torch.from_numpy(spec.channels.reshape(-1)).to(like.device)
 
 
+def _as_it_lies(spec: Spec, x: Tensor) -> bool:
+    """Tell whether ``x (n, i*, ci)`` serves without being laid out: few windows, nothing to pad, gather or widen."""
+    changed = spec.channel_table is not None or any(map(any, spec.padding)) or wide(x) != x.dtype
+    return not changed and not _batch_last(spec) and x.is_contiguous()
+
+
+def _room(spec: Spec, x: Tensor, make: Callable[..., Tensor]) -> Tensor:
+    """Return a wide tensor ``(sites*, g*cg, n)`` for ``x (n, i*, ci)``, in the order in memory that serves the layer."""
+    *sites, batch = _laid_out_shape(spec, len(x))
+    if _batch_last(spec):
+        return make(*sites, batch, dtype=wide(x))
+    return make(batch, *sites, dtype=wide(x)).movedim(0, -1)
+
+
 def _laid_out(spec: Spec, x: Tensor) -> Tensor:
     """``(n, i*, ci) -> (sites*, g*cg, n)``, wide, with zeros in the padding."""
     last = x.movedim(0, -1)
+    if _as_it_lies(spec, x):
+        return last
     if spec.channel_table is not None:
         last = last.index_select(-2, _channels(spec, x))
-    make = x.new_zeros if any(map(any, spec.padding)) else x.new_empty
-    laid = make(_laid_out_shape(spec, len(x)), dtype=wide(x))
+    padded = any(map(any, spec.padding))
+    laid = _room(spec, x, x.new_zeros if padded else x.new_empty)
     laid[_inside(spec)].copy_(last)
     return laid
 
@@ -156,7 +191,7 @@ def _window_view(spec: Spec, laid: Tensor, box: Box, step: Sequence[int]) -> Ten
     shape = (*counts, groups(spec), *spec.kernel_size, spec.group_channels, laid.shape[-1])
     strides = (*moves, channel * spec.group_channels, *spread, channel, sample)
     offset = sum(run.start * start for run, start in zip(box, starts, strict=True))
-    return laid.as_strided(shape, strides, offset)
+    return laid.as_strided(shape, strides, laid.storage_offset() + offset)
 
 
 def _window_order(spec: Spec) -> list[int]:
@@ -168,8 +203,12 @@ def _window_order(spec: Spec) -> list[int]:
 def _windows(spec: Spec, laid: Tensor, box: Box) -> Tensor:
     """``(sites*, g*cg, n) -> (own*g, k*cg, tied*n)``; a copy, unless windows lie side by side already."""
     ordered = _window_view(spec, laid, box, (1,) * spec.rank).permute(_window_order(spec))
-    products = math.prod(ordered.shape[: ordered.ndim - spec.rank - 2 - sum(spec.shared)])
-    return ordered.reshape(products, spec.fan_in, -1)
+    own, taps = spec.rank - sum(spec.shared) + 1, spec.rank + 1
+    lengths = [math.prod(part) for part in (ordered.shape[:own], ordered.shape[own + taps :])]
+    if _batch_last(spec):
+        return ordered.reshape(lengths[0], spec.fan_in, lengths[1])
+    rows = ordered.permute(*range(own), *range(own + taps, ordered.ndim), *range(own, own + taps))
+    return rows.reshape(*lengths, spec.fan_in).mT
 
 
 def _fold(spec: Spec, windows: Tensor, box: Box, total: Tensor) -> None:
@@ -180,7 +219,7 @@ def _fold(spec: Spec, windows: Tensor, box: Box, total: Tensor) -> None:
     """
     order = _window_order(spec)
     whole = _window_view(spec, total, box, (1,) * spec.rank)
-    ordered = windows.view([whole.shape[axis] for axis in order])
+    ordered = windows.reshape([whole.shape[axis] for axis in order])
     source = ordered.permute([order.index(axis) for axis in range(len(order))])
     axes = zip(box, spec.kernel_size, spec.dilation, spec.stride, strict=True)
     rounds = [
@@ -217,7 +256,7 @@ def _rows(spec: Spec, y: Tensor) -> Tensor:
 
 
 def _offsets(spec: Spec, bias: Tensor, batch: int, box: Box) -> Tensor:
-    """``(o*, co)`` or ``(co,)`` ``-> (own*g, co/g, tied*n)`` of the box; 1 in place of n where no axis is shared."""
+    """``(o*, co)`` or ``(co,)`` ``-> (own*g, tied*n, co/g)`` of the box; 1 in place of n where no axis is shared."""
     counts = [run.stop - run.start for run in box]
     part = bias[box] if spec.bias == "position" else bias.expand(*counts, -1)
-    return _rows(spec, part.expand(batch if any(spec.shared) else 1, *part.shape)).mT
+    return _rows(spec, part.expand(batch if any(spec.shared) else 1, *part.shape))

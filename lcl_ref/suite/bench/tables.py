@@ -24,7 +24,8 @@ def table(workload: Workload, found: Sequence[Measurement], machine: Machine) ->
     limits = {op: machine.limit(workload, op) for op in OPS}
     shown = " and ".join(f"{op} {limits[op] * 1e3:.2f} ms" for op in OPS)
     result = Table(
-        title=f"{workload.name} (batch {workload.batch}): {workload.source}; limit {shown}", title_justify="left"
+        title=f"{workload.name} (batch {workload.batch}): {escape(workload.source)}; limit {shown}",
+        title_justify="left",
     )
     result.add_column("backend", overflow="fold")
     for op in OPS:
