@@ -20,12 +20,11 @@ from lcl_ref.suite.probing import Prober, behaviours, findings
 from lcl_ref.suite.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.store import Store
 
-FORMAT = "lcl-diagnosis/1"
 NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 """Behaviours that make answers depend on more than the operands: nothing else can be concluded from them."""
 
 PROBED = 2
-"""How many of the smallest wrong cases are experimented with."""
+"""How many of the smallest wrong cases, of different ranks, are experimented with."""
 
 Kind = Literal["deviation", "behaviour", "experiment", "form"]
 
@@ -88,7 +87,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the diagnosis as JSON-ready values."""
-        return {"format": FORMAT} | asdict(self)
+        return asdict(self)
 
 
 def cells_for(adapter: Adapter, store: Store, cases: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -121,14 +120,16 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
     return judge(adapter, seen, how)
 
 
-def judge(adapter: Adapter, seen: Sequence[Observation], how: Invocation | None = None) -> Diagnosis:
-    """Name what is wrong with a layer whose answers were observed; arguments as in `diagnose`."""
+def judge(
+    adapter: Adapter, seen: Sequence[Observation], how: Invocation | None = None, *, experiment: bool = True
+) -> Diagnosis:
+    """Name what is wrong with a layer whose answers were observed; without `experiment` it is asked nothing more."""
     counts = {
         verdict: sum(one.verdict == verdict for one in seen) for verdict in ("pass", "fail", "error", "unsupported")
     }
     name = adapter.declaration.name
     idle = _nothing_to_diagnose(seen, counts)
-    found = [] if idle.startswith("cannot") else list(_behaviours(adapter, seen))
+    found = list(_behaviours(adapter, seen)) if experiment and not idle.startswith("cannot") else []
     if idle and not found:
         return Diagnosis(name, idle, counts)
     programs = _Programs(adapter, seen, how)
@@ -137,7 +138,7 @@ def judge(adapter: Adapter, seen: Sequence[Observation], how: Invocation | None 
     found += [_deviation(one, programs) for one in explained]
     unexplained = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
     if unexplained and not no_function:
-        found += _experiments(adapter, seen, programs)
+        found += _experiments(adapter, seen, programs) if experiment else []
     if counts["error"] and not (explained and not counts["fail"]):
         found.append(_errors(seen))
     line = _line(found, counts, bool(unexplained) and not no_function)
@@ -167,8 +168,10 @@ def _errors(seen: Sequence[Observation]) -> Finding:
 
 def _line(found: Sequence[Finding], counts: dict[str, int], unexplained: bool) -> str:
     explanations = [one for one in found if one.kind in ("deviation", "behaviour")]
-    if unexplained or not explanations:
-        return f"no known deviation explains the {counts['fail']} wrong answers" if counts["fail"] else found[0].text
+    if counts["fail"] and (unexplained or not explanations):
+        return f"no known deviation explains the {counts['fail']} wrong answers"
+    if not explanations:
+        return f"no answer is wrong, but {found[0].text}"
     return "; ".join(one.text for one in explanations)
 
 
@@ -209,9 +212,10 @@ def _deviation(explanation: Explanation, programs: _Programs) -> Finding:
 def _experiments(adapter: Adapter, seen: Sequence[Observation], programs: _Programs) -> list[Finding]:
     """Return what probing shows on the smallest wrong cases; each sentence once."""
     wrong = [one for one in seen if one.verdict == "fail"]
-    forward = sorted((one for one in wrong if one.op == "forward" and one.task.exact), key=lambda one: one.weight)
+    forward = sorted((one for one in wrong if one.op == "forward" and one.task.exact), key=lambda one: -one.weight)
+    smallest = {one.task.spec.rank: one for one in forward}  # the last of each rank
     found: dict[str, Finding] = {}
-    for one in forward[:PROBED]:
+    for one in sorted(smallest.values(), key=lambda one: one.weight)[:PROBED]:
         for text in findings(Prober(adapter, one.task.spec, one.task.dtype)):
             found.setdefault(text, Finding("experiment", f"{one.case}: {text}", ops=("forward",)))
     if not found:

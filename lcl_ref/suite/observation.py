@@ -85,7 +85,8 @@ def ask(adapter: Adapter, case: str, op: str, task: Task) -> Observation:
     except Unsupported as reason:
         return Observation(case, op, task, "unsupported", {}, str(reason))
     except (Malformed, Exception) as error:  # noqa: BLE001 -- the layer under test may raise anything
-        return Observation(case, op, task, "error", {}, f"{type(error).__name__}: {error}")
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return Observation(case, op, task, "error", {}, message)
     wide = {name: answer.astype(np.float64) for name, answer in answers.items()}
     if rejected(task, op, wide, adapter.declaration.capabilities.accumulation):
         return Observation(case, op, task, "fail", answers)

@@ -47,6 +47,8 @@ class Worker:
         Seconds a program that it starts may take, as the fields of `Limits`.
     fuzz : dict, optional
         Arguments of `lcl_ref.suite.fuzzing.search`, to be run instead of the cells.
+    diagnose : dict, optional
+        Arguments of `lcl_ref.suite.diagnosing.serve`, to be run instead of the cells.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Worker:
         threads: int,
         limits: dict[str, float],
         fuzz: dict[str, Any] | None = None,
+        diagnose: dict[str, Any] | None = None,
     ) -> None:
         self.ref = ref
         self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
@@ -71,7 +74,8 @@ class Worker:
         )
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        job = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits, "fuzz": fuzz}
+        job: dict[str, Any] = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits}
+        job |= {"fuzz": fuzz, "diagnose": diagnose}
         with contextlib.suppress(BrokenPipeError):
             self._pipe_in.write(json.dumps(job).encode() + b"\n")
             self._pipe_in.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +19,7 @@ from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.dtypes import FORMATS
 from lcl_ref.suite.evaluate import answers_of
 from lcl_ref.suite.loading import BackendRef
+from lcl_ref.suite.user_layer import FunctionLayer
 
 DERIVED = ("rank", "output_size", "weight_size", "weight_shape", "bias_shape", "group_channels", "fan_in")
 """Properties of `Spec` a layer may ask for, written out as plain values."""
@@ -55,30 +58,24 @@ class Invocation:
         }[op]
 
 
-def invocation(ref: BackendRef, layer: Any) -> Invocation | None:
-    """Return how a program calls the backend `ref`, or None where no Python program can.
-
-    Parameters
-    ----------
-    layer : object
-        What the backend holds: a module, an object, or a function.
-    """
+def invocation(ref: BackendRef, adapter: Adapter) -> Invocation | None:
+    """Return how a program calls a backend that is loaded in this process, or None where no Python program can."""
     if ref.kind == "registered":
         find = f"entry_points(group='lcl.backends', name={ref.target!r})"
         lines = ["from importlib.metadata import entry_points", f"layer = next(iter({find})).load()()"]
         return Invocation("\n".join(lines), prepared=True, with_spec=True)
-    if ref.kind == "file":
-        path = Path(ref.target)
-        lines = ["import sys", f"sys.path.insert(0, {str(path.parent)!r})", f"import {path.stem} as layer"]
-    elif ref.kind == "module":
-        lines = [f"import {ref.target} as layer"]
-    else:
+    if ref.kind == "exec":
         return None
+    name = Path(ref.target).stem if ref.kind == "file" else ref.target
+    found = [f"import sys; sys.path.insert(0, {str(Path(ref.target).parent)!r})"] if ref.kind == "file" else []
+    lines = [*found, f"import {name} as layer"]
+    thing: Any = sys.modules[name]
     if ref.attribute:
-        lines.append(f"layer = layer.{ref.attribute}" + ("()" if isinstance(layer, type) else ""))
-    if not hasattr(layer, "forward") and not hasattr(layer, "prepare"):
+        thing = operator.attrgetter(ref.attribute)(thing)
+        lines.append(f"layer = layer.{ref.attribute}" + ("()" if isinstance(thing, type) else ""))
+    if isinstance(getattr(adapter, "layer", None), FunctionLayer):
         lines.append("layer = SimpleNamespace(forward=layer)")
-    return Invocation("\n".join(lines), prepared=hasattr(layer, "prepare"), with_spec=False)
+    return Invocation("\n".join(lines), prepared=hasattr(thing, "prepare"), with_spec=False)
 
 
 def operands(spec: Spec, batch: int, dtype: str) -> dict[str, NDArray[Any]]:
@@ -116,7 +113,7 @@ def _right(spec: Spec, given: Mapping[str, NDArray[Any]], op: str) -> dict[str, 
 def reproducer(how: Invocation, spec: Spec, batch: int, op: str, dtype: str) -> str:
     """Return a program that computes one operation by plain loops, asks the layer, and prints where they differ."""
     lines = ["import numpy as np", "from types import SimpleNamespace", how.imports, *_specification(how, spec, dtype)]
-    return "\n".join([*lines, *_operands(spec, batch), *_loops(spec, op), *_verdict(how, spec, op), ""])
+    return "\n".join([*lines, *_operands(spec, batch, op), *_loops(spec, batch, op), *_verdict(how, spec, op), ""])
 
 
 def _specification(how: Invocation, spec: Spec, dtype: str) -> list[str]:
@@ -128,7 +125,8 @@ def _specification(how: Invocation, spec: Spec, dtype: str) -> list[str]:
     return [f"dtype, spec = {dtype!r}, SimpleNamespace({words})"]
 
 
-def _operands(spec: Spec, batch: int) -> list[str]:
+def _operands(spec: Spec, batch: int, op: str) -> list[str]:
+    needed = {"forward": ("x", "weight", "bias"), "transpose": ("dy", "weight", "bias")}.get(op, tuple(STEPS))
     shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "dy": spec.y_shape(batch), "bias": spec.bias_shape}
     made = [
         "None" if shape is None else f"(np.arange({math.prod(shape)}) * {STEPS[name]} % 11 - 5.0).reshape({shape})"
@@ -137,15 +135,19 @@ def _operands(spec: Spec, batch: int) -> list[str]:
     return [
         f"{name} = {text}" + (".astype(dtype)" if text != "None" else "")
         for name, text in zip(shapes, made, strict=True)
+        if name in needed
     ]
 
 
-def _loops(spec: Spec, op: str) -> list[str]:
+def _loops(spec: Spec, batch: int, op: str) -> list[str]:
     """Return the layer as SPEC.md defines it, one connection at a time; what the layer does not have is left out."""
     grouped = spec.groups > 1 or spec.channel_table is not None
     tied, padded = any(spec.shared), any(map(any, spec.padding))
     w = "weight[(*q, *k)]" if tied else "weight[(*o, *k)]"
-    start = {"forward": "y = np.zeros_like(dy)" + (" + bias" if spec.bias_shape else ""), "transpose": "dx = 0 * x"}
+    start = {
+        "forward": f"y = np.zeros({spec.y_shape(batch)}, dtype)" + (" + bias" if spec.bias_shape else ""),
+        "transpose": f"dx = np.zeros({spec.x_shape(batch)}, dtype)",
+    }
     lines = [
         start.get(op, "dx, dw = 0 * x, 0 * weight"),
         "for o, k in ((o, k) for o in np.ndindex(spec.output_size) for k in np.ndindex(spec.kernel_size)):",

@@ -68,7 +68,11 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
     if job["fuzz"]:
         send("searched", **_search(adapter, job["fuzz"], send))
         return
-    evaluator = Evaluator(adapter, Store(Path(job["data"])))
+    store = Store(Path(job["data"]))
+    if job["diagnose"]:
+        send("diagnosed", **_diagnose(ref, adapter, store, job["diagnose"], send))
+        return
+    evaluator = Evaluator(adapter, store)
     for case, op, dtype in job["cells"]:
         send("start", case=case, op=op, dtype=dtype)
         send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
@@ -82,6 +86,15 @@ def _search(adapter: Adapter, asked: dict[str, Any], send: Callable[..., None]) 
     from lcl_ref.suite.fuzzing import search  # noqa: PLC0415 -- an optional dependency
 
     return search(adapter, announce=lambda facts: send("trying", **facts), **asked)
+
+
+def _diagnose(
+    ref: BackendRef, adapter: Adapter, store: Store, asked: dict[str, Any], send: Callable[..., None]
+) -> dict[str, Any]:
+    """Name what is wrong with the layer; the catalogue of deviations is needed for this alone."""
+    from lcl_ref.suite.diagnosing import serve  # noqa: PLC0415 -- left out of every other start
+
+    return serve(ref, adapter, store, announce=send, **asked)
 
 
 def availability(modules: Sequence[str]) -> tuple[str, str]:

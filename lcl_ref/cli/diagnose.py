@@ -1,0 +1,82 @@
+"""``lcl diagnose``: the name of the mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from lcl_ref.cli.console import console
+from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.suite import fixtures, report
+from lcl_ref.suite.diagnose import Diagnosis, Finding
+from lcl_ref.suite.diagnosing import diagnose_backend
+from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.tiers import in_tier
+
+FORMAT = "lcl-diagnosis/1"
+
+
+@click.command()
+@backend_option(required=True)
+@case_option()
+@tier_option()
+@limit_options()
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings here.")
+@data_option()
+def diagnose(
+    backends: Sequence[str],
+    cases: Sequence[str],
+    tier: str,
+    timeout: float,
+    start_timeout: float,
+    json_file: Path | None,
+    data: Path,
+) -> int:
+    """Name what is wrong with a layer: the known mistake that reproduces every wrong answer, or what experiments show.
+
+    Exit status: 0 nothing is wrong, 1 something is, 2 wrong input, 3 nothing was answered.
+    """
+    fixtures.verify(data)
+    ids = in_tier(tier, cases)
+    out = console()
+    diagnoses = []
+    for ref in resolve(list(backends)):
+        with Console(stderr=True).status(f"diagnosing {ref.name}"):
+            diagnoses.append(diagnose_backend(ref, data, ids, timeout, start_timeout))
+        _print(out, diagnoses[-1])
+    if json_file:
+        report.write_json(json_file, {"format": FORMAT, "diagnoses": [one.to_dict() for one in diagnoses]})
+    return max(map(_status, diagnoses), key=(0, 3, 1).index)
+
+
+def _status(diagnosis: Diagnosis) -> int:
+    counts = diagnosis.counts
+    if diagnosis.findings or counts.get("fail") or counts.get("error"):
+        return 1
+    return 0 if counts.get("pass") else 3
+
+
+def _print(out: Console, diagnosis: Diagnosis) -> None:
+    out.print(f"[bold]{escape(diagnosis.backend)}[/]: {escape(diagnosis.line)}", soft_wrap=True, highlight=False)
+    for finding in diagnosis.findings:
+        for line in _lines(finding, finding.text in diagnosis.line):
+            out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
+    for program in dict.fromkeys(finding.program for finding in diagnosis.findings if finding.program):
+        out.print("  a program that shows it:\n")
+        click.echo("".join(f"    {line}\n" for line in program.splitlines()))
+
+
+def _lines(finding: Finding, told: bool) -> list[str]:
+    """Return a finding as lines; its sentence is left out where the first line has told it."""
+    facts = {
+        "deviation" if finding.kind == "deviation" else finding.kind: " + ".join(finding.deviations),
+        "known in": finding.known_in,
+        "fix": finding.fix,
+        "the cases cannot tell it from": ", ".join(finding.same),
+    }
+    lines = [] if told else [f"{finding.kind}: {finding.text}"]
+    return lines + [f"{name}: {value}" for name, value in facts.items() if value]
