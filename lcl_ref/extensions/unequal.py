@@ -1,0 +1,95 @@
+"""Blocks of unequal sizes: a block-diagonal map stored as equal blocks, filled up with zeros.
+
+SPEC clause 14.4. One batched product serves all blocks; what is filled up is reported: it can be most of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.arrays import Array
+from lcl_ref.errors import SpecError, Violation
+from lcl_ref.extensions._namespace import namespace
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The sizes of the blocks, in order.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Inputs and outputs of each block, at least 1.
+
+    Raises
+    ------
+    SpecError
+        If there is no block, or a size is below 1.
+    """
+
+    sizes: Sequence[tuple[int, int]]
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(map(min, self.sizes)) < 1:
+            raise SpecError(Violation("blocks/sizes", "sizes", repr(self.sizes), "pairs of whole numbers from 1 on"))
+
+    @property
+    def in_channels(self) -> int:
+        """Inputs of all blocks."""
+        return sum(inputs for inputs, _ in self.sizes)
+
+    @property
+    def out_channels(self) -> int:
+        """Outputs of all blocks."""
+        return sum(outputs for _, outputs in self.sizes)
+
+    @property
+    def packed_shape(self) -> tuple[int, int, int]:
+        """``(blocks, most inputs, most outputs)``."""
+        inputs, outputs = zip(*self.sizes, strict=True)
+        return len(self.sizes), max(inputs), max(outputs)
+
+    @property
+    def waste(self) -> float:
+        """Numbers stored per weight: 1 where all blocks are equal."""
+        return float(np.prod(self.packed_shape)) / sum(inputs * outputs for inputs, outputs in self.sizes)
+
+
+def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
+    """Return ``[(inputs, outputs), ...]`` as ``(blocks, most inputs, most outputs)``, zeros around."""
+    packed = np.zeros(blocks.packed_shape, np.result_type(*weights))
+    for block, weight in enumerate(weights):
+        packed[block, : weight.shape[0], : weight.shape[1]] = weight
+    return packed
+
+
+def forward(blocks: Blocks, x: Any, packed: Any, bias: Any = None) -> Any:
+    """``(n, ci) -> (n, co)`` with ``y = x @ block_diag(weights) + bias``; arrays of NumPy, torch or JAX.
+
+    A filler reads a zero, and what is computed for outputs that a block does not have is left out: an infinity or NaN
+    stays in its block.
+    """
+    count, inputs, outputs = blocks.packed_shape
+    with_zero = namespace(x).concatenate([x, namespace(x).zeros_like(x[:, :1])], 1)
+    sources = _places([size for size, _ in blocks.sizes], inputs, blocks.in_channels)
+    seen = with_zero[:, sources]  # (n, blocks, most inputs)
+    products = namespace(x).einsum("ngi,gio->ngo", seen, packed).reshape(len(x), count * outputs)
+    targets = _places([size for _, size in blocks.sizes], outputs, blocks.out_channels)
+    kept = np.flatnonzero(targets < blocks.out_channels)
+    y = products[:, kept]
+    return y if bias is None else y + bias
+
+
+def _places(sizes: Sequence[int], most: int, filler: int) -> NDArray[np.intp]:
+    """``(blocks, most)``: channel numbers of each block, filled up with `filler`."""
+    table = np.full((len(sizes), most), filler, np.intp)
+    first = 0
+    for block, size in enumerate(sizes):
+        table[block, :size] = np.arange(first, first + size)
+        first += size
+    return table
