@@ -115,7 +115,14 @@ def commands_running():
 def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     report = tmp_path / "report.json"
     words = [*LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
-    running = subprocess.Popen(words, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    running = subprocess.Popen(  # noqa: PLW1509 -- the child only sets a signal
+        words,
+        cwd=HERE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
     deadline = time.monotonic() + 60
     while "sleep 600" not in commands_running() and time.monotonic() < deadline:
         time.sleep(0.1)
