@@ -12,11 +12,17 @@ import pytest
 
 HERE = Path(__file__).parent
 LCL = [sys.executable, "-m", "lcl_ref"]
+SLEEP = f"600.{os.getpid()}"
+"""Seconds that a layer which hangs sleeps: a number that no other test run has."""
+
+ENVIRONMENT = os.environ | {"LCL_TEST_SLEEP": SLEEP}
 CASES = ["-c", "1d/stride/two-even", "-c", "2d/stride/two-even", "-c", "0d/linear/no-bias", "--dtype", "float32"]
 
 
 def lcl(*words, cwd=HERE, timeout=120):
-    done = subprocess.run([*LCL, *words], capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False)
+    done = subprocess.run(
+        [*LCL, *words], capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False, env=ENVIRONMENT
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -86,7 +92,7 @@ def test_a_layer_that_never_returns_is_a_timeout_and_its_children_end(tmp_path):
     hung = answers["0d/linear/no-bias", "forward"]
     assert (status, hung["state"], hung["error_kind"]) == (1, "error", "timeout")
     assert hung["message"] == "no answer within 1 s"
-    assert "sleep 600" not in commands_running()
+    assert f"sleep {SLEEP}" not in commands_running()
 
 
 def test_three_losses_in_a_row_end_a_backend(tmp_path):
@@ -115,24 +121,24 @@ def commands_running():
 def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     report = tmp_path / "report.json"
     words = [*LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
-    running = subprocess.Popen(  # noqa: PLW1509 -- the child only sets a signal
+    running = subprocess.Popen(
         words,
         cwd=HERE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+        env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- ignored in a background job
     )
     deadline = time.monotonic() + 60
-    while "sleep 600" not in commands_running() and time.monotonic() < deadline:
+    while f"sleep {SLEEP}" not in commands_running() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert "sleep 600" in commands_running()
+    assert f"sleep {SLEEP}" in commands_running()
     os.kill(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
     assert b"interrupted" in err
-    assert "sleep 600" not in commands_running()
-    assert "misbehaving.py:hangs" not in commands_running()
+    assert f"sleep {SLEEP}" not in commands_running()
     assert list(tmp_path.iterdir()) == []
 
 
