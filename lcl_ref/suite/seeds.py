@@ -66,7 +66,9 @@ ROWS = (
     ),
     Row("R6", "grouped convolution of kernel size 1", _GROUPED, ("B11", "B12", "X3")),
     Row("R7", "two grouped convolutions in a row", ("torch.two_grouped_convs",), ("B13", "B14")),
-    Row("R8", "batched product, einsum, mapped Linear", ("torch.unfold", "torch.vmap", "flax.vmap_dense"), ()),
+    Row(
+        "R8", "batched product, einsum, mapped Linear", ("torch.unfold", "mlx.einsum", "torch.vmap", "flax.vmap_dense")
+    ),
     Row("R9", "channel-local convolution by its formula", ("numpy.channel_loop",), ("C5", "C6", "C7")),
     Row("R10", "channel-local convolution, repaired", ("torch.conv",), ("C1", "C2", "C4", "C9", "C10")),
     Row("R11", "the batch in the groups", ("torch.batch_in_groups",), ("C3",)),
