@@ -11,7 +11,8 @@ from lcl_ref.errors import AdapterError, FileError, FixtureError, LayoutError, L
 from lcl_ref.spec import Spec
 
 if typing.TYPE_CHECKING:
-    from lcl_ref import layouts
+    from lcl_ref import initialisers, layouts
+    from lcl_ref.initialisers import init
 
 __version__ = "0.1.0"
 
@@ -26,16 +27,20 @@ __all__ = [
     "SpecError",
     "__version__",
     "forward",
+    "init",
+    "initialisers",
     "layouts",
     "transpose",
     "vjp",
 ]
 
-_ON_USE = ("layouts",)
+_ON_USE = ("initialisers", "layouts")
 """Submodules imported when they are first used, so that ``import lcl_ref`` stays cheap."""
 
 
 def __getattr__(name: str) -> typing.Any:
     if name in _ON_USE:
         return importlib.import_module(f"lcl_ref.{name}")
+    if name == "init":
+        return importlib.import_module("lcl_ref.initialisers").init
     raise AttributeError(f"module 'lcl_ref' has no attribute {name!r}")
