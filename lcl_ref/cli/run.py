@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console
+from lcl_ref.cli.ladder import run_ladder
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
@@ -19,6 +20,7 @@ from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.dtypes import DTYPES
 from lcl_ref.suite.html import page
 from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.naming import name_mistakes
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.plan import Plan, make_plan, matches
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
@@ -39,6 +41,8 @@ from lcl_ref.suite.tiers import in_tier
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here.")
 @click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
+@click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
+@click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
 @data_option()
 def run(
     backends: Sequence[str],
@@ -53,6 +57,8 @@ def run(
     json_file: Path | None,
     html_file: Path | None,
     reasons: bool,
+    ladder: bool,
+    naming: bool,
     data: Path,
 ) -> int:
     """Run layers against the golden data: a verdict and an error figure for every cell.
@@ -63,10 +69,13 @@ def run(
     tier = tier or ("full" if backends or cases else "core")
     plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops)
     out = console()
-    reports, outcomes = execute(plan, Settings(data, jobs, timeout, start_timeout))
+    settings = Settings(data, jobs, timeout, start_timeout)
+    reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
     refuse_what_is_no_layer(reports)
-    out.print(matrix_table(reports, outcomes))
-    print_problems(out, outcomes)
+    outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
+    if not ladder:
+        out.print(matrix_table(reports, outcomes))
+    print_problems(out, outcomes, diagnoses)
     print_warnings(out, outcomes)
     if reasons:
         print_reasons(out, outcomes)

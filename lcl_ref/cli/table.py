@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lcl_ref.suite.diagnose import Diagnosis
 from lcl_ref.suite.dtypes import DTYPES
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.report import summary
@@ -59,8 +60,14 @@ def _verdict(answers: Sequence[Outcome]) -> str:
     return f"[green]{ran}[/] [dim]{worst:.2f}[/]"
 
 
-def print_problems(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the first problems of each backend, and how many more there are."""
+def problem_line(problem: Outcome) -> str:
+    """Return one wrong cell as a line."""
+    kind = problem.error_kind or problem.state
+    return f"  [red]{kind}[/] {problem.case} {problem.op} {problem.dtype}: {escape(problem.message)}"
+
+
+def print_problems(console: Console, outcomes: Sequence[Outcome], diagnoses: Mapping[str, Diagnosis]) -> None:
+    """Print the first problems of each backend, how many more there are, and what explains them."""
     of_backend: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.state in ("fail", "error"):
@@ -68,11 +75,12 @@ def print_problems(console: Console, outcomes: Sequence[Outcome]) -> None:
     for name, problems in of_backend.items():
         console.print(f"\n[bold]{escape(name)}[/]: {len(problems)} cells do not conform")
         for problem in problems[:SHOWN_PROBLEMS]:
-            kind = problem.error_kind or problem.state
-            line = f"  [red]{kind}[/] {problem.case} {problem.op} {problem.dtype}: {escape(problem.message)}"
-            console.print(line, soft_wrap=True, highlight=False)
+            console.print(problem_line(problem), soft_wrap=True, highlight=False)
         if len(problems) > SHOWN_PROBLEMS:
             console.print(f"  (+{len(problems) - SHOWN_PROBLEMS} more)")
+        if name in diagnoses:
+            told = f"  [bold]diagnosis[/]: {escape(diagnoses[name].line)} (more: lcl diagnose -b '{escape(name)}')"
+            console.print(told, soft_wrap=True, highlight=False)
 
 
 def print_reasons(console: Console, outcomes: Sequence[Outcome]) -> None:
