@@ -28,6 +28,7 @@ GROUPED = changed(CONV, in_channels=6, out_channels=4, groups=2)
 FORMULA = changed(CONV, in_channels=12, out_channels=4, groups=4)
 DEPTHWISE = changed(CONV, in_channels=4, out_channels=4, groups=4)
 WINDOWS = [[0, 1, 2], [2, 3, 4], [3, 4, 5], [5, 0, 1], [1, 3, 5]]
+DEALT = [[0, 2, 4], [0, 2, 4], [1, 3, 5], [1, 3, 5]]
 OVERLAPPING_CHANNELS = changed(CONV, in_channels=6, out_channels=5, channel_table=WINDOWS)
 BOTH = changed(OVERLAPPING, in_channels=6, out_channels=4, groups=2)  # local in space and in channels
 
@@ -196,6 +197,15 @@ LAWS: tuple[Law, ...] = (
             ("depthwise", "with one channel per output it is the depthwise convolution", DEPTHWISE),
             ("table", "overlapping windows of channels are a gather and a grouped convolution", OVERLAPPING_CHANNELS),
         )
+    ),
+    Law(
+        id="channels/shuffle",
+        says="a table that deals channels to the outputs is a channel shuffle and a grouped convolution",
+        left="numpy.channel_loop",
+        right="torch.conv",
+        spec=changed(GROUPED, groups=1, channel_table=DEALT),
+        right_spec=GROUPED,
+        maps=Maps(x=maps.shuffled_channels),
     ),
     Law(
         id="channels/masked",

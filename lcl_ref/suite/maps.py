@@ -65,6 +65,12 @@ def groups_to_zeros(left: Spec, right: Spec, weight: Array) -> Array:
     return dense
 
 
+def shuffled_channels(_left: Spec, right: Spec, x: Array) -> Array:
+    """``(n, i*, ci)`` with channels dealt to the groups of the other: the channel shuffle between grouped layers."""
+    dealt = x.reshape(*x.shape[:-1], right.group_channels, right.groups)
+    return dealt.swapaxes(-1, -2).reshape(x.shape)
+
+
 def positions_to_bias(left: Spec, right: Spec, bias: Array) -> Array:
     """``(co,)`` or ``(o*, co)`` to the bias of every position, in the shape of the other."""
     everywhere = np.broadcast_to(bias, (*left.output_size, left.out_channels))
