@@ -1,0 +1,30 @@
+"""The recommended route of JAX: one row of positions at a time, so that windows never exist all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lcl_backends._jax import JaxLayer, layer, prepared
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+class Adapter:
+    """`lcl_backends.layers._jax_rows.product` behind the adapter protocol."""
+
+    declaration = Declaration(
+        name="jax.fast",
+        framework="jax",
+        modules=("jax",),
+        summary="lax.map over rows of positions: strided slices with the batch last, times the weights of the row.",
+        layout="canonical",
+        capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+        """Keep the canonical weights."""
+        from lcl_backends.layers._jax_rows import product
+
+        return prepared(spec, dtype, layer(spec, product), weight, bias, np.asarray)
