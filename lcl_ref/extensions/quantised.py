@@ -1,0 +1,179 @@
+"""The quantised layer: int8 weights and inputs, exact int32 sums, one scale per position and output channel.
+
+SPEC clause 14.8. The zero point is 0, so that a tap in the padding still contributes nothing. The integer part has one
+right answer; the scaled result has a limit, and so has its distance from the layer in real numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref import fast
+from lcl_ref.arrays import Array, check
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.extensions._namespace import namespace
+from lcl_ref.extensions.pruned import Table, keep
+from lcl_ref.extensions.pruned import forward as gathered
+from lcl_ref.extensions.pruned import pack as packed
+from lcl_ref.spec import Spec
+
+LARGEST = 127
+"""Of int8 in use: -128 has no opposite."""
+
+MOST_TERMS = (2**31 - 1) // LARGEST**2
+"""Products per output that int32 holds, whatever they are: 133144."""
+
+PER = ("layer", "position", "position and output")
+"""Which weights share a scale."""
+
+FACTORS = 4
+"""Roundings an exact sum passes on its way to the result: to float32, by two scales, and with the bias."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A layer ready to run in integers.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    weight : array of int8
+        ``(o*, k*, cg, co)``.
+    scale : array of float32
+        ``(o*, co)``, or 1 along the axes that share a scale: a real weight is about ``scale * weight``.
+    bias : array of float32 or None
+        ``(o*, co)`` or ``(co,)``.
+    table : Table
+        Which input each weight reads.
+    """
+
+    spec: Spec
+    weight: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    table: Table
+
+
+def quantise(values: Array, scale: Array) -> NDArray[np.int8]:
+    """Return the nearest multiples of `scale`, ties to even, as int8 from -127 to 127."""
+    steps = np.rint(values.astype(np.float64) / scale.astype(np.float64))
+    return np.clip(steps, -LARGEST, LARGEST).astype(np.int8)
+
+
+def scale_of(values: Array, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+    """Return ``max |values| / 127`` over `axes` (all without them), which stay with length 1; 1 where all are 0."""
+    peak = np.abs(values.astype(np.float64)).max(axis=axes, keepdims=True, initial=0)
+    return (np.where(peak == 0, LARGEST, peak) / LARGEST).astype(np.float32)
+
+
+def prepare(spec: Spec, weight: Array, bias: Array | None, per: str = PER[-1]) -> Quantised:
+    """Quantise the weights of a layer.
+
+    Parameters
+    ----------
+    weight : array
+        ``(o*, k*, cg, co)``, real.
+    bias : array or None
+        ``(o*, co)`` or ``(co,)``; kept in float32.
+    per : {"position and output", "position", "layer"}
+        Which weights share a scale.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`.
+    LclError
+        If `per` is none of `PER`, or the layer has so many products per output that int32 could overflow.
+    """
+    check(spec, weight=weight, bias=bias)
+    if per not in PER:
+        raise LclError(Violation("quantised/per", "per", repr(per), f"one of {PER}"))
+    if spec.fan_in > MOST_TERMS:
+        got = f"{spec.fan_in} products per output"
+        raise LclError(Violation("quantised/terms", "spec", got, f"at most {MOST_TERMS} = (2^31 - 1) // 127^2"))
+    taps = tuple(range(spec.rank, 2 * spec.rank + 1))
+    outputs = (2 * spec.rank + 1,)
+    axes = {"layer": None, "position": taps + outputs, "position and output": taps}[per]
+    scale = scale_of(weight, axes)
+    kept = None if bias is None else bias.astype(np.float32)
+    table = keep(spec, np.ones(spec.weight_shape, np.bool_))
+    return Quantised(spec, quantise(weight, scale), np.squeeze(scale, taps), kept, table)
+
+
+def integer_part(layer: Quantised, x: Any) -> Any:
+    """Return ``sum over k, c of x * w`` as int32, exactly.
+
+    Parameters
+    ----------
+    x : array of int8
+        ``(n, i*, ci)``, of NumPy, torch or JAX.
+
+    Returns
+    -------
+    array of int32
+        ``(n, o*, co)``, of the same framework.
+    """
+    weight = packed(layer.table, layer.weight.astype(np.int32))
+    own = namespace(x)
+    return _as(gathered(layer.table, _as(x, own.int32), own.asarray(weight)), own.int32)
+
+
+def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
+    """Return the layer in real numbers, ``x_scale * scale[o, f] * integer_part + bias``, computed in float32.
+
+    Parameters
+    ----------
+    x : array of int8
+        ``(n, i*, ci)``, of NumPy, torch or JAX.
+    x_scale : float32
+        One scale for all of x.
+
+    Returns
+    -------
+    array of float32
+        ``(n, o*, co)``.
+    """
+    own = namespace(x)
+    sums = _as(integer_part(layer, x), own.float32)
+    y = sums * (own.asarray(layer.scale) * own.asarray(np.float32(x_scale)))
+    return y if layer.bias is None else y + own.asarray(layer.bias)
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """Return the array in another dtype of its own framework; torch has a word of its own for it."""
+    return array.astype(dtype) if hasattr(array, "astype") else array.to(dtype)
+
+
+def limit(layer: Quantised, sums: Array, x_scale: float) -> NDArray[np.float64]:
+    """Return how far a right `forward` in float32 may lie from its exact value, given the exact integer part.
+
+    A sum passes `FACTORS` roundings, the bias one: ``gamma(4) * (|x_scale * scale * sums| + |bias|)``, in any order of
+    the scales, plus one underflow each.
+    """
+    unit = 2.0**-24  # of float32
+    size = np.abs(sums.astype(np.float64)) * layer.scale.astype(np.float64) * float(x_scale)
+    if layer.bias is not None:
+        size = size + np.abs(layer.bias.astype(np.float64))
+    allowed: NDArray[np.float64] = FACTORS * unit / (1 - FACTORS * unit) * size + FACTORS * 2.0**-150
+    return allowed
+
+
+def distance(layer: Quantised, x: Array, x_scale: float) -> NDArray[np.float64]:
+    """Return how far the exact quantised layer may lie from the layer in real numbers, for real `x` ``(n, i*, ci)``.
+
+    A weight is off by at most half a step of its scale, and so is an input, so an output is off by at most
+    ``sum |x| * scale/2 + sum |rounded weight| * x_scale/2``.
+    """
+    spec, step = layer.spec, layer.scale.astype(np.float64)
+    without = None if spec.bias_shape is None else np.zeros(spec.bias_shape)
+    seen = fast.forward(spec, np.abs(x.astype(np.float64)), np.ones(spec.weight_shape), without)
+    weights = np.abs(layer.weight.astype(np.float64))
+    held = fast.forward(spec, np.ones(x.shape), weights, without) * step
+    grown: NDArray[np.float64] = (seen * step + held * float(x_scale)) / 2
+    return grown * (1 + math.ldexp(1, -40))  # the division by the scale, and these sums, are rounded too
