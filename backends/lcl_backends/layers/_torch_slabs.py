@@ -152,7 +152,7 @@ def _as_it_lies(spec: Spec, x: Tensor) -> bool:
 
 
 def _room(spec: Spec, x: Tensor, make: Callable[..., Tensor]) -> Tensor:
-    """Return a wide tensor ``(sites*, g*cg, n)`` for ``x (n, i*, ci)``, in the order in memory that serves the layer."""
+    """Return a wide tensor ``(sites*, g*cg, n)`` for ``x (n, i*, ci)``, in memory as it serves the layer."""
     *sites, batch = _laid_out_shape(spec, len(x))
     if _batch_last(spec):
         return make(*sites, batch, dtype=wide(x))
