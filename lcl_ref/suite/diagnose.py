@@ -95,8 +95,8 @@ def cells_for(adapter: Adapter, store: Store, cases: Sequence[str]) -> list[tupl
     supported = [dtype for dtype in ("float32", *DTYPES) if dtype in adapter.declaration.capabilities.dtypes]
     first = supported[0] if supported else "float32"
     cells = []
-    for case in cases:
-        entry = store.entries[case]
+    for entry in (store.entries[case] for case in cases if case in store.entries):
+        case = entry["id"]
         dtypes = dict.fromkeys((first, "float64")) if entry["values"] == "rounded" else (first,)
         cells += [(case, op, dtype) for dtype in dtypes for op in OPS if cell_exists(entry, op, dtype)]
     return cells

@@ -65,6 +65,7 @@ class Evidence:
                 number
                 for number, deviation in enumerate(self.candidates)
                 if touches(observation.task.spec, observation.batch, deviation, observation.op)
+                and _matters(deviation, observation)
             )
             for observation in observations
         }
@@ -149,6 +150,16 @@ class Evidence:
                 return
 
 
+def _matters(deviation: Deviation, observation: Observation) -> bool:
+    """Tell whether a deviation can show: integers that a coarse format holds come through it unchanged."""
+    if deviation.kind != "precision" or not observation.task.exact:
+        return True
+    plan = edited(observation.task.spec, (deviation,), "y")
+    return any(
+        observation.peak > FORMATS[form].largest_exact_integer for form in (plan.accumulator, plan.stored) if form
+    )
+
+
 def reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
     """Tell whether a layer with these deviations gives these answers.
 
@@ -174,29 +185,29 @@ def _reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
     if observation.verdict == "error" or any(predicted[name].shape != answers[name].shape for name in predicted):
         return False
     got = {name: answers[name] for name in predicted}
-    if task.exact and not coarse:
-        if same_results(predicted, got):
-            return True
-        if any(_misses(task.dtype, predicted[name], got[name]) for name in predicted):
-            return False
+    if task.exact and not coarse and same_results(predicted, got):
+        return True
+    if task.exact and not coarse and any(_misses(task.dtype, predicted[name], got[name]) for name in predicted):
+        return False
     sums = next((plan.accumulator for plan in coarse.values() if plan.accumulator), "")
     stored = next((plan.stored for plan in coarse.values() if plan.stored), task.dtype)
     return all(
-        _holds(stored, got[name]) and _within(allowed, got[name], predicted[name])
+        bool(_representable(stored, got[name]).all()) and _within(allowed, got[name], predicted[name])
         for name, allowed in _limits(ordered, observation, predicted, stored, sums).items()
     )
 
 
-def _holds(dtype: str, array: Array) -> bool:
-    """Tell whether every element of `array` is a number of this dtype."""
-    with np.errstate(over="ignore"):
-        return np.array_equal(array.astype(FORMATS[dtype].dtype).astype(np.float64), array, equal_nan=True)
+def _representable(dtype: str, array: Array) -> NDArray[np.bool_]:
+    """Return which elements of `array` are numbers of this dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = array.astype(FORMATS[dtype].dtype).astype(np.float64)
+    return np.asarray((stored == array) | np.isnan(array))
 
 
 def _misses(dtype: str, predicted: Array, got: Array) -> bool:
     """Tell whether any answer differs from a prediction that is itself a number of this dtype."""
     wrong = (predicted != got) & ~(np.isnan(predicted) & np.isnan(got))
-    return bool((predicted[wrong].astype(FORMATS[dtype].dtype).astype(np.float64) == predicted[wrong]).any())
+    return bool(_representable(dtype, predicted[wrong]).any())
 
 
 def _within(allowed: Array, got: Array, predicted: Array) -> bool:
@@ -213,6 +224,7 @@ def _limits(
     """Return the proved limit of a right computation of the deviated layer (SPEC 12.2), for each of its results.
 
     It counts the products of both layers and two roundings more, for what a deviation may add (a mean, a conversion).
+    Sums of integers below the largest exact one of their format have no error, if the format can store them.
     """
     task = observation.task
     finite = {
@@ -223,15 +235,14 @@ def _limits(
     totals, terms = (results(task.spec, operands, hypothesis, observation.op) for operands in (sizes, ones))
     right = results(task.spec, ones, (), observation.op)
     accumulation = FORMATS[sums] if sums else accumulation_of(task.dtype, observation.op, {})
-    return {
-        name: limit(
-            Magnitude(np.abs(totals[name]), np.abs(terms[name]) + right[name].max(initial=0) + 2),
-            array,
-            FORMATS[stored],
-            accumulation,
-        )
-        for name, array in predicted.items()
-    }
+    limits = {}
+    for name, array in predicted.items():
+        size = Magnitude(np.abs(totals[name]), np.abs(terms[name]) + right[name].max(initial=0) + 2)
+        limits[name] = limit(size, array, FORMATS[stored], accumulation)
+        if task.exact:
+            exact = (size.total <= accumulation.largest_exact_integer) & _representable(stored, array)
+            limits[name] = np.where(exact, 0.0, limits[name])
+    return limits
 
 
 def explain(observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED) -> list[Explanation]:

@@ -57,6 +57,12 @@ class Observation:
         """The answers in float64."""
         return {name: answer.astype(np.float64) for name, answer in self.answers.items()}
 
+    @cached_property
+    def peak(self) -> float:
+        """The largest ``sum |left| |right| + |bias|`` of any right answer."""
+        sizes = [self.task.magnitude(name).total for name in self.answers if name in self.task.golden]
+        return max((float(size.max(initial=0)) for size in sizes), default=0.0)
+
     @property
     def batch(self) -> int:
         """Samples of the case."""

@@ -1,4 +1,4 @@
-"""Layers that users might write, each with one mistake; by hand, in plain loops or in torch, without the catalogue.
+"""Layers that users might write, each with one mistake; by hand, in plain loops, without the catalogue.
 
 ``BROKEN`` maps the id of the deviation that a diagnosis has to name to the layer that has it.
 """
@@ -6,7 +6,6 @@
 from itertools import product
 
 import numpy as np
-import torch
 
 
 class Loops:
@@ -344,12 +343,13 @@ class TensorFloat(Loops):
         return super().forward(spec, np.where(finite, self.cut(np.where(finite, x, 0)), x), self.cut(weight), bias)
 
 
-class BrainFloat(Loops):
-    def cut(self, array):
-        return torch.from_numpy(np.ascontiguousarray(array)).bfloat16().to(torch.float64).numpy().astype(array.dtype)
+class BrainFloat(TensorFloat):
+    """Cuts operands to bfloat16."""
 
-    def forward(self, spec, x, weight, bias):
-        return super().forward(spec, self.cut(x), self.cut(weight), bias)
+    def cut(self, array):
+        bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+        bits = (bits + 0x7FFF + (bits >> 16 & 1)) & ~np.uint64(0xFFFF)
+        return bits.astype(np.uint32).view(np.float32).astype(array.dtype)
 
 
 class MaskedDense(Loops):
@@ -462,84 +462,6 @@ class Detached(Gradients):
         return np.zeros_like(dx), dw, db
 
 
-class TorchUnfold:
-    """Two-dimensional, stride and dilation through torch.nn.functional.unfold, derivatives by autograd."""
-
-    def supports(self, spec, dtype, op):
-        if spec.rank != 2 or spec.groups > 1 or spec.channel_table is not None or op == "transpose":
-            return "a plain two-dimensional layer only"
-        return True
-
-    def image(self, x):
-        return x.movedim(-1, 1)
-
-    def patches(self, spec, x):
-        (top, bottom), (left, right) = spec.padding
-        image = torch.nn.functional.pad(self.image(x), (left, right, top, bottom))
-        settings = {"kernel_size": spec.kernel_size, "stride": spec.stride, "dilation": spec.dilation}
-        unfolded = torch.nn.functional.unfold(image, **settings)  # (n, c*k, p)
-        taps = spec.kernel_size[0] * spec.kernel_size[1]
-        return unfolded.reshape(len(x), x.shape[-1], taps, unfolded.shape[-1]).transpose(1, 2)  # (n, k, c, p)
-
-    def matrix(self, spec, weight):
-        full = weight.expand(*spec.output_size, *weight.shape[2:])
-        return full.reshape(
-            -1, *np.prod(weight.shape[2:4], dtype=int, keepdims=True), *weight.shape[4:]
-        )  # (p, k, c, f)
-
-    def combine(self, spec, patches, matrix):
-        return torch.einsum("nkcp,pkcf->npf", patches, matrix)
-
-    def output(self, spec, rows, bias):
-        y = rows.reshape(len(rows), *spec.output_size, spec.out_channels)
-        return y if bias is None else y + bias
-
-    def run(self, spec, x, weight, bias):
-        rows = self.combine(spec, self.patches(spec, x), self.matrix(spec, weight))
-        return self.output(spec, rows, bias)
-
-    def forward(self, spec, x, weight, bias):
-        return self.run(spec, *(None if a is None else torch.tensor(a) for a in (x, weight, bias)))
-
-    def vjp(self, spec, x, weight, bias, dy):
-        leaves = [None if a is None else torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
-        y = self.run(spec, *leaves)
-        asked = [leaf for leaf in leaves if leaf is not None]
-        grads = torch.autograd.grad(y, asked, torch.tensor(dy))
-        return (*grads, None) if bias is None else grads
-
-
-class TorchChannelMajor(TorchUnfold):
-    """Multiplies what unfold gives, channel-major, with the weight as it lies in memory."""
-
-    def combine(self, spec, patches, matrix):
-        n, k, c, p = patches.shape
-        return torch.einsum("njp,pjf->npf", patches.transpose(1, 2).reshape(n, c * k, p), matrix.reshape(p, k * c, -1))
-
-
-class TorchReshapedInput(TorchUnfold):
-    def image(self, x):
-        return x.reshape(len(x), x.shape[-1], *x.shape[1:-1])
-
-
-class TorchReshapedOutput(TorchUnfold):
-    def output(self, spec, rows, bias):
-        y = super().output(spec, rows, bias)
-        return y.movedim(-1, 1).reshape(y.shape)
-
-
-class TorchKernelTransposed(TorchUnfold):
-    """Stores the kernels (kx, ky) and multiplies them with patches (ky, kx)."""
-
-    def matrix(self, spec, weight):
-        return super().matrix(spec, weight.transpose(2, 3).reshape(weight.shape))
-
-
-class TorchOneKernel(TorchUnfold):
-    def matrix(self, spec, weight):
-        return super().matrix(spec, weight[:1, :1].expand(weight.shape))
-
-
 BROKEN = {
     "taps/flipped": FlippedTaps(),
     "taps/flipped[x]": FlippedAlongX(),
@@ -593,12 +515,4 @@ BROKEN = {
     "behaviour/nondeterministic": Racing(),
 }
 
-IN_TORCH = {
-    "patch/channel-major": TorchChannelMajor(),
-    "input/reshaped-from-channels-first": TorchReshapedInput(),
-    "output/reshaped-to-channels-last": TorchReshapedOutput(),
-    "taps/axes-swapped-stored": TorchKernelTransposed(),
-    "weights/first-position": TorchOneKernel(),
-}
-
-RIGHT = {"loops": Loops(), "gradients": Gradients(), "unfold": TorchUnfold()}
+RIGHT = {"loops": Loops(), "gradients": Gradients()}
