@@ -207,7 +207,13 @@ def test_the_protocol_check_names_the_rule_that_is_broken(folder, name, rule, se
 def hanging_run(folder):
     """Start ``lcl run`` on a program that hangs, and wait until it does."""
     command = [sys.executable, "-m", "lcl_ref", "run", "-b", word("HangsWithAChild"), "-c", CASE, "--dtype", "float32"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- ignored in a background job
+    ) as process:
         wait_until(lambda: len(pids(folder)) == 2, 60.0)
         yield process
         with contextlib.suppress(ProcessLookupError):
