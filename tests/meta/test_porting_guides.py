@@ -25,6 +25,7 @@ def follow(guide, folder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", PAGES, ids=lambda page: page.stem)
 def test_a_guide_can_be_followed(guide, tmp_path):
     done = follow(guide, tmp_path)

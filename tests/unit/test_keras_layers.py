@@ -29,11 +29,13 @@ def old_models(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_old_models_give_the_same_answers(old_models, backend):
     assert int(run("check", old_models, backend=backend)) == 2 * 2 * len(SETTINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_layers_compute_the_reference_and_train(backend):
     run("layers", backend=backend)
