@@ -30,6 +30,14 @@ MOST_SECONDS = 25.0
 """What a run may take in all: starting the worker and the program, a time limit, and stopping, on a busy machine."""
 
 
+FOREGROUND = [
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+]
+"""Starts a program that heeds Ctrl-C even where the tests themselves are a background job, which ignores it."""
+
+
 def catalogue():
     """Load the file with the programs."""
     spec = importlib.util.spec_from_file_location("exec_programs", FILE)
@@ -208,11 +216,10 @@ def hanging_run(folder):
     """Start ``lcl run`` on a program that hangs, and wait until it does."""
     command = [sys.executable, "-m", "lcl_ref", "run", "-b", word("HangsWithAChild"), "-c", CASE, "--dtype", "float32"]
     with subprocess.Popen(
-        command,
+        [*FOREGROUND, *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- ignored in a background job
     ) as process:
         wait_until(lambda: len(pids(folder)) == 2, 60.0)
         yield process

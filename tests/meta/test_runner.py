@@ -19,6 +19,14 @@ ENVIRONMENT = os.environ | {"LCL_TEST_SLEEP": SLEEP}
 CASES = ["-c", "1d/stride/two-even", "-c", "2d/stride/two-even", "-c", "0d/linear/no-bias", "--dtype", "float32"]
 
 
+FOREGROUND = [
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+]
+"""Starts a program that heeds Ctrl-C even where the tests themselves are a background job, which ignores it."""
+
+
 def lcl(*words, cwd=HERE, timeout=120):
     done = subprocess.run(
         [*LCL, *words], capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False, env=ENVIRONMENT
@@ -122,13 +130,12 @@ def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     report = tmp_path / "report.json"
     words = [*LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
     running = subprocess.Popen(
-        words,
+        [*FOREGROUND, *words],
         cwd=HERE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         env=ENVIRONMENT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- ignored in a background job
     )
     deadline = time.monotonic() + 60
     while f"sleep {SLEEP}" not in commands_running() and time.monotonic() < deadline:
