@@ -133,6 +133,7 @@ def same_layer(left, right, tier):
     return True
 
 
+@pytest.mark.slow
 @tiers
 @pytest.mark.parametrize("deviation", COMPUTED, ids=lambda one: one.id)
 def test_every_deviation_explains_itself(deviation, tier):

@@ -132,6 +132,7 @@ def test_at_start(folder, name):
     assert len(pids(folder)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", leaves(PROGRAMS.InACell))
 def test_in_a_cell(folder, name):
     expected, message = getattr(PROGRAMS, name).expected
