@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.adapter import OPS, Capabilities
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.dtypes import DTYPES
 from lcl_ref.suite.evaluate import cell_exists
@@ -54,3 +54,9 @@ def make_plan(
 def matches(name: str, words: Sequence[str]) -> bool:
     """Tell whether `name` is one of `words`, a variant of one, or matches one as a glob."""
     return any(fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.") for word in words)
+
+
+def supports(capabilities: Capabilities, cell: Cell, store: Store) -> bool:
+    """Tell whether declared capabilities cover a cell of the golden data."""
+    tags = store.entries[cell.case]["tags"]
+    return capabilities.refusal(store.spec(cell.case), cell.dtype, cell.op, tags) is None

@@ -16,11 +16,10 @@ import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite import catalogue, fixtures
-from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import Plan, make_plan, matches
+from lcl_ref.suite.plan import Plan, make_plan, matches, supports
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.tiers import TIERS, in_tier
@@ -98,14 +97,9 @@ def _supported(plan: Plan, store: Store) -> Plan:
     """Drop what registered adapters declare unsupported; other layers are asked when they run."""
     known = {declaration.name: declaration.capabilities for declaration in catalogue.declarations()}
     return {
-        ref: [cell for cell in cells if ref.name not in known or _runs(known[ref.name], cell, store)]
+        ref: [cell for cell in cells if ref.name not in known or supports(known[ref.name], cell, store)]
         for ref, cells in plan.items()
     }
-
-
-def _runs(capabilities: Capabilities, cell: Cell, store: Store) -> bool:
-    tags = store.entries[cell.case]["tags"]
-    return capabilities.refusal(store.spec(cell.case), cell.dtype, cell.op, tags) is None
 
 
 class Outcomes:
