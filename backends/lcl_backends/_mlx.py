@@ -63,7 +63,7 @@ class MlxLayer:
         """Split groups, widen half types, multiply, add the bias, round once."""
         import mlx.core as mx
 
-        wide = mx.float64 if x.dtype == mx.float64 else mx.float32
+        wide = mx.float32 if x.dtype in (mx.float16, mx.bfloat16) else x.dtype
         y = self.product(self.spec, split_channels(self.spec, x.astype(wide)), weight.astype(wide))
         y = y.reshape(self.spec.y_shape(len(x)))
         return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from lcl_ref.spec import Spec
 
 HALVES = ("float16", "bfloat16")
-DTYPES = (*HALVES, "float32", "float64")
+DTYPES = (*HALVES, "float32", "float64", "complex64")
 
 
 @dataclass(frozen=True)

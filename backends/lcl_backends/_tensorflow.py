@@ -14,6 +14,8 @@ import numpy as np
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
 
+WITH_COMPLEX = (*DTYPES, "complex64")
+
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_USE_LEGACY_KERAS": "1"}
 """What TensorFlow is to find at its import.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """Every route runs in these on the CPU."""
 
+WITH_COMPLEX = (*DTYPES, "complex64")
+
 ACCUMULATION = {f"{half}/{op}": half for half in ("float16", "bfloat16") for op in ("vjp", "transpose")}
 """What the gradients of half types are summed in (SPEC 8.3).
 

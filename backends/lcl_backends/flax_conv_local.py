@@ -24,7 +24,7 @@ class Adapter:
             groups=False,
             sharing=("none",),
             bias=("none", "position"),
-            dtypes=("float16", "bfloat16", "float32", "float64"),
+            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
             nonfinite=False,
             why={
                 "ranks": "without spatial axes the module computes a kernel shape that is not an integer",

@@ -20,7 +20,9 @@ class Adapter:
         modules=("jax",),
         summary="lax.map over rows of positions: strided slices with the batch last, times the weights of the row.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
+        capabilities=Capabilities(
+            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
+        ),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:

@@ -21,7 +21,7 @@ class Adapter:
         layout="jax/local/HWIO",
         capabilities=Capabilities(
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64"),
+            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
             nonfinite=False,
             why={
                 "nonfinite": "the patches are made by a convolution with an identity kernel, and 0 * inf is NaN, "

@@ -20,7 +20,9 @@ class Adapter:
         modules=("jax",),
         summary="Windows gathered in one indexing operation, then one einsum, which broadcasts shared weights.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
+        capabilities=Capabilities(
+            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
+        ),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:

@@ -86,7 +86,9 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
         environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
-        capabilities=Capabilities(channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64")),
+        capabilities=Capabilities(
+            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
+        ),
     )
 
 

@@ -46,7 +46,8 @@ _MASK = {
     "nonfinite": "its dense product takes 0 * inf of masked entries for NaN in float16 and float64, "
     "and skips zeros, those of live taps too, in bfloat16 and float32"
 }
-_WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME}
+_CONJUGATE = {"dtypes": "implementation 3 takes the adjoint of its inputs in a sparse product, which conjugates them"}
+_WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME | _CONJUGATE}
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
             groups=False,
             sharing=("none",),
             bias=("none", "position"),
-            dtypes=_tensorflow.DTYPES,
+            dtypes=_tensorflow.DTYPES if implementation == 3 else _tensorflow.WITH_COMPLEX,
             nonfinite=implementation != 2,
             accumulation=_ACCUMULATION[implementation],
             why=_WHY | _WHY_OF[implementation],

@@ -27,7 +27,7 @@ class Adapter:
             dilation=False,
             padding=("valid",),
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64"),
+            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
             empty_batch=False,
             why=TILE_LIMITS,
         ),

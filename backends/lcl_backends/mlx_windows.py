@@ -23,7 +23,7 @@ class Adapter:
         layout="mlx/issue1881",
         capabilities=Capabilities(
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64"),
+            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
             empty_batch=False,
             why={"empty_batch": "the gradient of as_strided is a scatter, which MLX refuses on an empty array"},
         ),

@@ -68,7 +68,7 @@ class Adapter:
         summary="One tf.gather of every window from a flat table of input sites, then one tf.einsum.",
         layout="canonical",
         environment=_tensorflow.ENVIRONMENT,
-        capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.DTYPES),
+        capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.WITH_COMPLEX),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:

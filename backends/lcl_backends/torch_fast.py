@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends._torch import DTYPES, Parameters, TorchLayer
+from lcl_backends._torch import WITH_COMPLEX, Parameters, TorchLayer
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -22,7 +22,7 @@ class Adapter:
         modules=("torch",),
         summary="Windows of a box of positions, batch last, times their weights in place; derivatives likewise.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcl_backends._torch import (
     ACCUMULATION,
-    DTYPES,
+    WITH_COMPLEX,
     Parameters,
     TorchLayer,
     bias_per_position,
@@ -35,7 +35,7 @@ class Adapter:
         modules=("torch",),
         summary="Windows side by side as channels of a conv1d of kernel size 1, groups = positions * groups.",
         layout="torch/grouped_conv",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES, accumulation=ACCUMULATION),
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

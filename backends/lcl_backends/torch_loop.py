@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends._torch import ACCUMULATION, DTYPES, Parameters, TorchLayer, groups, windows
+from lcl_backends._torch import ACCUMULATION, WITH_COMPLEX, Parameters, TorchLayer, groups, windows
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -29,7 +29,7 @@ class Adapter:
         modules=("torch",),
         summary="A ModuleList of Linear, one per position and group, and torch.stack of what they return.",
         layout="torch/linear_list",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES, accumulation=ACCUMULATION),
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcl_backends._torch import (
     ACCUMULATION,
-    DTYPES,
+    WITH_COMPLEX,
     Parameters,
     TorchLayer,
     bias_per_position,
@@ -37,7 +37,7 @@ class Adapter:
         layout="torch/masked_linear",
         capabilities=Capabilities(
             channel_table=True,
-            dtypes=DTYPES,
+            dtypes=WITH_COMPLEX,
             accumulation=ACCUMULATION,
             nonfinite=False,
             why={"nonfinite": "masked entries are zeros, and 0 * inf is NaN at outputs that do not see the input"},

@@ -11,7 +11,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends._torch import ACCUMULATION, DTYPES, Parameters, TorchLayer, bias_per_position, groups, windows
+from lcl_backends._torch import ACCUMULATION, WITH_COMPLEX, Parameters, TorchLayer, bias_per_position, groups, windows
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -28,7 +28,7 @@ class Adapter:
         modules=("torch",),
         summary="Tensor.unfold along each axis, then one batched matrix product with the bias as its accumulator.",
         layout="torch/bmm",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES, accumulation=ACCUMULATION),
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

@@ -17,7 +17,7 @@ from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite import fixtures, report
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.html import page
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.naming import name_mistakes
@@ -31,7 +31,7 @@ from lcl_ref.suite.tiers import in_tier
 @backend_option()
 @case_option()
 @tier_option(None, "core for all backends together, full for named backends or cases")
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only these dtypes.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(ALL_DTYPES), help="Only these dtypes.")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these operations.")
 @click.option(
     "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="cores", help="Workers at a time."

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lcl_ref.suite.diagnose import Diagnosis
-from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.report import summary
 from lcl_ref.suite.runner import BackendReport
@@ -25,7 +25,7 @@ def matrix_table(backends: Sequence[BackendReport], outcomes: Iterable[Outcome])
     for outcome in outcomes:
         of_backend[outcome.backend].append(outcome)
     asked = {outcome.dtype for answers in of_backend.values() for outcome in answers}
-    dtypes = [dtype for dtype in DTYPES if dtype in asked]
+    dtypes = [dtype for dtype in ALL_DTYPES if dtype in asked]
     table = Table(
         title="Cells that conform, and the largest error as a share of its proved limit", title_justify="left"
     )

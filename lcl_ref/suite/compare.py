@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,8 @@ def check(expected: Expected, got: Array) -> Agreement:
         If an element is wrong.
     """
     _check_form(expected, got)
+    if got.dtype.kind == "c":
+        return check(_in_parts(expected), in_parts(got))
     answer, truth = got.astype(np.float64), expected.golden.astype(np.float64)
     if np.array_equal(answer, truth, equal_nan=True):
         return Agreement(0.0)
@@ -121,6 +123,36 @@ def check(expected: Expected, got: Array) -> Agreement:
     suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
     doubt = f"{expected.result}: {suspect} of {error.size} elements beyond 4*sqrt(K+1)*u*S"
     return Agreement(worst, doubt if suspect else "")
+
+
+def in_parts(array: Array) -> Array:
+    """Return a complex array as its real and imaginary parts along a new last axis, a real one as it is."""
+    return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
+
+
+def from_parts(array: Array) -> Array:
+    """Return complex numbers whose parts lie along the last axis: the inverse of `in_parts`, as complex128."""
+    numbers: Array = array[..., 0] + 1j * array[..., 1]
+    return numbers
+
+
+def same_numbers(left: Array, right: Array) -> bool:
+    """Tell whether two arrays of any dtype hold the same numbers (NaN equal to NaN, zeros of either sign equal)."""
+    one, other = (in_parts(array).astype(np.float64) for array in (left, right))
+    return np.array_equal(one, other, equal_nan=True)
+
+
+def _in_parts(expected: Expected) -> Expected:
+    """Return a complex golden result as real numbers, S and K of an element serving both its parts (SPEC 14.9)."""
+
+    def magnitude() -> Magnitude:
+        size = expected.magnitude()
+        return Magnitude(size.total[..., None], size.terms[..., None])
+
+    golden = in_parts(expected.golden)
+    part = FORMATS[expected.dtype].dtype.type(0).real.dtype.name
+    axes = (*expected.axes, "part")
+    return replace(expected, golden=golden, dtype=part, axes=axes, accumulation=FORMATS[part], magnitude=magnitude)
 
 
 def _check_form(expected: Expected, got: Array) -> None:

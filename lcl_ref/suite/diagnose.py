@@ -156,7 +156,7 @@ def _nothing_to_diagnose(seen: Sequence[Observation], counts: dict[str, int]) ->
         return f"nothing to diagnose: all {counts['pass']} answers are right{unsupported}"
     if counts["unsupported"]:
         return f"nothing to diagnose: all {counts['unsupported']} cells are declared unsupported ({seen[0].message})"
-    return "nothing to diagnose: no cell was asked"
+    return "nothing to diagnose: no cell of real numbers was asked (what is wrong with complex ones stands beside each)"
 
 
 def _errors(seen: Sequence[Observation]) -> Finding:

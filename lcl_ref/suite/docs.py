@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from lcl_ref.suite import catalogue, fixtures, seeds
-from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.plan import make_plan, supports
 from lcl_ref.suite.store import Store
@@ -21,14 +21,14 @@ def backends_table(store: Store) -> str:
     """Return the adapters as a Markdown table: how each computes the layer, and how many cells it is asked."""
     declared = {declaration.name: declaration for declaration in catalogue.declarations()}
     lines = [
-        "| backend | how it computes the layer | ranks | " + " | ".join(DTYPES) + " |",
-        "|---|---|---|" + "---|" * len(DTYPES),
+        "| backend | how it computes the layer | ranks | " + " | ".join(ALL_DTYPES) + " |",
+        "|---|---|---|" + "---|" * len(ALL_DTYPES),
     ]
     plan = make_plan(resolve([]), store)
     for ref, cells in plan.items():
         declaration = declared[ref.name]
         asked = [cell for cell in cells if supports(declaration.capabilities, cell, store)]
-        counts = [str(sum(cell.dtype == dtype for cell in asked) or "-") for dtype in DTYPES]
+        counts = [str(sum(cell.dtype == dtype for cell in asked) or "-") for dtype in ALL_DTYPES]
         ranks = ", ".join(map(str, declaration.capabilities.ranks))
         lines.append(f"| `{ref.name}` | {declaration.summary} | {ranks} | " + " | ".join(counts) + " |")
     total = max(map(len, plan.values()))

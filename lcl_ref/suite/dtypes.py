@@ -1,4 +1,4 @@
-"""The dtypes the suite speaks about, and the arithmetic facts of each (SPEC clause 8)."""
+"""The dtypes the suite speaks about, and the arithmetic facts of each (SPEC clauses 8 and 14.9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """A binary floating-point format.
+    """A binary floating-point format; a complex one by its parts.
 
     Parameters
     ----------
@@ -56,6 +56,11 @@ FORMATS = {
         FloatFormat("bfloat16", np.dtype(ml_dtypes.bfloat16), 8, -126, "float32"),
         FloatFormat("float32", np.dtype(np.float32), 24, -126, "float32"),
         FloatFormat("float64", np.dtype(np.float64), 53, -1022, "float64"),
+        FloatFormat("complex64", np.dtype(np.complex64), 24, -126, "complex64"),
     )
 }
-DTYPES = tuple(FORMATS)
+DTYPES = tuple(name for name, form in FORMATS.items() if form.dtype.kind != "c")
+"""The real formats, in which every case is asked."""
+
+ALL_DTYPES = tuple(FORMATS)
+"""The complex one too, in which the complex cases are asked."""

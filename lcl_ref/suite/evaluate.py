@@ -12,9 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.spec import Spec
-from lcl_ref.suite import bounds, precision
+from lcl_ref.suite import bounds, conjugation, precision
 from lcl_ref.suite.adapter import Adapter, Prepared
-from lcl_ref.suite.compare import Agreement, Expected, Malformed, Mismatch, axes_of, check
+from lcl_ref.suite.compare import (
+    Agreement,
+    Expected,
+    Malformed,
+    Mismatch,
+    axes_of,
+    check,
+    from_parts,
+    in_parts,
+    same_numbers,
+)
 from lcl_ref.suite.convert import to_numpy
 from lcl_ref.suite.dtypes import FORMATS, FloatFormat
 from lcl_ref.suite.outcome import Cell, Fault, NotRun, Outcome, outcome
@@ -25,6 +35,7 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 
 OPERANDS = ("x", "weight", "bias", "dy")
+COMPLEX = "complex64"
 RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
 """Operation -> golden results it is held against; transpose is applied to ``dy``."""
 
@@ -61,6 +72,12 @@ class Task:
             if name in self.golden
         ]
 
+    def cause(self, expected: Expected, got: Array) -> str:
+        """Return what explains a wrong answer of its own kind of numbers, else nothing."""
+        if self.dtype == COMPLEX:
+            return conjugation.explain(self.spec, self.operands, got)
+        return "" if self.exact else self.reduced_precision(expected, got)
+
     def reduced_precision(self, expected: Expected, got: Array) -> str:
         """Return ``reduced precision: ...`` where a cheaper arithmetic explains an answer, else nothing."""
         form = FORMATS[self.dtype]
@@ -71,7 +88,11 @@ class Task:
     def magnitude(self, result: str) -> bounds.Magnitude:
         """Return S and K of the elements of one result, computed once."""
         if not self._magnitudes:
-            finite = {name: np.nan_to_num(array, posinf=0, neginf=0) for name, array in self.operands.items()}
+            sizes = {name: np.abs(in_parts(array)) for name, array in self.operands.items()}
+            if self.dtype == COMPLEX:
+                sizes = {name: size.sum(axis=-1) for name, size in sizes.items()}
+                sizes["dy"] = np.zeros(self.golden["y"].shape, np.float32)
+            finite = {name: np.nan_to_num(size, posinf=0) for name, size in sizes.items()}
             self._magnitudes.update(bounds.magnitudes(self.spec, finite))
         return self._magnitudes[result]
 
@@ -80,6 +101,9 @@ def load_task(store: Store, case_id: str, dtype: str) -> Task:
     """Read one case from the golden data, its operands converted to `dtype` (exact by their certificate)."""
     entry = store.entries[case_id]
     stored = store.arrays(case_id)
+    if entry["values"] == "complex":
+        dtype = COMPLEX
+        stored = {name: from_parts(array) for name, array in stored.items()}
     if entry["values"] == "rounded":
         stored = {
             name.removeprefix(f"{dtype}/"): array for name, array in stored.items() if name.startswith(f"{dtype}/")
@@ -92,7 +116,9 @@ def load_task(store: Store, case_id: str, dtype: str) -> Task:
 
 def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
     """Tell whether the golden data answers `op` in `dtype` for an index entry: exact sums fit the significand."""
-    if entry["values"] == "nonfinite":
+    if (entry["values"] == "complex") != (dtype == COMPLEX):
+        return False
+    if entry["values"] in ("nonfinite", "complex"):
         return op == "forward"
     if entry["values"] == "rounded":
         return True
@@ -162,11 +188,11 @@ class Evaluator:
 
 
 def _hold(task: Task, expected: Expected, got: Array) -> Agreement:
-    """Check one answer; where it misses its limit or the warning line, say which cheaper arithmetic explains it."""
+    """Check one answer; where it is wrong or beyond the warning line, say what explains it."""
     try:
         agreement = check(expected, got)
     except Mismatch as mismatch:
-        cause = "" if task.exact else task.reduced_precision(expected, got)
+        cause = task.cause(expected, got)
         if not cause:
             raise
         raise Mismatch(expected.result, f"{cause}; {mismatch}", mismatch.error_ratio) from None
@@ -179,7 +205,7 @@ def _hold(task: Task, expected: Expected, got: Array) -> Agreement:
 def _same_again(answers: Arrays, again: Arrays) -> None:
     """Refuse a layer that answers the same question differently."""
     for name, answer in answers.items():
-        if not np.array_equal(answer.astype(np.float64), again[name].astype(np.float64), equal_nan=True):
+        if not same_numbers(answer, again[name]):
             raise Changed(f"nondeterministic: {name} differs between two calls with the same input")
 
 

@@ -13,6 +13,7 @@ from lcl_ref.geometry import input_site, weight_position
 from lcl_ref.rules import output_arithmetic
 from lcl_ref.spec import Spec
 from lcl_ref.suite.cases.model import Case
+from lcl_ref.suite.compare import from_parts
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,6 +25,8 @@ def explain(case: Case, arrays: Arrays) -> str:
     spec = case.spec
     variant = "float32/" if case.values == "rounded" else ""
     named = {name.removeprefix(variant): array for name, array in arrays.items() if name.startswith(variant)}
+    if case.values == "complex":
+        named = {name: from_parts(array) for name, array in named.items()}
     parts = [
         f"{case.id} ({case.values})\n{case.why}\nSPEC {', '.join(case.clauses)}\n{spec.to_json()}",
         _shapes(spec, case.batch),

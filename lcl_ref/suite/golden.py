@@ -13,6 +13,7 @@ from lcl_ref import reference, second_route
 from lcl_ref.errors import FixtureError, Violation
 from lcl_ref.suite import values
 from lcl_ref.suite.cases.model import Case
+from lcl_ref.suite.compare import in_parts
 from lcl_ref.suite.dtypes import DTYPES, FORMATS
 
 Array = NDArray[Any]
@@ -34,6 +35,11 @@ def compute(case: Case) -> Arrays:
     """
     if case.values == "rounded":
         return {f"{dtype}/{name}": array for dtype in DTYPES for name, array in _rounded(case, dtype).items()}
+    if case.values == "complex":
+        operands = complex_operands(case)
+        y = agreed(case, operands)["y"]
+        kept = {name: operand for name, operand in operands.items() if name != "dy"} | {"y": y}
+        return {name: narrowest(in_parts(array).astype(np.int64)) for name, array in kept.items()}
     operands = exact_operands(case)
     if case.values == "nonfinite":
         operands = {name: operand.astype(np.float64) for name, operand in operands.items()}
@@ -59,6 +65,23 @@ def _drawn(case: Case, amplitude: int) -> Arrays:
         name: values.integers(case.id, name, shape, BIAS_AMPLITUDE if name == "bias" else amplitude)
         for name, shape in values.shapes(case).items()
     }
+
+
+def complex_operands(case: Case) -> Arrays:
+    """Return complex128 operands whose real and imaginary parts are integers without 0 (SPEC 14.9)."""
+    amplitude = AMPLITUDES[0]
+    return {
+        name: values.integers(case.id, name, shape, amplitude)
+        + 1j * values.integers(case.id, f"{name}.imag", shape, amplitude)
+        for name, shape in values.shapes(case).items()
+    }
+
+
+def complex_certificate(case: Case, arrays: Mapping[str, Array]) -> dict[str, int]:
+    """Return the largest ``sum |left| |right| + |bias|`` of y with ``|re| + |im|`` for magnitudes (SPEC 14.9)."""
+    sizes = {name: np.abs(array.astype(np.int64)).sum(axis=-1) for name, array in arrays.items()}
+    y = reference.forward(case.spec, sizes["x"], sizes["weight"], sizes.get("bias"))
+    return {"y": int(y.max())}
 
 
 def certificate(case: Case, operands: Mapping[str, Array]) -> dict[str, int]:

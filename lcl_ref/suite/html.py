@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.dtypes import ALL_DTYPES
 
 _TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
     """<!doctype html>
@@ -67,7 +67,7 @@ def page(document: Mapping[str, Any]) -> str:
     for outcome in outcomes:
         groups[outcome["backend"], outcome["op"], outcome["dtype"]].append(outcome)
     asked = {(op, dtype) for _, op, dtype in groups}
-    columns = [(op, dtype) for op in OPS for dtype in DTYPES if (op, dtype) in asked]
+    columns = [(op, dtype) for op in OPS for dtype in ALL_DTYPES if (op, dtype) in asked]
     reasons = Counter(
         (outcome["backend"], outcome["message"])
         for outcome in outcomes

@@ -58,6 +58,7 @@ LADDER = (
     Rung("inf and NaN", "clause 7.3: they reach the outputs whose window holds them", ("nonfinite",), (0, 1, 2, 3)),
     Rung("everything together", "all settings at once", ("combined",)),
     Rung("rounding", "clauses 8 and 12: reals, within the proved limit", ("rounded",), (0, 1, 2, 3)),
+    Rung("complex numbers", "clause 14.9: an extension, the same formula", ("complex",), (0, 1, 2, 3)),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lcl_ref.suite.adapter import OPS, Capabilities
 from lcl_ref.suite.cases import select
-from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.evaluate import cell_exists
 from lcl_ref.suite.loading import BackendRef, Kind
 from lcl_ref.suite.outcome import Cell
@@ -40,7 +40,7 @@ def make_plan(
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: Plan = {}
     for ref in refs:
-        asked = dtypes or (DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
+        asked = dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
         plan[ref] = [
             Cell(ref.name, entry["id"], op, dtype)
             for entry in entries

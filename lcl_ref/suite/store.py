@@ -100,6 +100,8 @@ def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
     if case.values == "exact":
         wide = {name: array.astype(np.int64) for name, array in arrays.items() if name not in golden.RESULTS}
         entry["certificate"] = golden.certificate(case, wide)
+    if case.values == "complex":
+        entry["certificate"] = golden.complex_certificate(case, arrays)
     entry["arrays"] = {
         name: {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": sha256(array.tobytes())}
         for name, array in arrays.items()

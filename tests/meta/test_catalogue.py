@@ -29,7 +29,7 @@ EXACT = [case for case in CASES if case.values == "exact"]
 ROUNDED = [case for case in CASES if case.values == "rounded"]
 NONFINITE = [case for case in CASES if case.values == "nonfinite"]
 RANKS = (0, 1, 2, 3)
-KINDS = ("rounded", "nonfinite")
+KINDS = ("rounded", "nonfinite", "complex")
 LARGEST_WEIGHT = {("exact", 3): 12000, ("rounded", 1): 2000, ("rounded", 2): 1500, ("rounded", 3): 2600}
 """(values, rank) -> stored elements of a weight; 6000 where nothing is said. The golden data stays small by it."""
 

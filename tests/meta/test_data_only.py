@@ -135,7 +135,7 @@ def operands(arrays, prefix=""):
 def test_exact_and_nonfinite_results_follow_from_the_specification(cases):
     compared = 0
     for entry, arrays in cases.values():
-        if entry["values"] != "rounded" and len(entry["spec"]["input_size"]) < 3:
+        if entry["values"] in ("exact", "nonfinite") and len(entry["spec"]["input_size"]) < 3:
             given, golden = operands(arrays)
             y, _ = forward(entry, *given, len(golden))
             assert [one for one, other in zip(y, golden, strict=True) if one != other and one == one] == []  # noqa: PLR0124

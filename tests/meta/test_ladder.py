@@ -50,7 +50,7 @@ def test_no_two_rungs_take_the_same_topic_and_rank():
 def test_a_right_layer_climbs_to_the_top(run):
     status, out, _ = run("right", "--ladder", "--dtype", "float32")
     assert status == 0
-    assert out.count("holds") == len(LADDER)
+    assert out.count("holds") == sum(rung.topics != ("complex",) for rung in LADDER)
 
 
 def test_the_climb_stops_at_the_first_concept_that_fails_and_says_what_to_read(run):

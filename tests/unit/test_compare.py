@@ -124,7 +124,8 @@ def test_the_limit_holds_for_every_order_of_a_sum_and_is_sharp_to_a_small_factor
 
 
 def test_formats_say_what_numpy_says():
-    for name, form in FORMATS.items():
+    for name in DTYPES:
+        form = FORMATS[name]
         info = ml_dtypes.finfo(form.dtype)
         assert form.unit_roundoff * 2 == float(info.eps), name
         assert form.smallest_subnormal == float(info.smallest_subnormal), name

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.cases import combined, rank0, rank1, rank2, rank3, refused, rounded
+from lcl_ref.suite.cases import combined, complex_numbers, rank0, rank1, rank2, rank3, refused, rounded
 from lcl_ref.suite.cases.model import Case, Refusal
 
-CASES: tuple[Case, ...] = rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES + combined.CASES + rounded.CASES
+CASES: tuple[Case, ...] = (
+    rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES + combined.CASES + rounded.CASES + complex_numbers.CASES
+)
 """Layers and operands that a right implementation gets right, in the order of the catalogue."""
 
 REFUSALS: tuple[Refusal, ...] = refused.REFUSALS

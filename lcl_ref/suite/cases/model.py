@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lcl_ref.spec import Spec
 
-Values = Literal["exact", "rounded", "nonfinite"]
+Values = Literal["exact", "rounded", "nonfinite", "complex"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,9 @@ class Case:
     tags : tuple of str
         ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``,
         ``nonfinite``, ...
-    values : {"exact", "rounded", "nonfinite"}
-        Small integers compared bit for bit, reals compared by the proved limit, or integers with inf and NaN planted.
+    values : {"exact", "rounded", "nonfinite", "complex"}
+        Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
+        complex numbers whose parts are small integers.
     """
 
     id: str
