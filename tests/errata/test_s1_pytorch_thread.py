@@ -11,16 +11,30 @@ from torch.nn.utils import prune
 from lcl_backends import torch_tied
 from tests.errata.counting_work import Written
 from tests.errata.thread_snippets import (
+    LAYERS_IN_A_ROW,
+    LAYERS_IN_A_ROW_REPAIRED,
+    LIST_OF_LAYERS,
+    LIST_OF_LAYERS_REPAIRED,
+    POSTED,
+    POSTED_REPAIRED,
+    Bare,
     Grouped,
     GroupedRepaired,
     Loop,
     LoopRepaired,
     Masked,
     MaskedRepaired,
+    OddOutputs,
+    OddOutputsRepaired,
+    OddOutputsWider,
     Tied,
     TiedRepaired,
+    WithoutSuper,
+    WithSuper,
+    first_is_useless,
+    first_is_useless_repaired,
 )
-from tests.errata.whole_numbers import integers, raises
+from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
 
 
 def tensor(*shape, seed=0, dtype=torch.float32):
@@ -38,43 +52,45 @@ def same_bits(one, other):
     return torch.equal(one.detach(), other.detach())
 
 
-POSTED = "class Posted(nn.Module):\ndef __init__(self):\nself.layer = nn.Linear(2, 3)"
-
-
+@repaired_by(POSTED=POSTED_REPAIRED)
 def test_B1_indentation_is_lost():
     assert raises(IndentationError, compile, POSTED, "posted", "exec")
-    compile("class Posted(nn.Module):\n  def __init__(self):\n    self.layer = nn.Linear(2, 3)", "repaired", "exec")
+    compile(POSTED_REPAIRED, "repaired", "exec")
 
 
+@repaired_by(WithoutSuper=WithSuper)
+@repaired_by(LIST_OF_LAYERS=LIST_OF_LAYERS_REPAIRED)
+@repaired_by(LAYERS_IN_A_ROW=LAYERS_IN_A_ROW_REPAIRED)
 def test_B1_modules_without_super_and_with_wrong_containers():
-    class WithoutSuper(nn.Module):
-        def __init__(self):
-            self.layers = nn.ModuleList([nn.Linear(2, 3)])
-
     assert raises(AttributeError, WithoutSuper)
-    assert raises(TypeError, nn.Module, [nn.Linear(2, 3)])
-    assert not hasattr(nn, "Sequence")
-    assert len(list(LoopRepaired().parameters())) == 4
+    assert raises(TypeError, getattr(nn, LIST_OF_LAYERS), [nn.Linear(2, 3)])
+    assert not hasattr(nn, LAYERS_IN_A_ROW)
+    assert len(list(WithSuper().parameters())) == 2
+    assert hasattr(nn, LIST_OF_LAYERS_REPAIRED)
+    assert hasattr(nn, LAYERS_IN_A_ROW_REPAIRED)
 
 
+@repaired_by(Loop=LoopRepaired)
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 2), (4, 1)])
 def test_B2_whatever_holds_four_numbers_is_one_sample(shape):
     x = tensor(*shape)
-    assert with_integers(Loop())(x).shape == (6,)
-    repaired = with_integers(LoopRepaired())
+    assert accepts(Loop(), x)
+    assert Loop()(x).shape == (6,)
+    repaired = LoopRepaired()
+    assert accepts(repaired, x) == (shape == (1, 4))
     if shape == (1, 4):
         assert repaired(x).shape == (1, 6)
-    else:
-        assert raises(ValueError, repaired, x)
 
 
+@repaired_by(Loop=LoopRepaired)
 def test_B2_batches_of_the_repaired_loop_are_samples_of_the_posted_one():
     x = tensor(5, 4)
+    assert raises(RuntimeError, Loop(), x)
     posted = torch.stack([with_integers(Loop())(one) for one in x])
     assert same_bits(with_integers(LoopRepaired())(x), posted)
-    assert raises(RuntimeError, Loop(), x)
 
 
+@repaired_by(Loop=LoopRepaired)
 def test_B3_float64_is_rounded_to_float32():
     def result(kind):
         module = with_integers(kind().double())
@@ -85,6 +101,7 @@ def test_B3_float64_is_rounded_to_float32():
     assert not same_bits(result(Loop).double(), result(LoopRepaired))
 
 
+@repaired_by(Loop=LoopRepaired)
 def test_B3_gradients_autocast_and_vmap_follow_the_buffer():
     x = tensor(1, 4, dtype=torch.float64).requires_grad_()
     posted, repaired = with_integers(Loop().double()), with_integers(LoopRepaired().double())
@@ -98,6 +115,7 @@ def test_B3_gradients_autocast_and_vmap_follow_the_buffer():
     assert torch.vmap(LoopRepaired())(samples).shape == (3, 1, 6)
 
 
+@repaired_by(Loop=LoopRepaired)
 def test_B4_in_place_writes_make_backward_quadratic():
     def written(kind, blocks):
         y = kind(blocks, 2, 3)(torch.zeros(1, 2 * blocks))
@@ -112,6 +130,7 @@ def test_B4_in_place_writes_make_backward_quadratic():
     assert growth(LoopRepaired) < 2.1
 
 
+@repaired_by(Masked=MaskedRepaired)
 def test_B5_pruning_in_every_call_changes_the_module():
     x = torch.zeros(1, 4)
 
@@ -138,6 +157,7 @@ def test_B5_pruning_in_every_call_changes_the_module():
     assert repaired.to("meta").mask.is_meta
 
 
+@repaired_by(Masked=MaskedRepaired)
 def test_B6_initial_weights_have_the_scale_of_the_dense_layer():
     def largest(kind):
         torch.manual_seed(0)
@@ -149,8 +169,9 @@ def test_B6_initial_weights_have_the_scale_of_the_dense_layer():
     assert nn.Conv1d(64 * 4, 64 * 8, 1, groups=64).weight.abs().max().item() > of_all
 
 
+@repaired_by(Masked=LoopRepaired)
 def test_B7_one_bad_input_poisons_all_blocks():
-    """Of the masked form only, whichever way it is written; its adapter declares it."""
+    """Of the masked form only, whichever way it is written; its adapter declares it. The repair is another form."""
     x = torch.ones(1, 4)
     x[0, 0] = torch.nan
     for masked in (Masked(), MaskedRepaired()):
@@ -159,6 +180,7 @@ def test_B7_one_bad_input_poisons_all_blocks():
         np.testing.assert_array_equal(apart(x).isnan().flatten(), [True] * 3 + [False] * 3)
 
 
+@repaired_by(Masked=MaskedRepaired)
 def test_B8_hidden_weights_count_and_revive():
     def hidden(module):
         return module.layer.weight[torch.block_diag(*[torch.ones(3, 2)] * 2) == 0]
@@ -179,6 +201,7 @@ def test_B8_hidden_weights_count_and_revive():
     assert not hidden(trained(MaskedRepaired())).any()
 
 
+@repaired_by(Tied=TiedRepaired)
 def test_B9_blocks_are_interleaved():
     blocks, x = 4, tensor(3, 8)
     posted, repaired = (with_integers(kind(blocks)) for kind in (Tied, TiedRepaired))
@@ -196,6 +219,7 @@ def test_B9_blocks_are_interleaved():
     assert same_bits(posted(x[:, into])[:, back], repaired(x))
 
 
+@repaired_by(Tied=TiedRepaired)
 def test_B10_the_posted_shape_needs_as_many_outputs_as_inputs():
     x = tensor(5, 4)
     assert raises(RuntimeError, Tied(2, 2, 3, posted_shape=True), x)
@@ -203,14 +227,17 @@ def test_B10_the_posted_shape_needs_as_many_outputs_as_inputs():
     assert Tied(2, 2, 3)(x).shape == (5, 6)
 
 
+@repaired_by(Bare=GroupedRepaired)
 def test_B11_a_batch_of_as_many_rows_as_channels_is_one_sample():
-    module, x = with_integers(Grouped(2, 2, 2)), tensor(4, 4)
-    assert module.layers(x).shape == (4, 4)
-    assert not same_bits(module.layers(x), module(x))
-    assert same_bits(module.layers(x), module(x.T).T), "rows are taken for channels"
-    assert raises(RuntimeError, module.layers, tensor(5, 4))
+    bare, repaired = with_integers(Bare(2, 2, 2)), with_integers(GroupedRepaired(2, 2, 2))
+    x = tensor(4, 4)
+    assert bare(x).shape == repaired(x).shape == (4, 4)
+    assert not same_bits(bare(x), repaired(x))
+    assert same_bits(bare(x), repaired(x.T).T), "rows are taken for channels"
+    assert raises(RuntimeError, bare, tensor(5, 4))
 
 
+@repaired_by(Grouped=GroupedRepaired)
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_B12_squeeze_drops_the_batch_and_the_only_output(batch, outputs):
@@ -226,18 +253,24 @@ def support(module, inputs):
     return jacobian[0, :, 0, 0, :, 0] != 0
 
 
+@repaired_by(OddOutputs=OddOutputsRepaired)
+@repaired_by(OddOutputsWider=OddOutputsRepaired)
 def test_B13_odd_outputs_need_no_second_convolution():
+    assert raises(ValueError, OddOutputs)
+    np.testing.assert_array_equal(support(OddOutputsWider(), 2), [[True, False], [True, True], [False, True]])
+    two_blocks = torch.block_diag(torch.ones(3, 1), torch.ones(3, 1)).bool()
+    assert torch.equal(support(OddOutputsRepaired(), 2), two_blocks), "three outputs of each"
     two_blocks = torch.block_diag(torch.ones(3, 2), torch.ones(3, 2)).bool()
-    assert torch.equal(support(nn.Conv1d(4, 6, 1, groups=2), 4), two_blocks)
-    assert raises(ValueError, lambda: nn.Conv1d(4, 3, 1, groups=3))
-    mixed = support(nn.Sequential(nn.Conv1d(2, 6, 1, groups=2), nn.Conv1d(6, 3, 1, groups=3)), 2)
-    np.testing.assert_array_equal(mixed, [[True, False], [True, True], [False, True]])
+    assert torch.equal(support(nn.Conv1d(4, 6, 1, groups=2), 4), two_blocks), "which is the figure of the thread"
     kept = support(nn.Sequential(nn.Conv1d(4, 4, 1, groups=2), nn.Conv1d(4, 6, 1, groups=2)), 4)
     assert torch.equal(kept, two_blocks)
 
 
+@repaired_by(first_is_useless=first_is_useless_repaired)
 @pytest.mark.parametrize(("hidden", "useless"), [(2, False), (3, False), (4, True), (7, True)])
 def test_B14_a_first_layer_is_useless_only_if_it_is_wide_enough(hidden, useless):
     """Four inputs, five outputs: it adds nothing where the two layers reach the rank that one layer has."""
     first, second, alone = integers(hidden, 4), integers(5, hidden, seed=1), integers(5, 4, seed=2)
     assert (np.linalg.matrix_rank(second @ first) == np.linalg.matrix_rank(alone)) == useless
+    assert first_is_useless_repaired(hidden, 4, 5) == useless
+    assert (first_is_useless(hidden, 4, 5) == useless) == useless, "what the thread says holds where it is useless"

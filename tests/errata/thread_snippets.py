@@ -8,6 +8,28 @@ from torch import nn
 from torch.nn.functional import linear
 from torch.nn.utils import prune
 
+POSTED = "class Posted(nn.Module):\ndef __init__(self):\nself.layer = nn.Linear(2, 3)"
+POSTED_REPAIRED = "class Posted(nn.Module):\n  def __init__(self):\n    self.layer = nn.Linear(2, 3)"
+
+
+class WithoutSuper(nn.Module):
+    """A module as all of the thread begin."""
+
+    def __init__(self):
+        self.layers = nn.ModuleList([nn.Linear(2, 3)])
+
+
+class WithSuper(nn.Module):
+    """The same as it has to begin."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(2, 3)])
+
+
+LIST_OF_LAYERS, LIST_OF_LAYERS_REPAIRED = "Module", "ModuleList"
+LAYERS_IN_A_ROW, LAYERS_IN_A_ROW_REPAIRED = "Sequence", "Sequential"
+
 
 class Loop(nn.Module):
     """A list of Linear and a buffer they are written into, for one sample."""
@@ -96,8 +118,46 @@ class Grouped(nn.Module):
         return self.layers(x.unsqueeze(-1)).squeeze()
 
 
+class Bare(Grouped):
+    """The convolution by itself, as the thread shows it first."""
+
+    def forward(self, x):
+        return self.layers(x)
+
+
 class GroupedRepaired(Grouped):
     """The same with the one axis squeezed that was added."""
 
     def forward(self, x):
         return self.layers(x.unsqueeze(-1)).squeeze(-1)
+
+
+class OddOutputs(nn.Sequential):
+    """Two grouped convolutions in a row, the second for an odd number of outputs: it is refused."""
+
+    def __init__(self):
+        super().__init__(nn.Conv1d(2, 4, 1, groups=2), nn.Conv1d(4, 3, 1, groups=3))
+
+
+class OddOutputsWider(nn.Sequential):
+    """The same with a middle that three groups divide: it runs, and mixes the blocks."""
+
+    def __init__(self):
+        super().__init__(nn.Conv1d(2, 6, 1, groups=2), nn.Conv1d(6, 3, 1, groups=3))
+
+
+class OddOutputsRepaired(nn.Sequential):
+    """An odd number of outputs for each of two blocks, by one grouped convolution."""
+
+    def __init__(self):
+        super().__init__(nn.Conv1d(2, 6, 1, groups=2))
+
+
+def first_is_useless(hidden, inputs, outputs):
+    """What the thread says of the first of two layers without an activation between them."""
+    return True
+
+
+def first_is_useless_repaired(hidden, inputs, outputs):
+    """When it is so."""
+    return hidden >= min(inputs, outputs)

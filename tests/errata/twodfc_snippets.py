@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+IMPORTS, IMPORTS_REPAIRED = "import torch\n", "import numpy as np\nimport torch\n"
+
 
 class Printed(nn.Module):
     """Version 1: weight (1, height, width, outputs) of standard normal numbers, no bias."""
@@ -61,3 +63,51 @@ def as_linear(layer):
     if hasattr(layer, "bias"):
         linear.bias.data = layer.bias.data.clone()
     return nn.Sequential(nn.Flatten(), linear)
+
+
+class AsLinear(nn.Module):
+    """The repaired layer with `nn.Linear` inside, which holds its numbers in an order that tools know."""
+
+    def __init__(self, input_size, output_size):
+        super().__init__()
+        self.size, self.linear = input_size, nn.Linear(math.prod(input_size), output_size)
+
+    @property
+    def weight(self):
+        """The weight in the shape of TwoDFC, a view."""
+        return self.linear.weight.T.unflatten(0, self.size)[None]
+
+    @property
+    def bias(self):
+        """The bias."""
+        return self.linear.bias
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+def linear_shape(pixels, outputs):
+    """The shape of the weight of `nn.Linear` as printed."""
+    return (pixels, outputs)
+
+
+def linear_shape_repaired(pixels, outputs):
+    """The shape it has."""
+    return (outputs, pixels)
+
+
+def as_linear_reshaped(layer):
+    """The port that trusts the printed shape: the numbers of the weight as they lie, which fits as well."""
+    linear = as_linear(layer)
+    linear[1].weight.data = layer.weight.data.reshape(linear[1].weight.shape)
+    return linear
+
+
+def initialise(layer):
+    """Draw the weight by one of torch's own initialisers, as it stands."""
+    nn.init.kaiming_uniform_(layer.weight)
+
+
+def initialise_repaired(layer):
+    """Draw it in the shape of Linear, of which it is a view."""
+    nn.init.kaiming_uniform_(layer.weight[0].flatten(0, 1).T)

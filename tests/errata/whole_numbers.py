@@ -1,4 +1,4 @@
-"""Integers and elementary questions that the tests of errata share."""
+"""Integers, elementary questions and the mark of a repair, which the tests of errata share."""
 
 import math
 
@@ -22,3 +22,21 @@ def raises(error, function, *arguments):
     except error:
         return True
     return False
+
+
+def accepts(function, *arguments):
+    """Whether the call goes through, where a repaired layer refuses what it is given with a ValueError."""
+    return not raises(ValueError, function, *arguments)
+
+
+def repaired_by(**repairs):
+    """Mark a test of an erratum: with these names of its module replaced, what is printed is right and the test fails.
+
+    Several marks are several repairs, each of which makes it fail by itself.
+    """
+
+    def mark(test):
+        test.repairs = (*getattr(test, "repairs", ()), repairs)
+        return test
+
+    return mark
