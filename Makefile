@@ -42,6 +42,9 @@ run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS
 	@mkdir -p build
 	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
 
+# Arrays are small: the threads of one framework would only wait, and longer where they share the cores with a worker.
+test test-all: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -m "not slow" --lcl-tier core --lcl-require '*' $(TEST_ARGS)
 
