@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from lcl_backends._jax import layer
+from lcl_backends.layers._arguments import check_input
 from lcl_backends.layers._jax_rows import product
-from lcl_ref.errors import ShapeError, Violation
 from lcl_ref.spec import Spec
 
 bias_start = jax.nn.initializers.zeros
@@ -37,11 +37,7 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
     ShapeError
         If x is not of the shape the layer was made for.
     """
-    if x.shape[1:] != spec.x_shape(0)[1:]:
-        expected = (
-            f"(n, {', '.join(map(str, spec.x_shape(0)[1:]))}): the input_size the layer was made for, then channels"
-        )
-        raise ShapeError([Violation("x/shape", "x", f"shape {tuple(x.shape)}", expected)])
+    check_input(x, spec.x_shape(0)[1:], "the input_size the layer was made for, then channels")
     wanted = x.dtype if dtype is None else dtype
     held = [array if array is None else jnp.asarray(array, wanted) for array in (x, kernel, bias)]
     return layer(spec, product)(*held)

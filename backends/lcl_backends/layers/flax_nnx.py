@@ -8,8 +8,8 @@ from typing import Any, Self
 import jax.numpy as jnp
 from flax import nnx
 
+from lcl_backends.layers._arguments import check_shapes
 from lcl_backends.layers._flax import apply, bias_start, kernel_start
-from lcl_ref.arrays import check
 from lcl_ref.spec import Spec
 
 
@@ -62,8 +62,8 @@ class LocallyConnected(nnx.Module):
         ShapeError
             If a shape is not the one `spec` asks for.
         """
-        check(spec, weight=weight, bias=bias)
-        start = {"kernel_init": lambda *_: jnp.array(weight), "bias_init": lambda *_: jnp.array(bias)}
+        held = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
+        start = {"kernel_init": lambda *_: held["weight"], "bias_init": lambda *_: held["bias"]}
         return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, **start)
 
     def canonical(self) -> tuple[Any, Any]:

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from lcl_backends.layers._arguments import blocks, check_rank, check_shapes, convolution
 from lcl_backends.layers._torch_engine import local
-from lcl_ref.errors import ShapeError, SpecError, Violation
+from lcl_ref.errors import ShapeError, Violation
 from lcl_ref.spec import Bias, Padding, Size, Spec
 
 
@@ -26,11 +27,7 @@ class _Local(nn.Module):
 
     def __init__(self, spec: Spec, device: Any = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        if spec.rank != self.rank:
-            where = f"{type(self).__name__} has {self.rank} spatial axes"
-            raise SpecError(
-                [Violation("input_size/rank", "input_size", f"{spec.input_size}", f"{self.rank} sizes: {where}")]
-            )
+        check_rank(type(self).__name__, self.rank, spec)
         self.spec = spec
         self._layer, self._sample = spec.to_json(), (spec.in_channels, *spec.input_size)
         self.weight = nn.Parameter(torch.empty(spec.weight_shape, device=device, dtype=dtype))
@@ -60,20 +57,10 @@ class _Local(nn.Module):
         ShapeError
             If a shape is not the one `spec` asks for.
         """
-        held = {"weight": torch.as_tensor(weight)} | ({} if bias is None else {"bias": torch.as_tensor(bias)})
-        shapes = {"weight": spec.weight_shape} | ({} if spec.bias_shape is None else {"bias": spec.bias_shape})
-        found = {name: tuple(tensor.shape) for name, tensor in held.items()}
-        if found != shapes:
-            raise ShapeError([Violation("canonical/shape", "parameters", f"shapes {found}", f"{shapes}")])
-        layer = cls._empty(spec, held["weight"].device, held["weight"].dtype)
-        layer.load_state_dict(held)
-        return layer
-
-    @classmethod
-    def _empty(cls, spec: Spec, device: Any, dtype: torch.dtype) -> Self:
-        """Return a layer of `spec`, past the constructor that would make the spec from its own arguments."""
-        layer = cls.__new__(cls)
-        _Local.__init__(layer, spec, device, dtype)
+        held = check_shapes(spec, torch.as_tensor(weight), None if bias is None else torch.as_tensor(bias))
+        layer = cls.__new__(cls)  # past the constructor, which would make the spec from its own arguments
+        _Local.__init__(layer, spec, "meta")  # without memory, and nothing to draw
+        layer.load_state_dict({name: tensor.detach().clone() for name, tensor in held.items()}, assign=True)
         return layer
 
     def canonical(self) -> tuple[Tensor, Tensor | None]:
@@ -172,24 +159,8 @@ class _LocallyConnected(_Local):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        spec = Spec(
-            input_size=(input_size,) * self.rank if isinstance(input_size, int) else input_size,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            shared=shared,
-            bias=_bias_kind(bias),
-        )
-        super().__init__(spec, device, dtype)
-
-
-def _bias_kind(bias: bool | Bias) -> Bias:
-    """Return torch's flag as a kind of bias."""
-    return bias if isinstance(bias, str) else "position" if bias else "none"
+        channels, geometry = (in_channels, out_channels), (input_size, kernel_size, stride, padding, dilation)
+        super().__init__(convolution(self.rank, *channels, *geometry, groups, bias, shared), device, dtype)
 
 
 class LocallyConnected1d(_LocallyConnected):
@@ -252,11 +223,7 @@ class BlockLinear(_Local):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        kind: Bias = "channel" if bias else "none"
-        spec = Spec(
-            input_size=(), kernel_size=(), in_channels=in_features, out_channels=out_features, groups=groups, bias=kind
-        )
-        super().__init__(spec, device, dtype)
+        super().__init__(blocks(in_features, out_features, groups, bias), device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``y (*, co)`` of ``x (*, ci)``.

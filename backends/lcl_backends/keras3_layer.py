@@ -1,0 +1,131 @@
+"""The layers of Keras 3 to drop in (`lcl_backends.layers.keras`) on its three backends, called as a model calls them.
+
+Keras fixes its backend at its first import, so each of these adapters needs a process of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lcl_backends import _keras3, _tensorflow
+from lcl_backends._jax import JaxLayer, prepared
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration, padding_is
+
+PADDING = {"valid": "valid", "same_keras_local": "same", "same_upper": "same_upper", "same_lower": "same_lower"}
+"""Padding rule -> its name in the layer."""
+
+
+def _module(spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:
+    """Return the built layer of the spec's rank, holding canonical weight and bias."""
+    from lcl_backends.layers import keras as layers
+
+    kind = (layers.LocallyConnected1D, layers.LocallyConnected2D, layers.LocallyConnected3D)[spec.rank - 1]
+    padding = next(name for rule, name in PADDING.items() if padding_is(spec, rule))
+    settings = {"strides": spec.stride, "padding": padding, "data_format": "channels_last", "dtype": dtype}
+    module = kind(
+        spec.out_channels, spec.kernel_size, **settings, use_bias=bias is not None, kernel_initializer="zeros"
+    )
+    module.build(spec.x_shape(1))
+    module.set_canonical(weight, bias)
+    return module
+
+
+def _call(module: Any, x: Any, *held: Any) -> Any:
+    """Call the layer on kernel and bias in its own shapes."""
+    return module.stateless_call(list(held), [], x)[0]
+
+
+class ModuleLayer:
+    """A layer on TensorFlow or torch, which `engine` runs and differentiates."""
+
+    def __init__(self, spec: Spec, module: Any, engine: Any) -> None:
+        self._spec = spec
+        self._held = [engine.tensor(array) for array in module.get_weights()]
+        self._forward = engine.function(lambda *operands: _call(module, *operands))
+        self._vjp = engine.pullback(lambda *operands: _call(module, *operands), 1 + len(self._held))
+        self._transpose = engine.pullback(lambda *operands: _call(module, *operands), 1)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        return self._forward(x, *self._held)
+
+    def vjp(self, x: Any, dy: Any) -> Any:
+        """Return ``(dx, dw, db)``."""
+        dx, dw, *db = self._vjp(dy, x, *self._held)
+        return dx, dw.reshape(self._spec.weight_shape), db[0] if db else None
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
+        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), *self._held)[0]
+
+
+def _declaration(backend: str, suffix: str = "") -> Declaration:
+    return Declaration(
+        name=f"keras3.layer{suffix}",
+        framework="keras",
+        modules=("keras", backend),
+        summary=f"The Keras 3 layers to drop in, on {backend}.",
+        layout="keras2/impl1/channels_last",
+        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
+        capabilities=Capabilities(
+            ranks=(1, 2, 3),
+            dilation=False,
+            padding=tuple(PADDING),
+            groups=False,
+            sharing=("none",),
+            bias=("none", "position"),
+            dtypes=("float16", "bfloat16", "float32", "float64"),
+            why=dict.fromkeys(_OF_OLD, "the layer has the arguments of the one that Keras 3 removed"),
+        ),
+    )
+
+
+_OF_OLD = ("ranks", "dilation", "padding", "groups", "channel_table", "sharing", "bias")
+
+
+class OnJax:
+    """Compiled by JAX."""
+
+    declaration = _declaration("jax")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+        """Choose the backend and build the layer."""
+        import jax
+
+        _keras3.load("jax")
+        with jax.enable_x64(dtype == "float64"):
+            module = _module(spec, weight, bias, dtype)
+
+        def apply(x: Any, kernel: Any, offsets: Any) -> Any:
+            """Run without bias where the call has none: JAX transposes linear functions, not affine ones."""
+            if (offsets is None) == (bias is None):
+                return _call(module, x, *(held for held in (kernel, offsets) if held is not None))
+            return _call(_module(spec, weight, None, dtype), x, kernel)
+
+        kernel = module.get_weights()[0]
+        return prepared(spec, dtype, apply, kernel, bias, lambda dw: dw.reshape(spec.weight_shape))
+
+
+class OnTensorflow:
+    """Run eagerly by TensorFlow."""
+
+    declaration = _declaration("tensorflow", ".tensorflow")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ModuleLayer:
+        """Choose the backend and build the layer."""
+        _keras3.load("tensorflow")
+        return ModuleLayer(spec, _module(spec, weight, bias, dtype), _keras3.TensorflowEngine())
+
+
+class OnTorch:
+    """Run eagerly by torch."""
+
+    declaration = _declaration("torch", ".torch")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ModuleLayer:
+        """Choose the backend and build the layer."""
+        _keras3.load("torch")
+        return ModuleLayer(spec, _module(spec, weight, bias, dtype), _keras3.TorchEngine())
