@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.spec import Spec
 from lcl_ref.suite.deviations import COMPUTED, Deviation
 from lcl_ref.suite.deviations.model import changed_fields, edited, touches
 from lcl_ref.suite.dtypes import FORMATS
@@ -39,6 +40,10 @@ class Explanation:
     ops: tuple[str, ...]
     explained: int
     same: tuple[Hypothesis, ...] = ()
+
+
+_ANY = Spec(input_size=1, in_channels=1, out_channels=1, kernel_size=1)
+"""Formats are edited the same in every layer."""
 
 
 class Evidence:
@@ -213,4 +218,18 @@ class _Search:
         """Return the hypotheses as one explanation, those first that also predict the operations that are right."""
         others = [seen for seen in self.answered if seen.op not in ops]
         ranked = sorted(hypotheses, key=lambda one: not all(reproduces(one, seen) for seen in others))
-        return Explanation(ranked[0], ops, self.evidence(ops).wrong, tuple(ranked[1:]))
+        same = tuple(one for one in ranked[1:] if not _only_wider(one, ranked[0]))
+        return Explanation(ranked[0], ops, self.evidence(ops).wrong, same)
+
+
+def _only_wider(one: Hypothesis, finer: Hypothesis) -> bool:
+    """Tell whether a hypothesis holds where a finer one does by its limit alone: that of a coarser accumulator."""
+    rest, same_rest = ([part for part in parts if part.kind != "precision"] for parts in (one, finer))
+    sums, finer_sums = (_accumulation(parts) for parts in (one, finer))
+    return rest == same_rest and sums > finer_sums > 0
+
+
+def _accumulation(hypothesis: Hypothesis) -> float:
+    """Return the unit roundoff of the coarsest accumulator of a hypothesis, or 0 where none changes it."""
+    formats = [edited(_ANY, (part,), "y").accumulator for part in hypothesis if part.kind == "precision"]
+    return max((FORMATS[form].unit_roundoff for form in formats if form), default=0.0)

@@ -28,6 +28,12 @@ def to_tf32(array: Floats) -> Floats:
     return rounded
 
 
+def to_single(array: Floats) -> Floats:
+    """Return `array` rounded to float32."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32).astype(np.float64)
+
+
 ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
     "tf32": to_tf32,
     "bfloat16": lambda array: array.astype(ml_dtypes.bfloat16).astype(np.float64),
@@ -65,12 +71,16 @@ def explain(
     Returns
     -------
     str
-        ``inputs rounded to tf32`` (bfloat16, float16) where the answer is within the limit of exactly that computation,
-        all names where several leave the same operands; ``sums kept in float16`` (bfloat16) where it is within the
-        limit of that; else nothing.
+        ``computed in float32`` where a float64 answer is within the limit of that; ``inputs rounded to tf32``
+        (bfloat16, float16) where it is within the limit of exactly that computation, all names where several leave the
+        same operands; ``sums kept in float16`` (bfloat16) where it is within the limit of that; else nothing.
     """
     answer = got.astype(np.float64)
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
+    if form.name == "float64":
+        golden = _result(spec, {name: to_single(operand) for name, operand in wide.items()}, result)
+        if (np.abs(answer - golden) <= limit(magnitude, golden, form, FORMATS["float32"])).all():
+            return "computed in float32"
     roundings = {name: _rounded(wide, rounding) for name, rounding in ROUNDINGS.items()}
     for rounded in roundings.values():
         golden = _result(spec, rounded, result)

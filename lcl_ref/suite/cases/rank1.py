@@ -575,6 +575,19 @@ CHANNELS: tuple[Case, ...] = (
 
 SHARED: tuple[Case, ...] = (
     case(
+        "1d/shared/pointwise",
+        "catches sites and channels exchanged by a view: a convolution of kernel size 1, one weight for every site",
+        "5.3 3.1 1.7",
+        batch=3,
+        tags=("tiling",),
+        input_size=7,
+        in_channels=4,
+        out_channels=5,
+        kernel_size=1,
+        shared=True,
+        bias="channel",
+    ),
+    case(
         "1d/shared/position-bias",
         "catches a bias shared along with the weight: it stays one number per position",
         "5.2 5.3",

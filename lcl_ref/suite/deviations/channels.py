@@ -103,7 +103,6 @@ DEVIATIONS: tuple[Deviation, ...] = (
         clause="4.1",
         fix="concatenate the groups' outputs; do not stack them on a last axis",
         needs=f"{GROUPS}, of more than one output channel",
-        known_in="view(B, C // S, -1) after a tied 1x1 convolution, as a forum thread posts it",
         edit=planned_move("on_y", _shuffled),
     ),
     Deviation(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from lcl_ref.suite.deviations.edits import linear, move, named, per_axis, planned_move, position_axes
-from lcl_ref.suite.deviations.hooks import Array
+from lcl_ref.suite.deviations.hooks import Array, Move
 from lcl_ref.suite.deviations.model import Deviation, Edit
 from lcl_ref.suite.deviations.plan import Plan, Refused
 
@@ -112,6 +113,27 @@ def _border_skipped(plan: Plan, y: Array) -> Array:
     return kept if plan.rank else y
 
 
+def _tiles(plan: Plan) -> bool:
+    """Tell whether windows lie side by side along one axis and cover the input: blocks of a vector."""
+    return plan.rank == 1 and all(
+        axis.stride == axis.kernel and axis.dilation == 1 and axis.lo == 0 and axis.size == axis.positions * axis.kernel
+        for axis in plan.axes
+    )
+
+
+def _dealt_to_blocks(plan: Plan, x: Array) -> Array:
+    """``(n, i, ci) -> (n, i, ci)``: block s gets elements s, s + blocks, ... of each sample."""
+    width = plan.kernel[0] * plan.in_channels
+    return x.reshape(len(x), width, plan.positions[0]).swapaxes(1, 2).reshape(x.shape)
+
+
+def _blocks_interleaved(plan: Plan) -> Plan:
+    if not _tiles(plan):
+        return plan
+    dealt = plan.adding("on_x", Move(partial(_dealt_to_blocks, plan)))
+    return dealt.adding("on_y", Move(taken_for_channels_last))
+
+
 def _returned(how: Callable[[Array], Array]) -> Edit:
     """Return the edit that changes the form of the output."""
     return lambda plan: plan.finishing(how)
@@ -145,6 +167,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         known_in="EIR's LCL, and forum layers that end in view(batch, -1)",
         edit=_returned(lambda y: y.reshape(len(y), math.prod(y.shape[1:])) if y.ndim > 2 else y),
         parts=("y",),
+    ),
+    Deviation(
+        id="blocks/interleaved",
+        sentence="a view as (n, k*ci, blocks) deals the input to the blocks in turn, and outputs come out so too",
+        clause="1.7",
+        fix="reshape to (n, blocks, k*ci), and move blocks behind the channels by a transpose",
+        needs="windows that tile one axis, more than one of them",
+        known_in="view(B, C // S, -1) before a shared 1x1 convolution, as a forum thread posts it",
+        edit=_blocks_interleaved,
     ),
     Deviation(
         id="output/squeezed",

@@ -188,6 +188,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         edit=from_axes("lo", lambda values: values[::-1]),
     ),
     Deviation(
+        id="padding/half-window-resized",
+        sentence="half a window is padded on both sides, and the output has the size that follows from that",
+        clause="2.1",
+        fix="pad lo before the input and hi after it: an even window needs one zero less on one side",
+        needs=f"padding other than half a window on both sides, and {ANY_SIZE}",
+        known_in="PyTorch code with padding=k//2, which lets the map grow by one where the kernel is even",
+        edit=each_axis(lambda axis: replace(axis, lo=axis.window // 2, hi=axis.window // 2).resized()),
+    ),
+    Deviation(
         id="padding/ignored-resized",
         sentence="padding is left out, and the output has the size that follows from that",
         clause="2.1",

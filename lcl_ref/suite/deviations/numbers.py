@@ -31,6 +31,16 @@ DEVIATIONS: tuple[Deviation, ...] = (
         edit=setting(operands="float32", accumulator="float32", stored="float32"),
     ),
     Deviation(
+        id="precision/single-sums",
+        sentence="float64 is multiplied and summed in float32, and the bias added in float64",
+        clause="8.3",
+        fix="compute in the dtype of the operands",
+        needs="float64 reals",
+        known_in="mlx convolutions with float64 arrays and a bias added behind them",
+        kind="precision",
+        edit=setting(operands="float32", accumulator="float32"),
+    ),
+    Deviation(
         id="precision/half-output",
         sentence="results are stored in float16",
         clause="8.3",
