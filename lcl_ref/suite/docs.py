@@ -64,6 +64,7 @@ def _seeds_page(root: Path) -> str:
     tables = {
         "snippets": seeds.snippets_table(),
         "rows": seeds.rows_table(),
+        "shown": seeds.shown_table(),
         "errata": seeds.errata_table(root / "tests" / "errata"),
     }
     for name, table in tables.items():

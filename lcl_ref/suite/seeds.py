@@ -32,6 +32,34 @@ class Snippet:
     rows: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A snippet as printed, or a port that trusts it, shown to `lcl diagnose`.
+
+    Parameters
+    ----------
+    snippet : str
+        Id of the snippet, or the erratum of a framework.
+    how : str
+        How it is used.
+    layer : str
+        Name of the layer in ``tests/errata``.
+    mistake : str
+        Id of the deviation that must be named; empty where the snippet is right, or one of the following.
+    words : str
+        What is said instead where a layer gives no answer of the right form.
+    error : str
+        What keeps the snippet from running at all.
+    """
+
+    snippet: str
+    how: str
+    layer: str
+    mistake: str = ""
+    words: str = ""
+    error: str = ""
+
+
 SNIPPETS = (
     Snippet("S0.1", "`LCL`, 1-D", "yes", "`y[p,o] = sum x[p*k+m, c] w[p, o, m*C+c]`, windows that tile", ("R1",)),
     Snippet("S0.2", "`__call__`, 2-D", "a function without its class", "the same with two axes, and a bias", ("R2",)),
@@ -48,6 +76,39 @@ SNIPPETS = (
     Snippet("S3.1", "`TwoDFC`", "yes", "`y[o] = sum x[h,w] w[h,w,o]`", ("R15", "R16")),
     Snippet("S3.2", "`TwoDFCv2`", "yes", "the same with a bias", ("R15",)),
     Snippet("S3.3", "`TwoDFCv3`", "needs `np`", "the same, weights drawn as `nn.Linear` does", ("R15",)),
+)
+
+SHOWN = (
+    Shown("S0.1", "its own weight", "Line"),
+    Shown("S0.1", "its weight on the patches of torch.unfold", "ChannelsBeforeTaps", "patch/channel-major"),
+    Shown("S0.2", "made a class; a bias per channel or position", "Picture"),
+    Shown("S0.2", "a bias of one number per position", "PictureWithStrayBias", "bias/first-channel"),
+    Shown("S1.1", "each sample by itself", "LoopOfSamples", "precision/single"),
+    Shown("S1.1", "a batch", "LoopOfBatch", words="RuntimeError: shape"),
+    Shown("S1.2", "repaired so that it runs", "MaskedLinear", "nonfinite/masked-dense"),
+    Shown("S1.3", "repaired so that it runs", "TiedConv", "blocks/interleaved"),
+    Shown("S1.4", "fed with the axis it wants", "GroupedConv"),
+    Shown("S1.5", "repaired so that it runs", "SqueezedConv", "output/squeezed"),
+    Shown("S1.6", "built", "OddOutputs", error="ValueError"),
+    Shown("S1.7", "done as the words say", "TiedLinear"),
+    Shown("S2.1", "G inputs per output, groups = outputs", "ChannelLocal"),
+    Shown("S2.1", "G taken for the number of groups", "ChannelLocalByGroups", "groups/interleaved-input"),
+    Shown("S2.2", "each sample by itself", "LocallyConnectedConv2d", "padding/half-window-resized"),
+    Shown("S2.2", "a batch", "LocallyConnectedConv2dOfBatch", words="RuntimeError: Given groups=2"),
+    Shown("S2.3", "looked for where it is said to be", "keras_layer", error="AttributeError"),
+    Shown("S2.3", "of tf_keras, channels first, the bias as its shape says", "KerasBias", "bias/reshaped"),
+    Shown("S3.1", "on images", "TwoDFC"),
+    Shown("S3.2", "on images", "TwoDFCv2"),
+    Shown("S3.3", "on images", "TwoDFCv3"),
+    Shown("S3.3", "its weight reshaped into Linear", "LinearOfTwoDFC", "weights/read-as-ohwi"),
+    Shown(
+        "S3.3",
+        "fed by a loader of grey images, with an axis of one channel",
+        "GreyImages",
+        words="the output has shape",
+    ),
+    Shown("X2", "Flax's ConvLocal with taps before channels", "ConvLocal", "patch/channel-major"),
+    Shown("X3", "MLX's conv1d in float64", "Float64Conv", "precision/single-sums"),
 )
 
 _LOCAL_KERAS = ("keras.local1", "keras.local2", "keras.local3")
@@ -147,6 +208,16 @@ def snippets_table() -> str:
         known = list(dict.fromkeys(name for row in snippet.rows for name in errata[row]))
         cells = (snippet.id, snippet.what, snippet.runs, snippet.computes, ", ".join(snippet.rows), ", ".join(known))
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shown_table() -> str:
+    """Return what `lcl diagnose` says of the snippets as a Markdown table."""
+    lines = ["| | used | `lcl diagnose` |", "|---|---|---|"]
+    for shown in SHOWN:
+        named = f"`{shown.mistake}`" if shown.mistake else shown.words and f"no name: {shown.words} ..."
+        said = named or (f"never runs: {shown.error}" if shown.error else "nothing to diagnose: it is right")
+        lines.append(f"| {shown.snippet} | {shown.how} | {said} |")
     return "\n".join(lines)
 
 

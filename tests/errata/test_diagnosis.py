@@ -1,31 +1,90 @@
-"""Layers as printed are wrong, and `lcl diagnose` names what is wrong with them."""
+"""Snippets as printed are layers, most of them wrong, and `lcl diagnose` names what is wrong with them."""
+
+import builtins
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from lcl_ref.suite.cases import select
+from lcl_ref.suite import seeds
+from lcl_ref.suite.deviations import CATALOGUE
 from lcl_ref.suite.diagnose import diagnose
 from lcl_ref.suite.fixtures import default_root
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.user_layer import as_adapter
-from tests.errata import printed_layers
+from tests.errata.printed import LAYERS, cases_of
 
+ROOT = Path(__file__).parents[2]
 STORE = Store(default_root())
+RUNNING = [shown for shown in seeds.SHOWN if not shown.error]
+
+
+def identity(shown):
+    return f"{shown.snippet}-{shown.layer}"
+
+
+def hypotheses(diagnosis):
+    """What is said to be wrong: the explanations that reproduce every answer."""
+    return [name for finding in diagnosis.findings for name in (" + ".join(finding.deviations), *finding.same)]
+
+
+@pytest.mark.parametrize("shown", RUNNING, ids=identity)
+def test_the_mistake_is_named(shown):
+    layer = LAYERS[shown]
+    diagnosis = diagnose(as_adapter("printed", layer), STORE, cases_of(layer))
+    wrong = diagnosis.counts["fail"] + diagnosis.counts["error"]
+    if shown.mistake:
+        assert shown.mistake in hypotheses(diagnosis), diagnosis
+        assert len(diagnosis.findings) == 1
+        assert wrong > 0
+    elif shown.words:
+        assert shown.words in " ".join((diagnosis.line, *(finding.text for finding in diagnosis.findings)))
+        assert not any(finding.deviations for finding in diagnosis.findings)
+        assert wrong > 0
+    else:
+        assert diagnosis.line.startswith(f"nothing to diagnose: all {diagnosis.counts['pass']} answers are right")
+        assert diagnosis.findings == ()
+        assert wrong == 0
+
+
+@pytest.mark.parametrize("shown", [shown for shown in seeds.SHOWN if shown.error], ids=identity)
+def test_the_others_never_run(shown):
+    with pytest.raises(getattr(builtins, shown.error)):
+        LAYERS[shown]()
+
+
+def test_every_snippet_is_shown():
+    assert {shown.snippet for shown in seeds.SHOWN} - {"X2", "X3"} == {snippet.id for snippet in seeds.SNIPPETS}
+    assert {shown.mistake for shown in seeds.SHOWN} - {""} <= {deviation.id for deviation in CATALOGUE}
+
+
+def run_diagnose(folder, layers):
+    """The command in a process of its own, as a user has it: layers by file and name."""
+    files = [f"{layer.__module__.replace('.', '/')}.py:{layer.__name__}" for layer in layers]
+    backends = [word for file in files for word in ("-b", file)]
+    command = [sys.executable, "-m", "lcl_ref", "diagnose", *backends, "--json", str(folder / "found.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900)
+    return done, json.loads((folder / "found.json").read_text())["diagnoses"]
 
 
 @pytest.mark.parametrize(
-    ("layer", "globs", "mistake"),
+    "chosen",
     [
-        (printed_layers.MaskedLinear, ["0d/*"], "nonfinite/masked-dense"),
-        (printed_layers.SqueezedConv, ["0d/*"], "output/squeezed"),
-        (printed_layers.ChannelsBeforeTaps, ["1d/plain/*", "1d/tiling/*", "1d/stride/*"], "patch/channel-major"),
-        (printed_layers.LinearOfTwoDFC, ["*/kernel/whole-input", "*/rounded/*"], "weights/read-as-ohwi"),
-        (printed_layers.KerasBias, ["1d/plain/*", "1d/stride/*", "2d/plain/*"], "bias/reshaped"),
+        [shown for shown in RUNNING if shown.layer == "MaskedLinear"],
+        pytest.param(RUNNING, marks=pytest.mark.slow),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
+    ids=["masked", "all of them"],
 )
-def test_the_mistake_is_named(layer, globs, mistake):
-    diagnosis = diagnose(as_adapter("printed", layer()), STORE, [case.id for case in select(globs)])
-    named = [name for finding in diagnosis.findings for name in finding.deviations]
-    alike = [name for finding in diagnosis.findings for name in finding.same]
-    assert mistake in named + alike, (diagnosis.line, diagnosis.findings)
-    assert diagnosis.counts["fail"] + diagnosis.counts["error"] > 0
+def test_the_command_names_it(tmp_path, chosen):
+    done, diagnoses = run_diagnose(tmp_path, [LAYERS[shown] for shown in chosen])
+    assert done.returncode == 1, done.stderr
+    for shown, found in zip(chosen, diagnoses, strict=True):
+        if shown.mistake:
+            assert [shown.mistake] in [finding["deviations"] for finding in found["findings"]]
+            assert f"deviation: {shown.mistake}\n" in done.stdout
+        elif shown.words:
+            assert shown.words in done.stdout
+        else:
+            assert found["line"].startswith("nothing to diagnose")

@@ -99,6 +99,18 @@ PLAIN: tuple[Case, ...] = (
         kernel_size=(3, 2),
     ),
     case(
+        "2d/kernel/whole-input-no-bias",
+        "catches a dense layer on an image, a broadcast product summed over it, that adds a bias where there is none",
+        "1.7 3.3",
+        batch=5,
+        tags=("degenerate: one position, both position axes have length 1",),
+        input_size=(4, 3),
+        in_channels=6,
+        out_channels=2,
+        kernel_size=(4, 3),
+        bias="none",
+    ),
+    case(
         "2d/kernel/whole-column",
         "catches a position axis dropped because it has length 1",
         "1.7",

@@ -1,0 +1,15 @@
+"""The layers that `lcl_ref.suite.seeds.SHOWN` names: every snippet as printed, where it runs."""
+
+from lcl_ref.suite import seeds
+from lcl_ref.suite.cases import CASES
+from tests.errata import channel_snippets, printed_images, printed_layers, thread_snippets
+
+HOMES = (printed_layers, printed_images, thread_snippets, channel_snippets)
+LAYERS = {
+    shown: next(getattr(home, shown.layer) for home in HOMES if hasattr(home, shown.layer)) for shown in seeds.SHOWN
+}
+
+
+def cases_of(layer):
+    """The ids of the cases a layer is printed for."""
+    return [case.id for case in CASES if case.values != "complex" and layer().printed_for(case.spec)]
