@@ -22,17 +22,17 @@ class MlxLayer:
         The layer.
     dtype : str
         Of x, weight and bias.
-    product : callable
-        ``(spec, x (n, i*, g, cg), weight) -> y``, with n, o* and the channels of y in canonical order.
+    apply : callable
+        ``(x, weight, bias or None) -> y``, with the weight in the route's own layout.
     weight, bias : mlx.core.array
-        The weight in the layout `product` takes; bias None where there is none.
+        What `apply` takes; bias None where there is none.
     restore : callable
         Takes a cotangent of `weight`, as NumPy, back to ``(o*, k*, cg, co)``.
     """
 
     spec: Spec
     dtype: str
-    product: Callable[[Spec, Any, Any], Any]
+    apply: Callable[[Any, Any, Any], Any]
     weight: Any
     bias: Any
     restore: Callable[[Any], Any]
@@ -40,18 +40,18 @@ class MlxLayer:
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
         with stream(self.dtype):
-            return to_numpy(self._apply(from_numpy(x), self.weight, self.bias))
+            return to_numpy(self.apply(from_numpy(x), self.weight, self.bias))
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)``; db is None without bias."""
         primals = [from_numpy(x), self.weight] + ([] if self.bias is None else [self.bias])
-        dx, dw, *db = self._pull_back(self._apply, primals, dy)
+        dx, dw, *db = self._pull_back(self._without_bias if self.bias is None else self.apply, primals, dy)
         return dx, self.restore(dw), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``, the cotangent of x: the layer without bias is linear in x, so any x serves."""
         x = from_numpy(np.zeros(self.spec.x_shape(len(y)), y.dtype))
-        return self._pull_back(lambda x: self._apply(x, self.weight), [x], y)[0]
+        return self._pull_back(lambda x: self._without_bias(x, self.weight), [x], y)[0]
 
     def _pull_back(self, function: Callable[..., Any], primals: list[Any], dy: Any) -> list[Any]:
         import mlx.core as mx
@@ -59,20 +59,41 @@ class MlxLayer:
         with stream(self.dtype):
             return [to_numpy(cotangent) for cotangent in mx.vjp(function, primals, [from_numpy(dy)])[1]]
 
-    def _apply(self, x: Any, weight: Any, bias: Any = None) -> Any:
-        """Split groups, widen half types, multiply, add the bias, round once."""
-        import mlx.core as mx
-
-        wide = mx.float32 if x.dtype in (mx.float16, mx.bfloat16) else x.dtype
-        y = self.product(self.spec, split_channels(self.spec, x.astype(wide)), weight.astype(wide))
-        y = y.reshape(self.spec.y_shape(len(x)))
-        return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
+    def _without_bias(self, x: Any, weight: Any) -> Any:
+        return self.apply(x, weight, None)
 
 
 def layer(spec: Spec, dtype: str, product: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> MlxLayer:
-    """Return the layer for NumPy weight (in the layout of `product`) and bias."""
+    """Return the layer of a route: groups split, half types widened, bias added, rounded once.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    dtype : str
+        Of x, weight and bias.
+    product : callable
+        ``(spec, x (n, i*, g, cg), weight) -> y``, with n, o* and the channels of y in canonical order.
+    weight, bias : numpy.ndarray
+        The weight in the layout `product` takes; bias None where there is none.
+    restore : callable
+        As of `MlxLayer`.
+    """
+
+    def apply(x: Any, weight: Any, bias: Any) -> Any:
+        import mlx.core as mx
+
+        wide = mx.float32 if x.dtype in (mx.float16, mx.bfloat16) else x.dtype
+        y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide)).reshape(spec.y_shape(len(x)))
+        return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
+
+    return prepared(spec, dtype, apply, weight, bias, restore)
+
+
+def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> MlxLayer:
+    """Return the layer for NumPy weight (in the layout of `apply`) and bias."""
     with stream(dtype):
-        return MlxLayer(spec, dtype, product, from_numpy(weight), None if bias is None else from_numpy(bias), restore)
+        return MlxLayer(spec, dtype, apply, from_numpy(weight), None if bias is None else from_numpy(bias), restore)
 
 
 def stream(dtype: str) -> Any:
@@ -90,14 +111,14 @@ def from_numpy(array: Any) -> Any:
 
 
 def to_numpy(array: Any) -> Any:
-    """Return a NumPy array of the same dtype; bfloat16 has no buffer format and goes through its bits."""
+    """Return a NumPy array of the same dtype and memory; bfloat16 has no buffer format and goes through its bits."""
     import mlx.core as mx
 
     if array.dtype != mx.bfloat16:
-        return np.array(array)
+        return np.asarray(array)
     import ml_dtypes
 
-    return np.array(array.view(mx.uint16)).view(ml_dtypes.bfloat16)
+    return np.asarray(array.view(mx.uint16)).view(ml_dtypes.bfloat16)
 
 
 def split_channels(spec: Spec, x: Any) -> Any:

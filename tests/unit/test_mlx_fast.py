@@ -1,0 +1,82 @@
+"""The box route of MLX: boxes and parts of the batch that the small cases of the matrix do not make."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_backends import _boxes
+from lcl_backends.layers import _mlx_boxes
+from lcl_backends.layers._mlx_boxes import local
+from lcl_backends.mlx_fast import Adapter
+from lcl_ref import reference
+from tests.unit.test_torch_adapters import answers, assert_equal, golden, integers, random_spec
+
+LARGE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1), padding=1)
+"""Windows of 8 samples: 29 MB."""
+
+
+@pytest.mark.parametrize("room", [1, 600])
+def test_boxes_and_parts_give_the_answers_of_the_reference(monkeypatch, room):
+    monkeypatch.setattr(_mlx_boxes, "BOX_BYTES", room)
+    monkeypatch.setattr(_boxes, "LAID_OUT_BYTES", room)
+    draw = np.random.default_rng(room)
+    for number in range(40):
+        spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
+        operands = integers(spec, batch, number, "float32", largest=3)
+        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+
+
+@pytest.mark.parametrize("wide", [1, 1000])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_either_order_of_the_factors_gives_the_answers_of_the_reference(monkeypatch, dtype, wide):
+    monkeypatch.setattr(_mlx_boxes, "WIDE", wide)
+    draw = np.random.default_rng(wide)
+    for number in range(20):
+        spec = random_spec(draw)
+        operands = integers(spec, 2, number, dtype)
+        assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+
+
+def arrays(spec, batch):
+    return {name: mx.array(array) for name, array in integers(spec, batch, 0, "float32").items()}
+
+
+def loss(x, weight, bias):
+    return (local(LARGE, x, weight, bias) ** 2).sum()
+
+
+def test_compiled_gradients_are_those_of_the_reference():
+    given = arrays(LARGE, 2)
+    operands = [given[name] for name in ("x", "weight", "bias")]
+    gradients = mx.compile(mx.grad(loss, argnums=(0, 1, 2)))(*operands)
+    x, weight, bias = (np.array(operand).astype(np.int64) for operand in operands)
+    dy = 2 * reference.forward(LARGE, x, weight, bias)
+    for got, want in zip(gradients, reference.vjp(LARGE, x, weight, dy), strict=True):
+        np.testing.assert_array_equal(np.array(got).astype(np.int64), want)
+
+
+def test_the_second_derivative_is_that_of_a_bilinear_map():
+    """Along a direction v, d/dw <dx(w), v> is the cotangent of the weight with v for x."""
+    given = arrays(LARGE, 1)
+    direction = mx.array(np.random.default_rng(1).integers(-1, 2, LARGE.x_shape(1)).astype(np.float32))
+
+    def slope(weight):
+        dx = mx.grad(lambda x: (local(LARGE, x, weight) * given["dy"]).sum())(given["x"])
+        return (dx * direction).sum()
+
+    want = reference.vjp(LARGE, *(np.array(array) for array in (direction, given["weight"], given["dy"])))[1]
+    np.testing.assert_array_equal(np.array(mx.grad(slope)(given["weight"])), want)
+
+
+@pytest.mark.parametrize("op", ["_output", "_input_cotangent", "_weight_cotangent"])
+def test_memory_beyond_the_result_stays_below_that_of_the_windows(op):
+    given = arrays(LARGE, 8)
+    x, weight, dy = given["x"], given["weight"], given["dy"]
+    operands = {"_output": (x, weight), "_input_cotangent": (dy, weight), "_weight_cotangent": (x, dy)}[op]
+    mx.eval(*given.values())
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    result = getattr(_mlx_boxes, op)(LARGE, *operands)
+    mx.eval(result)
+    assert mx.get_peak_memory() - before - result.nbytes < 16 << 20
