@@ -107,18 +107,24 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.argument("new", metavar="NEW", type=_FILE)
 @click.option("-b", "--backend", default="numpy.matmul", show_default=True, help="Who computes with the new weights.")
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
+@click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
 @json_option()
-def verify_port(old: Path, new: Path, backend: str, spec: Path | None, as_json: bool) -> int:
+def verify_port(old: Path, new: Path, backend: str, spec: Path | None, layers: tuple[str, ...], as_json: bool) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
     Exit status: 0 all hold, 1 something does not, 2 wrong input.
     """
-    findings = verifying.verify_port(old, new, backend, spec)
+    findings = verifying.verify_port(old, new, backend, spec, layers=layers, progress=_progress)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     return int(any(finding.state == "fail" for finding in findings))
+
+
+def _progress(step: str) -> None:
+    """Say on stderr what is being done: big layers take their time."""
+    click.echo(step, err=True)
 
 
 def _print(findings: list[Finding]) -> None:

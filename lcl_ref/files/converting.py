@@ -95,10 +95,7 @@ def _choose(old: WeightFile, name: str, source: str) -> tuple[LocalLayer, ...]:
     if not old.layers:
         todo = "describe its layers with --spec" if old.config is None else ""
         raise problem(old.path, "layers", "no locally connected layer", "at least one", todo)
-    chosen = tuple(layer for layer in old.layers if name in ("", layer.name, layer.name.split("/")[-1]))
-    if not chosen:
-        names = ", ".join(layer.name for layer in old.layers)
-        raise problem(old.path, "layer", f"no layer called {name!r}", f"one of {names}")
+    chosen = old.called(name) if name else old.layers
     for layer in chosen:
         if source not in (STORED, layer.layout):
             got = f"{source} for layer {layer.name}"

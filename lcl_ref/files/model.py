@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.errors import FileError, Violation
 from lcl_ref.spec import Spec
 
 Array = NDArray[Any]
@@ -108,3 +110,20 @@ class WeightFile:
     def layer(self, name: str) -> LocalLayer | None:
         """Return the layer called `name`, or None."""
         return next((layer for layer in self.layers if layer.name == name), None)
+
+    def called(self, name: str) -> tuple[LocalLayer, ...]:
+        """Return the layers called `name`, in full or by its last part: ``local`` finds ``inner/local``.
+
+        Raises
+        ------
+        FileError
+            If there is none; the error offers the nearest name, and lists all.
+        """
+        found = tuple(layer for layer in self.layers if name in (layer.name, layer.name.split("/")[-1]))
+        if not found:
+            names = [layer.name for layer in self.layers]
+            nearest = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+            todo = f"did you mean {nearest[0]}?" if nearest else ""
+            got, expected = f"no layer called {name!r}", f"one of {', '.join(names)}"
+            raise FileError(Violation("file/layer", self.path.name, got, expected, todo=todo))
+        return found

@@ -6,27 +6,31 @@ the old file as they are, compute what the reference computes from the converted
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lcl_ref import fast, layouts
+from lcl_ref import layouts
 from lcl_ref.errors import FileError, Violation
+from lcl_ref.files.holding import Question, hold
 from lcl_ref.files.model import Array, LocalLayer, WeightFile
 from lcl_ref.files.opening import open_weights
 from lcl_ref.layouts.forms import live
 from lcl_ref.suite import catalogue, loading
 from lcl_ref.suite.adapter import Adapter, Prepared
 from lcl_ref.suite.bounds import accumulation_of
-from lcl_ref.suite.compare import Malformed, Mismatch, check
-from lcl_ref.suite.dtypes import FORMATS
-from lcl_ref.suite.evaluate import Task, answers_of
+from lcl_ref.suite.compare import Malformed
+from lcl_ref.suite.dtypes import DTYPES
+from lcl_ref.suite.evaluate import answers_of
 
 SEED = 20
 BATCH = 2
+OPS = ("forward", "vjp")
 
 _CHECKED = ("kernel_size", "strides", "data_format", "implementation", "use_bias", "filters")
 """Stored settings that the live layer must have too."""
@@ -61,7 +65,13 @@ class Finding:
 
 
 def verify_port(
-    old_path: Path, new_path: Path, backend: str = "numpy.matmul", spec: Path | None = None
+    old_path: Path,
+    new_path: Path,
+    backend: str = "numpy.matmul",
+    spec: Path | None = None,
+    *,
+    layers: Sequence[str] = (),
+    progress: Callable[[str], object] = str,
 ) -> list[Finding]:
     """Hold the layers of a converted file against those of the old one.
 
@@ -73,11 +83,15 @@ def verify_port(
         Who computes with the new weights (`lcl backends`, or a file of your own).
     spec : Path, optional
         Specification of the old file, where it does not describe its layers (`open_weights`).
+    layers : sequence of str
+        Names of the layers to look at; without any, all.
+    progress : callable
+        Is told what is being done, in a few words, before it is.
 
     Raises
     ------
     FileError
-        If a file cannot be read, or a layer of the old one is not in the new one.
+        If a file cannot be read, there is no layer of a given name, or one of the old file is not in the new one.
     AdapterError
         If `backend` names nothing.
     """
@@ -85,30 +99,30 @@ def verify_port(
     with open_weights(old_path, spec) as old, open_weights(new_path) as new:
         if not old.layers:
             raise FileError(Violation("file/layers", old_path.name, "no locally connected layer", "at least one"))
-        return [finding for layer in old.layers for finding in _verify(old, layer, new, adapter)]
+        names = {layer.name for name in layers for layer in old.called(name)}
+        chosen = [layer for layer in old.layers if not layers or layer.name in names]
+        ported = [_ported(new, layer) for layer in chosen]
+        counted = [f"{layer.name}, layer {number} of {len(chosen)}" for number, layer in enumerate(chosen, 1)]
+        ports = map(_Port, chosen, ported, counted, repeat(progress))
+        return [finding for port in ports for finding in port.findings(old, new, adapter)]
 
 
-def _verify(old: WeightFile, layer: LocalLayer, new: WeightFile, adapter: Adapter) -> Iterator[Finding]:
+def _ported(new: WeightFile, layer: LocalLayer) -> LocalLayer:
     ported = new.layer(layer.name)
     if ported is None:
         names = ", ".join(found.name for found in new.layers) or "none"
         raise FileError(Violation("file/layer", new.path.name, f"no layer {layer.name}", f"it, beside {names}"))
-    if ported.spec != layer.spec:
-        yield Finding(layer.name, "spec", "", "fail", None, f"got {ported.spec}, expected {layer.spec}")
-        return
-    weight, bias = _canonical(new, ported)
-    yield _same_weights(layer, _canonical(old, layer), (weight, bias))
-    task = _task(layer, weight, bias)
-    yield from _old_answers(old, layer, task)
-    capable = [
-        op for op in ("forward", "vjp") if adapter.declaration.capabilities.refusal(layer.spec, task.dtype, op) is None
-    ]
-    side = f"new: {adapter.declaration.name}"
-    if not capable:
-        reason = adapter.declaration.capabilities.refusal(layer.spec, task.dtype, "forward") or ""
-        yield Finding(layer.name, side, "", "not_run", None, reason)
-        return
-    yield from _answers(layer.name, side, adapter, adapter.prepare(layer.spec, weight, bias, task.dtype), task, capable)
+    return ported
+
+
+def _finding(name: str, side: str, found: Question | Finding) -> Finding:
+    """Return the verdict of a question, or what was found instead of one."""
+    if isinstance(found, Finding):
+        return found
+    if found.worst is None:
+        return Finding(name, side, found.op, "pass", found.error_ratio, "; ".join(found.warnings.values()))
+    ratio, message = found.worst
+    return Finding(name, side, found.op, "fail", ratio if math.isfinite(ratio) else None, message)
 
 
 def _stored(file: WeightFile, layer: LocalLayer) -> tuple[Array, Array | None]:
@@ -122,9 +136,12 @@ def _canonical(file: WeightFile, layer: LocalLayer) -> tuple[Array, Array | None
 
 def _same_weights(layer: LocalLayer, old: tuple[Array, Array | None], new: tuple[Array, Array | None]) -> Finding:
     """Compare bit for bit, but for taps that fall on padding, which some layouts do not store."""
-    seen = live(layer.spec) if not any(layer.spec.shared) else ...
-    wrong = int((old[0][seen] != new[0][seen]).sum())
-    total = old[0][seen].size
+    differ = old[0] != new[0]
+    wrong, total = int(differ.sum()), differ.size
+    if not any(layer.spec.shared):
+        seen = live(layer.spec)
+        total = int(seen.sum()) * math.prod(layer.spec.weight_shape[-2:])
+        wrong = int(differ[seen].sum()) if wrong else 0
     if old[1] is not None and new[1] is not None:
         wrong += int((old[1] != new[1]).sum())
         total += old[1].size
@@ -132,48 +149,15 @@ def _same_weights(layer: LocalLayer, old: tuple[Array, Array | None], new: tuple
     return Finding(layer.name, "weights", "", "fail" if wrong else "pass", None, message)
 
 
-def _task(layer: LocalLayer, weight: Array, bias: Array | None) -> Task:
-    """Return random operands in the dtype of the weights, and what the reference computes from them in float64."""
+def _operands(layer: LocalLayer, weight: Array, bias: Array | None) -> dict[str, Array]:
+    """Return the weights, and random x and dy in their dtype."""
     spec, dtype = layer.spec, str(weight.dtype)
-    if dtype not in FORMATS:
-        raise FileError(Violation("file/dtype", f"layer {layer.name}", f"weights of dtype {dtype}", ", ".join(FORMATS)))
+    if dtype not in DTYPES:
+        raise FileError(Violation("file/dtype", f"layer {layer.name}", f"weights of dtype {dtype}", ", ".join(DTYPES)))
     draw = np.random.default_rng(SEED)
-    operands = {
-        "x": draw.standard_normal(spec.x_shape(BATCH)).astype(weight.dtype),
-        "dy": draw.standard_normal(spec.y_shape(BATCH)).astype(weight.dtype),
-        "weight": weight,
-    }
-    if bias is not None:
-        operands["bias"] = bias
-    wide = {name: array.astype(np.float64) for name, array in operands.items()}
-    dx, dw, db = fast.vjp(spec, wide["x"], wide["weight"], wide["dy"])
-    golden = {"y": fast.forward(spec, wide["x"], wide["weight"], wide.get("bias")), "dx": dx, "dw": dw}
-    if db is not None:
-        golden["db"] = db
-    return Task(spec, dtype, False, (), operands, golden)
-
-
-def _old_answers(old: WeightFile, layer: LocalLayer, task: Task) -> Iterator[Finding]:
-    """Let the old framework's layer compute, holding the arrays of the file as they are."""
-    name = layer.layout.replace("keras1/", "keras2/impl1/")
-    chosen = [point for point in loading.registered().values() if point.name.startswith("keras.local")]
-    adapters = [adapter for adapter in (point.load()() for point in chosen) if adapter.declaration.layout == name]
-    reason = f"no live layer for {layer.layout}" if not adapters else ""
-    if adapters and not catalogue.installed(adapters[0].declaration):
-        reason = f"{', '.join(adapters[0].declaration.modules)} not installed"
-    if reason:
-        yield Finding(layer.name, "old", "", "not_run", None, reason)
-        return
-    adapter = adapters[0]
-    side = f"old: {adapter.declaration.name}"
-    empty = [np.zeros_like(task.operands["weight"]), np.zeros_like(task.operands["bias"]) if layer.bias else None]
-    prepared: Any = adapter.prepare(layer.spec, *empty, task.dtype)
-    differs = _settings_that_differ(layer, prepared.layer.get_config())
-    if differs:
-        yield Finding(layer.name, side, "", "fail", None, f"read as another layer: {differs}")
-        return
-    prepared.layer.set_weights([array for array in _stored(old, layer) if array is not None])
-    yield from _answers(layer.name, side, adapter, prepared, task, ["forward", "vjp"])
+    drawn = {"x": draw.standard_normal(spec.x_shape(BATCH)), "dy": draw.standard_normal(spec.y_shape(BATCH))}
+    operands = {name: array.astype(weight.dtype) for name, array in drawn.items()}
+    return operands | {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
 def _settings_that_differ(layer: LocalLayer, config: dict[str, Any]) -> str:
@@ -192,21 +176,80 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _answers(
-    name: str, side: str, adapter: Adapter, prepared: Prepared, task: Task, ops: list[str]
-) -> Iterator[Finding]:
-    """Ask a prepared layer and hold its answers against their limits."""
-    declared = adapter.declaration.capabilities.accumulation
-    for op in ops:
-        answers = answers_of(prepared, op, task.operands)
-        try:
-            agreements = [
-                check(expected, answers[expected.result])
-                for expected in task.expected(op, accumulation_of(task.dtype, op, declared))
-            ]
-        except (Mismatch, Malformed) as wrong:
-            yield Finding(name, side, op, "fail", getattr(wrong, "error_ratio", None), str(wrong))
-            continue
-        worst = max(agreement.error_ratio for agreement in agreements)
-        warnings = "; ".join(agreement.warning for agreement in agreements if agreement.warning)
-        yield Finding(name, side, op, "pass", worst, warnings)
+_Asked = list[tuple[str, Question | Finding]]
+"""Who was asked, and what, or what there is to say instead."""
+
+
+@dataclass(frozen=True)
+class _Port:
+    """A layer of the old file, and the same one of the new file."""
+
+    old: LocalLayer
+    new: LocalLayer
+    words: str
+    told: Callable[[str], object]
+
+    def findings(self, old: WeightFile, new: WeightFile, adapter: Adapter) -> list[Finding]:
+        """Return what there is to say about the layer."""
+        layer = self.old
+        if self.new.spec != layer.spec:
+            return [Finding(layer.name, "spec", "", "fail", None, f"got {self.new.spec}, expected {layer.spec}")]
+        self._progress("weights")
+        weight, bias = _canonical(new, self.new)
+        same = _same_weights(layer, _canonical(old, layer), (weight, bias))
+        operands = _operands(layer, weight, bias)
+        asked = self._old_answers(old, operands) + self._new_answers(adapter, operands)
+        self._progress("limits")
+        questions = [question for _, question in asked if isinstance(question, Question)]
+        hold(layer.spec, str(weight.dtype), operands, questions)
+        return [same, *(_finding(layer.name, side, found) for side, found in asked)]
+
+    def _progress(self, step: str) -> None:
+        self.told(f"{self.words}: {step}")
+
+    def _old_answers(self, old: WeightFile, operands: Mapping[str, Array]) -> _Asked:
+        """Let the old framework's layer compute, holding the arrays of the file as they are."""
+        layer = self.old
+        name = layer.layout.replace("keras1/", "keras2/impl1/")
+        chosen = [point for point in loading.registered().values() if point.name.startswith("keras.local")]
+        adapters = [adapter for adapter in (point.load()() for point in chosen) if adapter.declaration.layout == name]
+        reason = f"no live layer for {layer.layout}" if not adapters else ""
+        if adapters and not catalogue.installed(adapters[0].declaration):
+            reason = f"{', '.join(adapters[0].declaration.modules)} not installed"
+        if reason:
+            return [("old", Finding(layer.name, "old", "", "not_run", None, reason))]
+        adapter = adapters[0]
+        side = f"old: {adapter.declaration.name}"
+        self._progress(f"{side}, building")
+        empty = [np.zeros_like(operands["weight"]), np.zeros_like(operands["bias"]) if layer.bias else None]
+        prepared: Any = adapter.prepare(layer.spec, *empty, str(operands["weight"].dtype))
+        differs = _settings_that_differ(layer, prepared.layer.get_config())
+        if differs:
+            return [(side, Finding(layer.name, side, "", "fail", None, f"read as another layer: {differs}"))]
+        prepared.layer.set_weights([array for array in _stored(old, layer) if array is not None])
+        return self._answers(side, adapter, prepared, operands, OPS)
+
+    def _new_answers(self, adapter: Adapter, operands: Mapping[str, Array]) -> _Asked:
+        """Let the layer of today compute with the converted weights."""
+        spec, declaration, dtype = self.old.spec, adapter.declaration, str(operands["weight"].dtype)
+        side = f"new: {declaration.name}"
+        refusals = {op: declaration.capabilities.refusal(spec, dtype, op) for op in OPS}
+        if all(refusals.values()):
+            return [(side, Finding(self.old.name, side, "", "not_run", None, refusals["forward"] or ""))]
+        self._progress(f"{side}, building")
+        prepared = adapter.prepare(spec, operands["weight"], operands.get("bias"), dtype)
+        return self._answers(side, adapter, prepared, operands, [op for op in OPS if refusals[op] is None])
+
+    def _answers(
+        self, side: str, adapter: Adapter, prepared: Prepared, operands: Mapping[str, Array], ops: Sequence[str]
+    ) -> _Asked:
+        """Ask a prepared layer."""
+        asked: _Asked = []
+        for op in ops:
+            self._progress(f"{side}, {op}")
+            sums = accumulation_of(str(operands["weight"].dtype), op, adapter.declaration.capabilities.accumulation)
+            try:
+                asked.append((side, Question(op, answers_of(prepared, op, operands), sums)))
+            except Malformed as wrong:
+                asked.append((side, Finding(self.old.name, side, op, "fail", None, str(wrong))))
+        return asked

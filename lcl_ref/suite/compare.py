@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,8 @@ class Expected:
         The format its sums are kept in.
     magnitude : callable
         Gives S and K of the elements; called only where a limit is needed.
+    origin : mapping of str to int
+        Axis name -> place of the first element in a larger result that this is a part of; for messages.
     """
 
     result: str
@@ -87,6 +89,7 @@ class Expected:
     exact: bool
     accumulation: FloatFormat
     magnitude: Callable[[], Magnitude]
+    origin: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(expected: Expected, got: Array) -> Agreement:
@@ -99,7 +102,7 @@ def check(expected: Expected, got: Array) -> Agreement:
     Mismatch
         If an element is wrong.
     """
-    _check_form(expected, got)
+    check_form(expected, got)
     if got.dtype.kind == "c":
         return check(_in_parts(expected), in_parts(got))
     answer, truth = got.astype(np.float64), expected.golden.astype(np.float64)
@@ -155,7 +158,14 @@ def _in_parts(expected: Expected) -> Expected:
     return replace(expected, golden=golden, dtype=part, axes=axes, accumulation=FORMATS[part], magnitude=magnitude)
 
 
-def _check_form(expected: Expected, got: Array) -> None:
+def check_form(expected: Expected, got: Array) -> None:
+    """Compare shape and dtype alone.
+
+    Raises
+    ------
+    Malformed
+        If one differs.
+    """
     shape, dtype = expected.golden.shape, FORMATS[expected.dtype].dtype
     if got.shape != shape:
         axes = ", ".join(expected.axes)
@@ -175,7 +185,8 @@ def _check_nonfinite(expected: Expected, answer: Array, truth: Array) -> None:
 
 
 def _describe(expected: Expected, answer: Array, truth: Array, wrong: Array, place: tuple[Any, ...]) -> str:
-    where = ", ".join(f"{name}={int(at)}" for name, at in zip(expected.axes, place, strict=True))
+    places = zip(expected.axes, place, strict=True)
+    where = ", ".join(f"{name}={int(at) + expected.origin.get(name, 0)}" for name, at in places)
     return (
         f"[{where}] got {float(answer[place])!r}, expected {float(truth[place])!r}; "
         f"{int(wrong.sum())} of {wrong.size} elements wrong"

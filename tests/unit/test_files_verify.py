@@ -9,9 +9,12 @@ import safetensors.numpy
 from click.testing import CliRunner
 
 import lcl_ref as lcl
+from lcl_ref.cli import main
 from lcl_ref.cli.convert import verify_port as command
-from lcl_ref.files import convert_file, specs
+from lcl_ref.files import convert_file, holding, specs
 from lcl_ref.files.verifying import verify_port
+from lcl_ref.suite.dtypes import FORMATS
+from tests.unit.test_torch_adapters import golden, integers, random_spec
 
 
 @pytest.fixture(scope="module")
@@ -150,5 +153,89 @@ def test_command_prints_error_and_limit_and_its_status_tells(old, tmp_path):
     safetensors.numpy.save_file(arrays | {layers[2].bias: arrays[layers[2].bias] + 1}, path)
     bad = CliRunner().invoke(command, [*words, "--json"], standalone_mode=False)
     assert bad.return_value == 1
-    rows = json.loads(bad.output)
+    rows = json.loads(bad.stdout)
     assert {row["layer"] for row in rows if row["state"] == "fail"} == {"three"}
+
+
+def test_layers_can_be_chosen_and_progress_is_told(old, tmp_path):
+    path, _, _ = ported(old, tmp_path)
+    words = [str(old / "channels_last.keras"), str(path), "--layer", "three", "--layer", "one"]
+    done = CliRunner().invoke(command, [*words, "--json"], standalone_mode=False)
+    assert done.return_value == 0
+    assert list(dict.fromkeys(row["layer"] for row in json.loads(done.stdout))) == ["one", "three"]
+    steps = done.stderr.splitlines()
+    assert steps[0] == "one, layer 1 of 2: weights"
+    assert steps[-1] == "three, layer 2 of 2: limits"
+    assert "three, layer 2 of 2: old: keras.local3, vjp" in steps
+
+
+def test_a_layer_that_is_not_there_is_told_with_the_nearest_name(old, tmp_path, monkeypatch, capsys):
+    path, _, _ = ported(old, tmp_path)
+    words = ["lcl", "verify-port", str(old / "channels_last.keras"), str(path), "--layer", "tree"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "no layer called 'tree', expected one of one, two, three; did you mean three?" in message
+
+
+RESULTS = {"forward": ("y",), "vjp": ("dx", "dw", "db")}
+
+
+def asked(spec, batch, seed):
+    """Integer operands, and questions with the reference's answers."""
+    operands = {name: array for name, array in integers(spec, batch, seed, "float32").items() if array is not None}
+    right = golden(spec, integers(spec, batch, seed, "float32"))
+    answers = {name: None if array is None else array.astype(np.float32) for name, array in right.items()}
+    return operands, [
+        holding.Question(op, {name: answers[name] for name in names}, FORMATS["float32"])
+        for op, names in RESULTS.items()
+    ]
+
+
+def cut_small(monkeypatch, spec):
+    """Cut the layer into slabs of one row or two."""
+    row = 8 * int(np.prod(spec.weight_shape[1:]))
+    monkeypatch.setattr(holding, "SLAB_BYTES", row * (1 + spec.output_size[0] % 2) if spec.rank else row)
+
+
+def test_slabs_compute_what_the_whole_layer_does(monkeypatch):
+    draw, cut = np.random.default_rng(5), 0
+    for number in range(150):
+        spec = random_spec(draw)
+        cut_small(monkeypatch, spec)
+        cut += len(holding.slabs(spec)) > 1
+        operands, questions = asked(spec, 2, number)
+        holding.hold(spec, "float32", operands, questions)
+        for question in questions:
+            assert (question.worst, question.error_ratio, question.warnings) == (None, 0.0, {}), spec.to_json()
+    assert cut > 15
+
+
+@pytest.mark.parametrize("bias", ["position", "channel"])
+@pytest.mark.parametrize("result", ["y", "dx", "dw", "db"])
+def test_one_wrong_number_is_found_in_any_slab_and_its_place_is_told(monkeypatch, result, bias):
+    spec = lcl.Spec(input_size=(9, 4), in_channels=2, out_channels=3, kernel_size=3, padding=1, bias=bias)
+    cut_small(monkeypatch, spec)
+    assert len(holding.slabs(spec)) == 5
+    operands, questions = asked(spec, 2, 0)
+    question = next(question for question in questions if result in question.answers)
+    place = tuple(length - 1 for length in question.answers[result].shape)
+    question.answers[result][place] += 1
+    holding.hold(spec, "float32", operands, questions)
+    ratio, message = question.worst
+    assert ratio > 1000
+    axis = {"y": "oy=8", "dx": "iy=8", "dw": "oy=8", "db": "oy=8" if bias == "position" else "co=2"}[result]
+    assert message.startswith(f"{result}: [")
+    assert axis in message.split("]")[0]
+    assert [other.worst for other in questions if other is not question] == [None]
+
+
+def test_an_answer_of_another_shape_is_refused_whole():
+    spec = lcl.Spec(input_size=(9, 4), in_channels=2, out_channels=3, kernel_size=3)
+    operands, questions = asked(spec, 2, 0)
+    questions[0].answers["y"] = questions[0].answers["y"][:, :-1]
+    holding.hold(spec, "float32", operands, questions)
+    assert "got shape (2, 6, 2, 3), expected (2, 7, 2, 3)" in questions[0].worst[1]
+    assert questions[1].worst is None
