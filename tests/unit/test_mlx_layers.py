@@ -8,6 +8,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 import lcl_ref as lcl
+from lcl_backends.layers import _mlx_engine
 from lcl_backends.layers.mlx import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
 from lcl_ref import reference
 
@@ -15,6 +16,13 @@ LAYERS = {
     "1d": (LocallyConnected1d, (4, 6, 9, 3), {"stride": 2, "padding": 1}, (9, 4)),
     "2d": (LocallyConnected2d, (4, 6, (7, 6), (3, 2)), {"groups": 2, "padding": "same_upper"}, (7, 6, 4)),
     "2d dilated": (LocallyConnected2d, (2, 3, 8, 2), {"dilation": 3, "bias": "channel"}, (8, 8, 2)),
+    "2d tiled": (LocallyConnected2d, (2, 3, (6, 4), (3, 2)), {"stride": (3, 2)}, (6, 4, 2)),
+    "2d shifted": (
+        LocallyConnected2d,
+        (2, 3, (6, 4), (3, 2)),
+        {"stride": (3, 2), "padding": ((1, 1), (1, 1))},
+        (6, 4, 2),
+    ),
     "2d shared": (LocallyConnected2d, (2, 3, (5, 6), 2), {"shared": (True, False), "bias": False}, (5, 6, 2)),
     "3d": (LocallyConnected3d, (2, 3, (4, 3, 5), 2), {"padding": ((0, 1), (1, 0), (0, 0))}, (4, 3, 5, 2)),
     "block": (BlockLinear, (6, 9, 3), {}, (6,)),
@@ -42,6 +50,13 @@ def want(layer, x):
     return reference.forward(layer.spec, numpy(x), *map(numpy, layer.canonical()))
 
 
+@pytest.fixture(params=["all windows at once", "boxes"])
+def route(request, monkeypatch):
+    if request.param == "boxes":
+        monkeypatch.setattr(_mlx_engine, "WHOLE_BYTES", 0)
+
+
+@pytest.mark.usefixtures("route")
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_computes_what_the_reference_does(name):
     layer, x = made(name)
@@ -49,6 +64,7 @@ def test_layer_computes_what_the_reference_does(name):
     assert layer(x[:0]).shape == layer.spec.y_shape(0)
 
 
+@pytest.mark.usefixtures("route")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_value_and_grad_compiled_or_not(name, compiled):
@@ -69,6 +85,43 @@ def test_value_and_grad_compiled_or_not(name, compiled):
     assert ("bias" in grads) == (db is not None)
     assert db is None or np.array_equal(numpy(grads["bias"]), db)
     assert np.array_equal(numpy(mx.grad(loss)(x)), dx)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_vmap_and_gradients_per_sample(name):
+    layer, x = made(name)
+    assert mx.array_equal(mx.vmap(lambda sample: layer(sample[None])[0])(x), layer(x))
+    held = layer.parameters()
+
+    def loss(held, x):
+        layer.update(held)
+        return layer(x).square().sum()
+
+    each = mx.vmap(mx.grad(lambda held, sample: loss(held, sample[None])), in_axes=(None, 0))(held, x)
+    together = mx.grad(loss)(held, x)
+    assert all(mx.array_equal(each[key].sum(0), together[key]) for key in together)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_second_derivatives(name):
+    """The layer is affine in x, so the second derivative of its square is twice its adjoint after its linear part."""
+    layer, x = made(name)
+    y, tangent = mx.jvp(layer, [x], [x])
+    bias = layer.get("bias", mx.array(0.0))
+    assert mx.array_equal(tangent[0], y[0] - bias)  # affine in x
+    direction = whole_numbers(9, x.shape)
+    slope = lambda x: (mx.grad(lambda x: (layer(x) ** 2).sum())(x) * direction).sum()  # noqa: E731
+    linear = type(layer).from_canonical(layer.spec, *layer.canonical())(direction) - bias
+    dx, _, _ = reference.vjp(layer.spec, numpy(x), numpy(layer.weight), 2 * numpy(linear))
+    assert np.array_equal(numpy(mx.grad(slope)(x)), dx)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_exported_function_needs_nothing_of_this_package(name, tmp_path):
+    layer, x = made(name)
+    mx.export_function(str(tmp_path / "layer.mlxfn"), layer, x)
+    (y,) = mx.import_function(str(tmp_path / "layer.mlxfn"))(x)
+    assert np.array_equal(numpy(y), want(layer, x))
 
 
 def test_gradients_of_an_empty_batch_are_zero():

@@ -1,14 +1,19 @@
-"""The layer as one function of MLX: windows by slices along one axis after the other, then one batched product."""
+"""The layer as one function of MLX: all windows at once where they are small, a box of positions at a time else."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import mlx.core as mx
 
-from lcl_backends._mlx import split_channels
+from lcl_backends._mlx import split_channels, tile
 from lcl_backends._patches import groups
+from lcl_backends.layers import _mlx_boxes
 from lcl_ref.spec import Spec
+
+WHOLE_BYTES = 64 << 20
+"""Largest windows that are made all at once; every transformation of MLX takes them, `mx.vmap` and export included."""
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -17,22 +22,34 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     Half types are summed in float32 and rounded once.
     """
     dtype = mx.result_type(x, weight)
-    if len(x) == 0:  # MLX leaves sums over nothing unset; what reads no operand has cotangents of 0
-        return mx.zeros(spec.y_shape(0), dtype)
     wide = mx.float32 if dtype in (mx.float16, mx.bfloat16) else dtype
+    held = len(x) * math.prod(spec.output_size) * spec.fan_in * groups(spec) * wide.size
+    if len(x) == 0 or held > WHOLE_BYTES:
+        return _mlx_boxes.local(spec, x, weight, bias)
     y = _products(spec, windows(spec, split_channels(spec, x.astype(wide))), weight.astype(wide))
     return (y if bias is None else y + bias.astype(wide)).astype(dtype)
 
 
 def windows(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (n, o*, k*, g, cg)`` by slices: a strided view has a scatter as gradient, which is slow."""
+    rank = spec.rank
+    if _tiles(spec):  # windows side by side need no copies
+        return tile(spec, x).transpose(
+            0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1, 2 * rank + 2
+        )
     x = mx.pad(x, ((0, 0), *spec.padding, (0, 0), (0, 0)))
     geometry = zip(spec.output_size, spec.kernel_size, spec.stride, spec.dilation, strict=True)
     for axis, (sites, taps, stride, dilation) in enumerate(geometry, start=1):
         seen = [slice(tap * dilation, tap * dilation + (sites - 1) * stride + 1, stride) for tap in range(taps)]
         before = (slice(None),) * axis
-        x = mx.stack([x[(*before, sites_of_tap)] for sites_of_tap in seen], axis=spec.rank + axis)
+        x = mx.stack([x[(*before, sites_of_tap)] for sites_of_tap in seen], axis=rank + axis)
     return x
+
+
+def _tiles(spec: Spec) -> bool:
+    covered = tuple(count * size for count, size in zip(spec.output_size, spec.kernel_size, strict=True))
+    plain = not any(map(any, spec.padding)) and all(spread == 1 for spread in spec.dilation)
+    return plain and spec.stride == spec.kernel_size and covered == spec.input_size
 
 
 def _products(spec: Spec, seen: Any, weight: Any) -> Any:
