@@ -25,6 +25,7 @@ def export(container: str, cases: Sequence[str], output: Path, data: Path) -> No
     The arrays are those of conformance_data/README.md, in the types they are stored in.
     """
     store = fixtures.verify(data)
-    written = write(store, [case.id for case in select(list(cases))], container, output)
+    extensions = [] if cases else list(store.extensions)
+    written = write(store, [case.id for case in select(list(cases))] + extensions, container, output)
     size = sum(path.stat().st_size for path in written)
     click.echo(f"{output}: {len(written)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

@@ -20,7 +20,8 @@ def fixtures() -> None:
 def verify(data: Path) -> None:
     """Compare every file and array with its SHA-256."""
     store = golden_files.verify(data)
-    click.echo(f"{data}: {len(store.entries)} cases, every checksum holds ({store.digest[:12]})")
+    count = len(store.entries) + len(store.extensions)
+    click.echo(f"{data}: {count} cases, every checksum holds ({store.digest[:12]})")
 
 
 @fixtures.command()

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
+from lcl_ref.extensions.cases import EXTENSION_CASES, ExtensionCase
 from lcl_ref.suite import catalogue, coverage, explaining
 from lcl_ref.suite.cases import REFUSALS, select
 from lcl_ref.suite.cases.model import Case
@@ -61,13 +62,15 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         _print_coverage(chosen, Store(data), as_json)
         return
     refused = [] if cases or tier != "full" else list(REFUSALS)
+    extended = [] if cases or tier != "full" else list(EXTENSION_CASES)
     if as_json:
         accepted = [_case_dict(case) for case in chosen]
         refusals = [
             {"id": refusal.id, "rule": refusal.rule, "why": refusal.why, "clauses": list(refusal.clauses)}
             for refusal in refused
         ]
-        click.echo(json.dumps({"accepted": accepted, "refused": refusals}, indent=1))
+        extensions = [_extension_dict(case) for case in extended]
+        click.echo(json.dumps({"accepted": accepted, "refused": refusals, "extensions": extensions}, indent=1))
         return
     table = Table()
     for name in ("case", "tier", "values", "clauses", "why"):
@@ -76,8 +79,10 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(case.id, tier_of(case), case.values, " ".join(case.clauses), escape(case.why))
     for refusal in refused:
         table.add_row(refusal.id, "", "refused", " ".join(refusal.clauses), escape(refusal.why))
+    for extension in extended:
+        table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
     console().print(table)
-    click.echo(f"{len(chosen)} accepted, {len(refused)} refused")
+    click.echo(f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions")
 
 
 def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None:
@@ -97,6 +102,18 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     console().print(table)
     share = 100 * facts["covered"] / facts["legal"]
     click.echo(f"{facts['covered']} of {facts['legal']} legal pairs ({share:.1f} %) in {len(chosen)} cases")
+
+
+def _extension_dict(case: ExtensionCase) -> dict[str, object]:
+    return {
+        "id": case.id,
+        "values": case.values,
+        "batch": case.batch,
+        "why": case.why,
+        "clauses": list(case.clauses),
+        "settings": dict(case.settings),
+        "spec": None if case.spec is None else case.spec.to_dict(),
+    }
 
 
 def _case_dict(case: Case) -> dict[str, object]:

@@ -68,13 +68,18 @@ CONTAINERS: dict[str, Callable[[Entry, Arrays], bytes]] = {
 
 
 def export(store: Store, case_ids: Sequence[str], container: str, folder: Path) -> list[Path]:
-    """Write ``<folder>/<case id>.<container>`` for each case, and their entries as ``index.json``; return the files."""
+    """Write ``<folder>/<case id>.<container>`` for each case, and their entries as ``index.json``; return the files.
+
+    Cases of extensions stand in a section of their own, as they do in the golden data.
+    """
     paths = []
+    listed: dict[str, list[Entry]] = {"cases": [], "extensions": []}
     for case_id in case_ids:
+        section, entries = ("cases", store.entries) if case_id in store.entries else ("extensions", store.extensions)
         path = folder / f"{case_id}.{container}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(CONTAINERS[container](store.entries[case_id], store.arrays(case_id)))
+        path.write_bytes(CONTAINERS[container](entries[case_id], store.arrays(case_id)))
+        listed[section].append(entries[case_id] | {"file": f"{case_id}.{container}"})
         paths.append(path)
-    listed = {"cases": [store.entries[case_id] | {"file": f"{case_id}.{container}"} for case_id in case_ids]}
     (folder / INDEX).write_text(json.dumps(listed, indent=1) + "\n")
     return paths

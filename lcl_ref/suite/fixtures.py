@@ -69,7 +69,7 @@ def _place(store: Store, name: str) -> str:
         stored = parse_tensors(store.read(name), name)
         listed = {
             f"{entry['id']}/{array}": facts["sha256"]
-            for entry in store.index["cases"]
+            for entry in (*store.entries.values(), *store.extensions.values())
             if entry["file"] == name
             for array, facts in entry["arrays"].items()
         }

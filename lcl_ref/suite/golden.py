@@ -43,7 +43,7 @@ def compute(case: Case) -> Arrays:
     operands = exact_operands(case)
     if case.values == "nonfinite":
         operands = {name: operand.astype(np.float64) for name, operand in operands.items()}
-        operands["x"] = values.plant(case, operands["x"].astype(np.int64))
+        operands["x"] = values.plant(case.id, operands["x"].astype(np.int64))
         results = {"y": agreed(case, operands)["y"]}
         return {name: _canonical_nan(array) for name, array in (operands | results).items()}
     return {name: narrowest(array) for name, array in (operands | agreed(case, operands)).items()}

@@ -110,7 +110,8 @@ def kill_matrix(
 ) -> KillMatrix:
     """Hold every deviation against every case of the golden data; `progress` is called after each case.
 
-    Complex cases are left out: they are for mistakes of conjugation (SPEC 14.9), which `lcl_ref.suite.conjugation` names.
+    Complex cases are left out: they are for mistakes of conjugation (SPEC 14.9), which `lcl_ref.suite.conjugation`
+    names.
     """
     states: dict[tuple[str, str, str], State] = {}
     cases = [case for case in cases if case.id in store.entries and case.values != "complex"]

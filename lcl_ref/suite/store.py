@@ -19,8 +19,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.extensions.cases import EXTENSION_CASES, KINDS, ExtensionCase
 from lcl_ref.spec import Spec
-from lcl_ref.suite import golden
+from lcl_ref.suite import extension_golden, golden
 from lcl_ref.suite.cases import CASES, REFUSALS
 from lcl_ref.suite.cases.model import Case, Refusal
 from lcl_ref.suite.dtypes import FORMATS
@@ -29,6 +30,7 @@ Array = NDArray[Any]
 
 FORMAT = "lcl-fixtures/1"
 INDEX, SUMS, README = "index.json", "SHA256SUMS", "README.md"
+EXTENSIONS = "extensions.safetensors"
 
 _TENSOR_DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype(np.int8),
@@ -74,14 +76,20 @@ def build(cases: Iterable[Case] = CASES) -> dict[str, bytes]:
             {f"{case.id}/{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
         )
         entries.append(_entry(case, arrays))
+    extended = []
+    for extension in EXTENSION_CASES:
+        arrays = extension_golden.compute(extension)
+        tensors.setdefault(EXTENSIONS, {}).update({f"{extension.id}/{name}": arrays[name] for name in arrays})
+        extended.append(_extension(extension, arrays))
     files = {name: safetensors.numpy.save(arrays) for name, arrays in sorted(tensors.items())}
-    return files | {INDEX: _index(entries, [_refused(refusal) for refusal in REFUSALS])}
+    sections = {"cases": entries, "refused": [_refused(refusal) for refusal in REFUSALS], "extensions": extended}
+    return files | {INDEX: _index(sections)}
 
 
-def _index(cases: list[dict[str, Any]], refused: list[dict[str, Any]]) -> bytes:
+def _index(sections: Mapping[str, list[dict[str, Any]]]) -> bytes:
     """Return the index as JSON with one case to a line, so that a diff shows the cases that changed."""
     parts = [f'"format": {json.dumps(FORMAT)}']
-    for name, entries in (("cases", cases), ("refused", refused)):
+    for name, entries in sections.items():
         parts.append(f'"{name}": [\n' + ",\n".join(json.dumps(entry) for entry in entries) + "\n]")
     return ("{" + ",\n".join(parts) + "}\n").encode()
 
@@ -102,11 +110,32 @@ def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
         entry["certificate"] = golden.certificate(case, wide)
     if case.values == "complex":
         entry["certificate"] = golden.complex_certificate(case, arrays)
-    entry["arrays"] = {
+    return entry | {"arrays": _facts(arrays)}
+
+
+def _facts(arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    return {
         name: {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": sha256(array.tobytes())}
         for name, array in arrays.items()
     }
-    return entry
+
+
+def _extension(case: ExtensionCase, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": case.id,
+        "why": case.why,
+        "clauses": list(case.clauses),
+        "kind": case.kind,
+        "settings": dict(case.settings),
+        "values": case.values,
+        "batch": case.batch,
+        "spec": None if case.spec is None else case.spec.to_dict(),
+        "file": EXTENSIONS,
+        "results": [name for name in KINDS[case.kind].results if name in arrays],
+    }
+    if case.values == "exact":
+        entry["certificate"] = extension_golden.certificate(case, arrays)
+    return entry | {"arrays": _facts(arrays)}
 
 
 def _refused(refusal: Refusal) -> dict[str, Any]:
@@ -180,6 +209,15 @@ class Store:
         return {entry["id"]: entry for entry in self.index["cases"]}
 
     @cached_property
+    def extensions(self) -> dict[str, dict[str, Any]]:
+        """Index entries of the cases of extensions by id."""
+        return {entry["id"]: entry for entry in self.index.get("extensions", [])}
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        return {name: entry["file"] for name, entry in (self.entries | self.extensions).items()}
+
+    @cached_property
     def _specs(self) -> dict[str, Spec]:
         return {}
 
@@ -209,7 +247,7 @@ class Store:
 
     def arrays(self, case_id: str) -> dict[str, Array]:
         """Return the stored arrays of one case by name (``"x"``, or ``"float32/x"`` where rounded)."""
-        name = self.entries[case_id]["file"]
+        name = self._files[case_id]
         if name not in self._loaded:
             self._loaded[name] = parse_tensors(self.read(name), name)
         prefix = f"{case_id}/"

@@ -57,9 +57,9 @@ def real_scale(dtype: str) -> int:
     return FORMATS[dtype].precision - 1 + SPREAD
 
 
-def plant(case: Case, x: NDArray[np.int64]) -> NDArray[np.float64]:
+def plant(case_id: str, x: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return x with one inf, one -inf and one NaN in different samples or sites, at places drawn for the case."""
-    places = np.argsort(raw(case.id, "places", (x.size,)), kind="stable")[: len(PLANTED)]
+    places = np.argsort(raw(case_id, "places", (x.size,)), kind="stable")[: len(PLANTED)]
     planted = x.astype(np.float64)
     planted.reshape(-1)[places] = PLANTED
     return planted

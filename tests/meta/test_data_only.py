@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lcl_ref.extensions.cases import KINDS
 from lcl_ref.suite.fixtures import default_root
 from lcl_ref.suite.store import Store
 
@@ -28,7 +29,8 @@ def cases():
     functions, _, _ = READER.partition("\nfor entry, arrays in cases(")
     names = {}
     exec(compile(functions, "README.md", "exec"), names)  # noqa: S102 -- the code a reader of the page would copy
-    return {entry["id"]: (entry, arrays) for entry, arrays in names["cases"](DATA)}
+    sections = itertools.chain(names["cases"](DATA), names["cases"](DATA, "extensions"))
+    return {entry["id"]: (entry, arrays) for entry, arrays in sections}
 
 
 def test_the_reader_is_short_and_imports_only_the_standard_library():
@@ -61,6 +63,15 @@ def test_it_reads_the_numbers_that_we_read(cases):
 
 def test_the_page_names_every_field_and_array():
     index = Store(DATA).index
+    of_extensions = PAGE.partition("## An entry of `extensions`")[2]
+    named = {
+        name for row in re.findall(r"^\| (`.*?) \|", of_extensions, re.MULTILINE) for name in re.findall(r"[\w-]+", row)
+    }
+    assert named == {field for entry in index["extensions"] for field in entry} | set(KINDS)
+    for kind, facts in KINDS.items():
+        (operands, results) = re.search(rf"^\| `{kind}` \| (.*) \| (.*) \|$", of_extensions, re.MULTILINE).groups()
+        names = [re.findall(r"`([a-z]\w*)`", re.sub(r"\([^)]*\)+", "", cell)) for cell in (operands, results)]
+        assert names == [list(facts.operands), list(facts.results)]
     fields = {field for entry in index["cases"] for field in entry}
     table = PAGE.partition("## An entry of `cases`")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == fields
@@ -135,13 +146,44 @@ def operands(arrays, prefix=""):
 def test_exact_and_nonfinite_results_follow_from_the_specification(cases):
     compared = 0
     for entry, arrays in cases.values():
-        if entry["values"] in ("exact", "nonfinite") and len(entry["spec"]["input_size"]) < 3:
+        if "kind" not in entry and entry["values"] in ("exact", "nonfinite") and len(entry["spec"]["input_size"]) < 3:
             given, golden = operands(arrays)
             y, _ = forward(entry, *given, len(golden))
             assert [one for one, other in zip(y, golden, strict=True) if one != other and one == one] == []  # noqa: PLR0124
             assert [math.isnan(one) for one in y] == [math.isnan(other) for other in golden]
             compared += 1
     assert compared > 100
+
+
+def plain_weight(entry, arrays):
+    """Return the weight of the plain layer that an extension is reduced to."""
+    spec, rank = entry["spec"], len(entry["spec"]["input_size"])
+    if entry["kind"] == "quantised":
+        return arrays["quantised"][1]
+    if entry["kind"] == "low-rank":
+        (sizes, mixing), (shape, kernels) = arrays["mixing"], arrays["kernels"]
+        count, each = shape[0], math.prod(shape[1:])
+        pairs = itertools.product(range(math.prod(sizes[:-1])), range(each))
+        return [sum(mixing[o * count + r] * kernels[r * each + at] for r in range(count)) for o, at in pairs]
+    shape, weight = arrays["weight"]
+    opened = []
+    for number, place in enumerate(indices(shape)):
+        away = max(abs(k - (size - 1) / 2) for k, size in zip(place[rank:], spec["kernel_size"], strict=False))
+        radius = arrays["radius"][1][flat(place[:rank], arrays["radius"][0])]
+        opened.append(weight[number] * min(max(radius + 1 - away, 0), 1))
+    return opened
+
+
+def test_extensions_that_are_another_weight_follow_from_the_specification(cases):
+    compared = 0
+    for entry, arrays in cases.values():
+        if entry.get("kind") in ("adaptive", "low-rank", "quantised"):
+            _, golden = arrays["sums" if entry["kind"] == "quantised" else "y"]
+            bias = arrays["bias"][1] if "bias" in arrays else None
+            y, _ = forward(entry, arrays["x"][1], plain_weight(entry, arrays), bias, len(golden))
+            assert y == list(golden)
+            compared += 1
+    assert compared == 6
 
 
 def test_rounded_results_agree_within_the_limit_of_the_page(cases):

@@ -15,6 +15,8 @@ from lcl_ref.suite.store import Store
 
 STORE = Store(default_root())
 CASES = ["0d/groups/two", "0d/linear/empty-batch", "1d/nonfinite/padding", "0d/rounded/one-term"]
+CASES += ["extension/pruned/no-leak", "extension/quantised/ties"]
+ENTRIES = STORE.entries | STORE.extensions
 
 
 def from_npz(path):
@@ -45,7 +47,7 @@ def test_what_was_written_is_read_back(container, tmp_path):
     for case_id, path in zip(CASES, export(STORE, CASES, container, tmp_path), strict=True):
         entry, arrays = READERS[container](path)
         ours = STORE.arrays(case_id)
-        assert entry == STORE.entries[case_id]
+        assert entry == ENTRIES[case_id]
         assert arrays.keys() == ours.keys()
         for name, array in ours.items():
             assert arrays[name].shape == array.shape
@@ -65,6 +67,13 @@ def test_types_are_kept_where_the_container_has_them(tmp_path):
 def test_the_same_cases_are_the_same_bytes(container, tmp_path):
     first, second = (export(STORE, CASES, container, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_extensions_have_a_section_of_their_own(tmp_path):
+    export(STORE, CASES, "json", tmp_path)
+    listed = json.loads((tmp_path / "index.json").read_text())
+    assert [entry["id"] for entry in listed["cases"]] == CASES[:4]
+    assert [entry["id"] for entry in listed["extensions"]] == CASES[4:]
 
 
 def test_the_command_writes_the_cases_of_a_glob_and_their_index(tmp_path):

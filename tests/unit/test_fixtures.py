@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from lcl_ref.errors import FixtureError
-from lcl_ref.suite import fixtures, golden, store
+from lcl_ref.extensions import borders
+from lcl_ref.extensions.cases import EXTENSION_CASES
+from lcl_ref.suite import extension_golden, fixtures, golden, store
 from lcl_ref.suite.cases import CASES, REFUSALS
 
 
@@ -27,6 +29,7 @@ def test_the_set_in_the_tree_holds_every_case_and_is_small():
     verified = fixtures.verify(fixtures.default_root())
     assert set(verified.entries) == {case.id for case in CASES}
     assert [entry["id"] for entry in verified.index["refused"]] == [refusal.id for refusal in REFUSALS]
+    assert list(verified.extensions) == [case.id for case in EXTENSION_CASES]
     assert sum(path.stat().st_size for path in verified.root.iterdir()) < 16e6
 
 
@@ -42,16 +45,21 @@ def test_a_byte_in_any_file_is_seen_and_the_file_named(data):
 
 
 def test_the_array_a_changed_byte_belongs_to_is_named(data):
-    path = data / "2d-stride.safetensors"
-    header = int.from_bytes(path.read_bytes()[:8], "little")
-    tensors = json.loads(path.read_bytes()[8 : 8 + header])
-    for name in ("2d/stride/uneven-floor/weight", "2d/stride/two-even/y"):
-        whole = path.read_bytes()
-        flip(path, 8 + header + tensors[name]["data_offsets"][0])
-        with pytest.raises(FixtureError) as caught:
-            fixtures.verify(data)
-        assert caught.value.what == f"2d-stride.safetensors, array {name}"
-        path.write_bytes(whole)
+    arrays = {
+        "2d-stride.safetensors": ("2d/stride/uneven-floor/weight", "2d/stride/two-even/y"),
+        "extensions.safetensors": ("extension/borders/reflect/dx", "extension/adaptive/odd-window/radius"),
+    }
+    for file, names in arrays.items():
+        path = data / file
+        header = int.from_bytes(path.read_bytes()[:8], "little")
+        tensors = json.loads(path.read_bytes()[8 : 8 + header])
+        for name in names:
+            whole = path.read_bytes()
+            flip(path, 8 + header + tensors[name]["data_offsets"][0])
+            with pytest.raises(FixtureError) as caught:
+                fixtures.verify(data)
+            assert caught.value.what == f"{file}, array {name}"
+            path.write_bytes(whole)
 
 
 def test_a_missing_file_and_one_too_many_are_named(data):
@@ -113,3 +121,11 @@ def test_golden_data_needs_two_oracles_that_agree(monkeypatch):
     monkeypatch.setattr(golden.second_route, "forward", lambda *given: honest(*given) * 2)
     with pytest.raises(FixtureError, match=rf"{case.id}/y: got second route"):
         golden.compute(case)
+
+
+def test_extensions_need_two_routes_that_agree(monkeypatch):
+    case = next(case for case in EXTENSION_CASES if case.kind == "borders")
+    honest = borders.forward
+    monkeypatch.setattr(borders, "forward", lambda *given: honest(*given) + 1)
+    with pytest.raises(FixtureError, match=rf"{case.id}/y: got the formula of the clause"):
+        extension_golden.compute(case)

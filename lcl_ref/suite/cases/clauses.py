@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from lcl_ref.extensions.cases import EXTENSION_CASES
 from lcl_ref.suite.cases import BY_ID
 
 OPEN_CHAPTER = "13"
@@ -35,9 +36,9 @@ def tests(text: str) -> dict[str, list[str]]:
 
 
 def citations() -> dict[str, list[str]]:
-    """Return clause -> ids of the cases and refusals that cite it, those that put it first in front."""
+    """Return clause -> ids of the cases and refusals that cite it, extensions too, those that put it first in front."""
     cited: dict[str, list[tuple[int, str]]] = {}
-    for entry in BY_ID.values():
+    for entry in (*BY_ID.values(), *EXTENSION_CASES):
         for place, number in enumerate(entry.clauses):
             cited.setdefault(number, []).append((place, entry.id))
     return {number: [entry for _, entry in sorted(found, key=_place)] for number, found in cited.items()}
