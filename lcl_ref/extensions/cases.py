@@ -12,7 +12,7 @@ from typing import Any
 from lcl_ref.spec import Spec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """An extension.
 
@@ -20,23 +20,71 @@ class Kind:
     ----------
     clause : str
         Clause of SPEC.md.
+    what : str
+        What it adds.
+    limits : str
+        Where it is the plain layer, or another known one, exactly.
     operands, results : tuple of str
         Arrays of a case, by name; ``bias`` and ``db`` only where there is a bias.
     """
 
     clause: str
+    what: str
+    limits: str
     operands: tuple[str, ...]
     results: tuple[str, ...]
 
 
 KINDS: Mapping[str, Kind] = {
-    "pruned": Kind("14.1", ("x", "weight", "mask", "bias", "dy"), ("y", "dx", "dw", "db")),
-    "adaptive": Kind("14.2", ("x", "weight", "radius", "bias", "dy"), ("y", "dx", "dw", "dradius", "db")),
-    "low-rank": Kind("14.3", ("x", "mixing", "kernels", "bias", "dy"), ("y", "dx", "dmixing", "dkernels", "db")),
-    "unequal": Kind("14.4", ("x", "weight", "bias", "dy"), ("y", "dx", "dw", "db")),
-    "borders": Kind("14.5", ("x", "weight", "bias", "dy"), ("y", "dx", "dw", "db")),
-    "transposed": Kind("14.6", ("y", "weight", "bias", "dz"), ("z", "dy", "dw", "db")),
-    "quantised": Kind("14.8", ("x", "weight"), ("scale", "quantised", "sums")),
+    "pruned": Kind(
+        clause="14.1",
+        what="connections that are cut off are neither stored nor multiplied",
+        limits="all kept: the plain layer; none kept: its bias",
+        operands=("x", "weight", "mask", "bias", "dy"),
+        results=("y", "dx", "dw", "db"),
+    ),
+    "adaptive": Kind(
+        clause="14.2",
+        what="a radius per position, which can be learned, says how far it reads",
+        limits="a radius of the largest distance: the plain layer; -1: its bias",
+        operands=("x", "weight", "radius", "bias", "dy"),
+        results=("y", "dx", "dw", "dradius", "db"),
+    ),
+    "low-rank": Kind(
+        clause="14.3",
+        what="every position mixes a few kernels that all positions share",
+        limits="one kernel: a convolution; as many as positions: the plain layer",
+        operands=("x", "mixing", "kernels", "bias", "dy"),
+        results=("y", "dx", "dmixing", "dkernels", "db"),
+    ),
+    "unequal": Kind(
+        clause="14.4",
+        what="blocks of unequal sizes in one product",
+        limits="equal sizes: `groups` at rank 0",
+        operands=("x", "weight", "bias", "dy"),
+        results=("y", "dx", "dw", "db"),
+    ),
+    "borders": Kind(
+        clause="14.5",
+        what="circular, reflected and replicated borders",
+        limits="no padding: the plain layer",
+        operands=("x", "weight", "bias", "dy"),
+        results=("y", "dx", "dw", "db"),
+    ),
+    "transposed": Kind(
+        clause="14.6",
+        what="from positions back to sites, with a bias per site",
+        limits="no bias: `transpose`; one weight: the transposed convolution",
+        operands=("y", "weight", "bias", "dz"),
+        results=("z", "dy", "dw", "db"),
+    ),
+    "quantised": Kind(
+        clause="14.8",
+        what="int8 weights and inputs, int32 sums, a scale per position and output",
+        limits="whole numbers with scales of 1: the plain layer",
+        operands=("x", "weight"),
+        results=("scale", "quantised", "sums"),
+    ),
 }
 """Name -> what it is; the second part of a case id."""
 
@@ -239,3 +287,13 @@ EXTENSION_CASES: tuple[ExtensionCase, ...] = (
     ),
 )
 """In the order of the clauses."""
+
+
+def table() -> str:
+    """Return the extensions as a Markdown table: what they add, their limits, modules and cases."""
+    lines = ["| clause | extension | limits | module | cases |", "|---|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        module = f"[{name}](../lcl_ref/extensions/{name.replace('-', '_')}.py)"
+        cases = ", ".join(f"`{case.id.rpartition('/')[2]}`" for case in EXTENSION_CASES if case.kind == name)
+        lines.append(f"| {kind.clause} | {kind.what} | {kind.limits} | {module} | {cases} |")
+    return "\n".join(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lcl_ref.extensions import cases as extensions
 from lcl_ref.suite import catalogue, fixtures, initial_page, seeds
 from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.loading import resolve
@@ -50,11 +51,12 @@ def refreshed(text: str, name: str, body: str) -> str:
 def pages(root: Path) -> dict[Path, str]:
     """Return every page with generated parts, as it should be."""
     readme = root / "README.md"
-    initialisers = root / "docs" / "initialisers.md"
+    initialisers, extended = root / "docs" / "initialisers.md", root / "docs" / "extensions.md"
     store = Store(fixtures.default_root())
     return {
         readme: refreshed(readme.read_text(encoding="utf-8"), "backends", backends_table(store)),
         root / "docs" / "seeds.md": _seeds_page(root),
+        extended: refreshed(extended.read_text(encoding="utf-8"), "extensions", extensions.table()),
         initialisers: refreshed(initialisers.read_text(encoding="utf-8"), "initialisers", initial_page.table()),
     }
 

@@ -1,5 +1,8 @@
 """The golden data of the extensions, asked of their functions on arrays of torch and JAX, with autodiff behind them."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -141,3 +144,9 @@ def test_every_case_can_see_the_plain_layer():
             arrays = golden(case)
             inner = plain(case.spec)(arrays["x"], arrays["weight"], arrays.get("bias"))
             assert not np.array_equal(inner, arrays["y"], equal_nan=True), case.id
+
+
+def test_the_program_on_the_page_runs():
+    page = Path(__file__).parents[2] / "docs" / "extensions.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    exec(compile(program, page.name, "exec"), {})  # noqa: S102 -- the program of the page

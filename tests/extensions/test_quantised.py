@@ -164,3 +164,17 @@ def test_what_does_not_fit_is_refused():
         quantised.prepare(SPREAD, np.ones(SPREAD.weight_shape), None, "channel")
     with pytest.raises(lcl.ShapeError, match="weight"):
         quantised.prepare(SPREAD, np.ones(SPREAD.weight_shape[1:]), None)
+
+
+@each_kind
+@each_spec
+def test_whole_numbers_with_scales_of_one_are_the_plain_layer(spec, per):
+    """Weights with a 127 among those that share a scale are kept as they are, and their sums are those of the layer."""
+    weight = whole(*spec.weight_shape, seed=5).astype(np.float64)
+    weight[(slice(None),) * spec.rank + (0,) * (spec.rank + 1)] = LARGEST
+    bias = None if spec.bias_shape is None else whole(*spec.bias_shape, seed=6).astype(np.float64)
+    layer, x = quantised.prepare(spec, weight, bias, per), whole(*spec.x_shape(2), seed=7)
+    np.testing.assert_array_equal(layer.scale, 1)
+    np.testing.assert_array_equal(
+        quantised.forward(layer, x, 1.0), lcl.forward(spec, x.astype(np.float64), weight, bias)
+    )
