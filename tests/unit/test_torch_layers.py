@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lcl_ref as lcl
+from lcl_backends.layers import _torch_route as route
 from lcl_backends.layers import _torch_slabs as slabs
 from lcl_backends.layers._torch_engine import local, plain
 from lcl_backends.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
@@ -22,7 +23,16 @@ LAYERS = {
     "2d shared": (LocallyConnected2d, (2, 3, (5, 6), 2), {"shared": (True, False), "bias": False}, (2, 5, 6)),
     "3d": (LocallyConnected3d, (2, 3, (4, 3, 5), 2), {"padding": ((0, 1), (1, 0), (0, 0))}, (2, 4, 3, 5)),
     "block": (BlockLinear, (6, 9, 3), {}, (6,)),
+    "large blocks": (BlockLinear, (48, 32, 2), {}, (48,)),
+    "whole input": (LocallyConnected2d, (2, 16, (3, 4), (3, 4)), {"bias": False}, (2, 3, 4)),
 }
+
+
+@pytest.fixture(autouse=True, params=["boxes", "small"])
+def small_bytes(request, monkeypatch):
+    """Layers of tests are small: each test runs on their own route, and on that of larger ones."""
+    if request.param == "boxes":
+        monkeypatch.setattr(route, "SMALL_BYTES", 0)
 
 
 def whole_numbers(*shape, dtype=torch.float64):
@@ -82,17 +92,17 @@ def test_third_derivative_of_a_cube():
 
 @pytest.mark.parametrize("room", [1, 700, 4000])
 def test_boxes_and_parts_of_any_size_give_the_same_answers(monkeypatch, room):
-    monkeypatch.setattr(slabs, "BOX_BYTES", room)
-    monkeypatch.setattr(slabs, "PART_BYTES", room)
+    monkeypatch.setattr(route, "BOX_BYTES", room)
+    monkeypatch.setattr(route, "PART_BYTES", room)
     draw = np.random.default_rng(room)
     for number in range(40):
         spec = random_spec(draw)
         operands = integers(spec, (0, 1, 3)[number % 3], number, largest=3)
         x, weight, bias, dy = (None if array is None else torch.tensor(array) for array in operands.values())
         expected = golden(spec, operands)
-        assert np.array_equal(slabs.output(spec, x, weight, bias), expected["y"]), spec.to_json()
-        assert np.array_equal(slabs.input_cotangent(spec, dy, weight), expected["dx"]), spec.to_json()
-        assert np.array_equal(slabs.weight_cotangent(spec, x, dy), expected["dw"]), spec.to_json()
+        assert np.array_equal(slabs.output(route.Route(spec), x, weight, bias), expected["y"]), spec.to_json()
+        assert np.array_equal(slabs.input_cotangent(route.Route(spec), dy, weight), expected["dx"]), spec.to_json()
+        assert np.array_equal(slabs.weight_cotangent(route.Route(spec), x, dy), expected["dw"]), spec.to_json()
         assert np.array_equal(plain(spec, x, weight, bias), expected["y"]), spec.to_json()
 
 
@@ -240,9 +250,9 @@ def test_working_memory_does_not_grow_with_the_windows():
     limit = max(16 << 20, weight.nbytes // 10)
     assert windows > 10 * limit
     calls = {
-        "y": (lambda: slabs.output(spec, x, weight, None), dy.nbytes),
-        "dx": (lambda: slabs.input_cotangent(spec, dy, weight), x.nbytes),
-        "dw": (lambda: slabs.weight_cotangent(spec, x, dy), weight.nbytes),
+        "y": (lambda: slabs.output(route.Route(spec), x, weight, None), dy.nbytes),
+        "dx": (lambda: slabs.input_cotangent(route.Route(spec), dy, weight), x.nbytes),
+        "dw": (lambda: slabs.weight_cotangent(route.Route(spec), x, dy), weight.nbytes),
     }
     for name, (call, result) in calls.items():
         with torch.profiler.profile(profile_memory=True) as profile:

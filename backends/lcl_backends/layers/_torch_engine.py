@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
+from lcl_backends.layers import _torch_route as routes
 from lcl_backends.layers import _torch_slabs as slabs
+from lcl_backends.layers._torch_route import Route, group_count, wide
 from lcl_ref.padding import window_extent
 from lcl_ref.spec import Spec
 
@@ -30,8 +32,29 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
-        return plain(_read(layer), x, weight, bias)
+        return plain(_read(layer).spec, x, weight, bias)
+    if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the route of all sizes
+        route = _read(layer)
+        if route.large_blocks and route.fits(x, routes.PART_BYTES):
+            return _large_blocks(route, x, weight, bias)
+        if route.fits(x, routes.SMALL_BYTES):
+            return plain(route.spec, x, weight, bias)
     return Output.apply(layer, x, weight, bias)
+
+
+def _large_blocks(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what `local` returns, of a layer with one position that sees all of the input."""
+    samples, matrices = _split(route, x.flatten(1)).movedim(1, 0), _split(route, weight.flatten(0, -2)).movedim(1, 0)
+    if bias is None:
+        product = torch.bmm(samples, matrices)
+    else:
+        product = torch.baddbmm(_split(route, bias.flatten())[:, None], samples, matrices)
+    return product.movedim(0, 1).reshape(route.spec.y_shape(len(x)))
+
+
+def _split(route: Route, tensor: Tensor) -> Tensor:
+    """``(*, c) -> (*, g, c/g)``."""
+    return tensor.unflatten(-1, (route.groups, -1))
 
 
 def plain(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -40,7 +63,7 @@ def plain(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     windows = torch.nn.functional.pad(windows, [0, 0, *(side for pair in reversed(spec.padding) for side in pair)])
     for axis, (kernel, dilation, stride) in enumerate(zip(spec.kernel_size, spec.dilation, spec.stride, strict=True)):
         windows = windows.unfold(axis + 1, window_extent(kernel, dilation), stride)[..., ::dilation]
-    groups, rank = slabs.groups(spec), spec.rank
+    groups, rank = group_count(spec), spec.rank
     windows = windows.unflatten(rank + 1, (groups, -1))  # (n, o*, g, cg, k*)
     rows = windows.permute(*range(1, rank + 2), 0, *range(rank + 3, 2 * rank + 3), rank + 2).flatten(rank + 2)
     matrices = weight.flatten(rank, -2).unflatten(-1, (groups, -1)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
@@ -134,7 +157,7 @@ class WeightCotangent(_Product):
 
 def _bias_cotangent(axes: int, dy: Tensor) -> Tensor:
     """Return ``db``, of the last `axes` axes of `dy`: its sum over the others, in the wide dtype."""
-    return dy.sum(tuple(range(dy.ndim - axes)), dtype=slabs.wide(dy)).to(dy.dtype)
+    return dy.sum(tuple(range(dy.ndim - axes)), dtype=wide(dy)).to(dy.dtype)
 
 
 def _one_by_one(product: type[_Product], count: int, in_dims: Any, arguments: Any) -> tuple[Tensor, int]:
@@ -147,8 +170,8 @@ def _one_by_one(product: type[_Product], count: int, in_dims: Any, arguments: An
 
 
 @cache
-def _read(layer: str) -> Spec:
-    return Spec.from_json(layer)
+def _read(layer: str) -> Route:
+    return Route(Spec.from_json(layer))
 
 
 @custom_op("lcl::output", mutates_args=())
@@ -167,15 +190,15 @@ def _weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:
 
 
 def _shape_output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
-    return x.new_empty(_read(layer).y_shape(x.shape[0]))
+    return x.new_empty(_read(layer).spec.y_shape(x.shape[0]))
 
 
 def _shape_input_cotangent(dy: Tensor, weight: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
-    return dy.new_empty(_read(layer).x_shape(dy.shape[0]))
+    return dy.new_empty(_read(layer).spec.x_shape(dy.shape[0]))
 
 
 def _shape_weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
-    return dy.new_empty(_read(layer).weight_shape)
+    return dy.new_empty(_read(layer).spec.weight_shape)
 
 
 # The compiler traces without data, and asks these for the shapes of results.

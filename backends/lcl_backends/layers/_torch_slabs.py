@@ -2,13 +2,9 @@
 
 A layer is bilinear in input and weight. It has three products: the output from input and weight, the cotangent of the
 input from output and weight, the cotangent of the weight from input and output. Each walks the output in boxes of
-positions whose windows fit a cache (`BOX_BYTES`): windows are copied there, multiplied by the weights of the box, which
-are read where they lie, and dropped. Nothing that grows with the number of windows is ever held; a large batch is taken
-in parts.
-
-Where windows overlap (`_batch_last`), the input is laid out with the batch last, which makes a window of all samples a
-few long runs of memory. Else it is read as it lies: of a kernel of size 1, of the whole input and of a block-diagonal
-map, windows are then views, and nothing is copied at all.
+positions (`_torch_route` decides how): the windows of a box are one matrix per weight, as a view or copied into scratch
+memory, multiplied by the weights of the box, which are read where they lie. Nothing that grows with the number of
+windows is ever held.
 
 In shapes, ``own*`` are positions along axes with weights of their own, ``tied*`` along shared axes, ``sites*`` those
 of the padded input. Half types are widened on the way in, summed in float32 and rounded once (SPEC 8.3).
@@ -18,245 +14,240 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from lcl_ref.spec import Spec
-
-BOX_BYTES = 2 << 20
-"""Aim for the windows of one box: a second-level cache holds them, and the products are large enough to be fast."""
-
-PART_BYTES = 8 << 20
-"""Aim for the part of the batch laid out at a time, unless a twentieth of the weights is more."""
-
-Box = tuple[slice, ...]
-"""A block of positions, one slice per axis."""
+from lcl_backends.layers._torch_memory import Scratch, empty, scratch_of, zeros
+from lcl_backends.layers._torch_route import Box, Route, wide
+from lcl_ref.padding import window_extent
 
 
-def output(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``; the bias is what each product starts from."""
-    y = x.new_empty(spec.y_shape(len(x)))
-    for part in _parts(spec, x, weight):
-        laid = _laid_out(spec, x[part])
-        for box in _boxes(spec, laid):
-            place = _split(spec, y[part, *box])
-            place.copy_(_product(spec, laid, weight, bias, box).reshape(place.shape))
+def output(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``; the bias is added in the wide dtype."""
+    spec, scratch = route.spec, scratch_of(x, wide(x))
+    y, matrices = empty(spec.y_shape(len(x)), x), _matrices(route, weight)
+    offsets = None if bias is None else _outputs(route, bias.expand(1, *spec.output_size, -1))
+    for part in route.parts(x, weight.nbytes):
+        windows, places = _windows(route, _laid_out(route, x[part])), _outputs(route, y[part])
+        for box in route.boxes(windows):
+            stack = _stacked(route, windows[box], scratch, "windows", samples_last=route.batch_last)
+            product = _product(route, stack, _of_box(route, matrices, box), scratch)
+            place = places[box]
+            _put(place, _unstacked(route, product, place.shape), None if offsets is None else offsets[box])
     return y
 
 
-def _product(spec: Spec, laid: Tensor, weight: Tensor, bias: Tensor | None, box: Box) -> Tensor:
-    """Return the box's outputs ``(own*g, tied*n, co/g)``, made the other way round where that is the longer side."""
-    windows, matrices = _windows(spec, laid, box).mT, _matrices(spec, weight, box)
-    offsets = None if bias is None else _offsets(spec, bias, laid.shape[-1], box)
-    if not _batch_last(spec) or windows.shape[1] <= matrices.shape[2]:
-        return torch.bmm(windows, matrices) if offsets is None else torch.baddbmm(offsets, windows, matrices)
-    left, right = matrices.mT, windows.mT
-    return (torch.bmm(left, right) if offsets is None else torch.baddbmm(offsets.mT, left, right)).mT
+def _product(route: Route, windows: Tensor, matrices: Tensor, scratch: Scratch) -> Tensor:
+    """Return outputs ``(own*g, co/g, tied*n)`` of windows ``(own*g, k*cg, tied*n)``; few of them have samples last."""
+    count, columns = len(windows), windows.shape[-1]
+    if route.few_outputs:
+        return torch.bmm(matrices.mT, windows, out=scratch.take("product", (count, route.outputs, columns)))
+    return torch.bmm(windows.mT, matrices, out=scratch.take("product", (count, columns, route.outputs))).mT
 
 
-def input_cotangent(spec: Spec, dy: Tensor, weight: Tensor) -> Tensor:
+def input_cotangent(route: Route, dy: Tensor, weight: Tensor) -> Tensor:
     """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a cotangent per window, added up where windows overlap."""
-    dx = dy.new_empty(spec.x_shape(len(dy)))
-    for part in _parts(spec, dx, weight):
-        direct = _as_it_lies(spec, dx)
-        total = dx[part].zero_().movedim(0, -1) if direct else _room(spec, dx[part], dx.new_zeros)
-        for box in _boxes(spec, total):
-            matrices, rows = _matrices(spec, weight, box), _rows(spec, dy[part, *box])
-            product = torch.bmm(matrices, rows.mT) if _batch_last(spec) else torch.bmm(rows, matrices.mT).mT
-            _fold(spec, product, box, total)  # (own*g, k*cg, tied*n), in memory as `total` is
+    spec, scratch = route.spec, scratch_of(dy, wide(dy))
+    dx, matrices = empty(spec.x_shape(len(dy)), dy), _matrices(route, weight)
+    direct = _as_it_lies(route, dx)
+    for part in route.parts(dx, weight.nbytes):
+        total = dx[part].zero_().movedim(0, -1) if direct else _room(route, dx[part]).zero_()
+        windows, cotangents = _windows(route, total), _outputs(route, dy[part])
+        for box in route.boxes(windows):
+            right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=False)
+            _fold(route, _product_back(route, _of_box(route, matrices, box), right, scratch), box, windows)
         if not direct:
-            _take_back(spec, total, dx[part])
+            _take_back(route, total, dx[part])
     return dx
 
 
-def weight_cotangent(spec: Spec, x: Tensor, dy: Tensor) -> Tensor:
+def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: Scratch) -> Tensor:
+    """Return cotangents of windows ``(own*g, k*cg, tied*n)``, in memory as windows are, or samples last if few."""
+    count, inputs, columns = len(matrices), route.spec.fan_in, cotangents.shape[-1]
+    if route.batch_last or route.few_inputs:
+        return torch.bmm(matrices, cotangents, out=scratch.take("windows", (count, inputs, columns)))
+    return torch.bmm(cotangents.mT, matrices.mT, out=scratch.take("windows", (count, columns, inputs))).mT
+
+
+def weight_cotangent(route: Route, x: Tensor, dy: Tensor) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``: written once, in place, unless shared axes or parts of the batch add up."""
-    like = dy.new_empty(1).expand(spec.weight_shape)
-    parts = _parts(spec, x, like)
-    adds_up = any(spec.shared) or len(parts) != 1
-    dw = dy.new_zeros(like.shape, dtype=wide(dy)) if adds_up else torch.empty_like(like)
-    for part in parts:
-        laid = _laid_out(spec, x[part])
-        for box in _boxes(spec, laid):
-            windows, rows = _windows(spec, laid, box), _rows(spec, dy[part, *box])
-            place = _matrices_view(spec, dw, box)
-            if not adds_up and place.is_contiguous() and dw.dtype == windows.dtype:
-                torch.bmm(windows, rows, out=place.view(-1, *place.shape[-2:]))
-                continue
-            product = torch.bmm(windows, rows).view(place.shape)  # (own*, 1.., g, k*cg, co/g)
-            place.add_(product) if adds_up else place.copy_(product)
+    spec, scratch = route.spec, scratch_of(x, wide(x))
+    batches = route.parts(x, math.prod(spec.weight_shape) * dy.itemsize)
+    adds = bool(route.tied) or len(batches) != 1
+    dw = zeros(spec.weight_shape, dy, wide(dy)) if adds else empty(spec.weight_shape, dy)
+    places, short = _matrices(route, dw), route.few_outputs and route.few_inputs
+    for part in batches:
+        windows, cotangents = _windows(route, _laid_out(route, x[part])), _outputs(route, dy[part])
+        for box in route.boxes(windows):
+            left = _stacked(route, windows[box], scratch, "windows", samples_last=short or route.batch_last)
+            right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=short).mT
+            place = places[_own(route, box)]
+            if route.few_outputs:  # the transpose has the longer rows
+                place, left, right = place.mT, right.mT, left.mT
+            _keep(place, left, right, scratch, adds=adds)
     return dw.to(dy.dtype)
 
 
-def groups(spec: Spec) -> int:
-    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
-    return spec.groups if spec.channel_table is None else spec.out_channels
+def _keep(place: Tensor, left: Tensor, right: Tensor, scratch: Scratch, *, adds: bool) -> None:
+    """Write a product of matrices to a place of the result, two axes more than the stack has, or add it there."""
+    if place.is_contiguous() and place.dtype == left.dtype:
+        matrices = place.view(-1, *place.shape[-2:])
+        matrices.baddbmm_(left, right) if adds else torch.bmm(left, right, out=matrices)
+        return
+    product = torch.bmm(left, right, out=scratch.take("product", (len(left), *place.shape[-2:]))).view(place.shape)
+    place.add_(product) if adds else place.copy_(product)
 
 
-def wide(tensor: Tensor) -> torch.dtype:
-    """Return the dtype sums are kept in."""
-    return torch.float32 if tensor.dtype.itemsize == 2 else tensor.dtype
+def _put(place: Tensor, values: Tensor, offsets: Tensor | None = None) -> None:
+    """Write values ``(*, n)``, plus offsets if any, to a place of that shape; values with offsets are scratch."""
+    if offsets is not None and not values.is_contiguous():
+        torch.add(values, offsets, out=place)
+        return
+    if offsets is not None:
+        values += offsets
+    if _joined(place, 0, place.ndim - 1) and _joined(values, 0, values.ndim - 1):
+        # As matrices, rows of the place first: torch is quick to turn one where it sees that it is one.
+        place, values = place.flatten(0, -2), values.flatten(0, -2)
+        if place.stride(-1) != 1:
+            place, values = place.T, values.T
+    place.copy_(values)
 
 
-def _batch_last(spec: Spec) -> bool:
-    """Tell whether sites are in so many windows each that laying them out pays."""
-    windows = math.prod(spec.output_size) * spec.fan_in * groups(spec)
-    return windows > 4 * math.prod(_laid_out_shape(spec, 1))
+def _as_it_lies(route: Route, x: Tensor) -> bool:
+    """Tell whether ``x (n, i*, ci)`` serves without being laid out: nothing to turn, pad, gather or widen."""
+    return route.plain and not route.batch_last and wide(x) == x.dtype and x.is_contiguous()
 
 
-def _parts(spec: Spec, x: Tensor, weight: Tensor) -> list[slice]:
-    """Return slices of the batch, of even length, whose laid out input keeps to the working memory."""
-    sample = math.prod(_laid_out_shape(spec, 1)) * wide(x).itemsize
-    most = max(1, max(PART_BYTES, weight.numel() * weight.itemsize // 20) // sample)
-    count = -(-len(x) // most)
-    length = -(-len(x) // max(1, count))
-    return [slice(start, min(start + length, len(x))) for start in range(0, len(x), length or 1)]
+def _room(route: Route, x: Tensor) -> Tensor:
+    """Return a wide tensor ``(sites*, g*cg, n)`` for ``x (n, i*, ci)``, in memory as it serves the layer."""
+    if route.batch_last:
+        return empty((*route.laid_out, len(x)), x, wide(x))
+    return empty((len(x), *route.laid_out), x, wide(x)).movedim(0, -1)
 
 
-def _boxes(spec: Spec, laid: Tensor) -> Iterator[Box]:
-    """Yield boxes that cover the output: whole along the last axes, a run along one, single along the first."""
-    room = BOX_BYTES // (laid.shape[-1] * spec.fan_in * groups(spec) * laid.itemsize)
-    lengths = []
-    for size in reversed(spec.output_size):
-        lengths.append(max(1, min(size, room)))
-        room //= size
-    runs = [
-        [slice(start, min(start + length, size)) for start in range(0, size, length)]
-        for size, length in zip(spec.output_size, reversed(lengths), strict=True)
-    ]
-    return itertools.product(*runs)
-
-
-def _laid_out_shape(spec: Spec, batch: int) -> tuple[int, ...]:
-    """``(sites*, g*cg, n)``."""
-    sites = (size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True))
-    return *sites, groups(spec) * spec.group_channels, batch
-
-
-def _inside(spec: Spec) -> Box:
+def _inside(route: Route) -> Box:
     """Return where the input lies in its padded form."""
+    spec = route.spec
     return tuple(slice(lo, lo + size) for size, (lo, _) in zip(spec.input_size, spec.padding, strict=True))
 
 
-def _channels(spec: Spec, like: Tensor) -> Tensor:
+def _channels(route: Route, like: Tensor) -> Tensor:
     """Return the connection table, flat, where `like` is."""
-    return torch.from_numpy(spec.channels.reshape(-1)).to(like.device)
+    return torch.from_numpy(route.spec.channels.reshape(-1)).to(like.device)
 
 
-def _as_it_lies(spec: Spec, x: Tensor) -> bool:
-    """Tell whether ``x (n, i*, ci)`` serves without being laid out: few windows, nothing to pad, gather or widen."""
-    changed = spec.channel_table is not None or any(map(any, spec.padding)) or wide(x) != x.dtype
-    return not changed and not _batch_last(spec) and x.is_contiguous()
-
-
-def _room(spec: Spec, x: Tensor, make: Callable[..., Tensor]) -> Tensor:
-    """Return a wide tensor ``(sites*, g*cg, n)`` for ``x (n, i*, ci)``, in memory as it serves the layer."""
-    *sites, batch = _laid_out_shape(spec, len(x))
-    if _batch_last(spec):
-        return make(*sites, batch, dtype=wide(x))
-    return make(batch, *sites, dtype=wide(x)).movedim(0, -1)
-
-
-def _laid_out(spec: Spec, x: Tensor) -> Tensor:
+def _laid_out(route: Route, x: Tensor) -> Tensor:
     """``(n, i*, ci) -> (sites*, g*cg, n)``, wide, with zeros in the padding."""
     last = x.movedim(0, -1)
-    if _as_it_lies(spec, x):
+    if _as_it_lies(route, x):
         return last
-    if spec.channel_table is not None:
-        last = last.index_select(-2, _channels(spec, x))
-    padded = any(map(any, spec.padding))
-    laid = _room(spec, x, x.new_zeros if padded else x.new_empty)
-    laid[_inside(spec)].copy_(last)
+    if route.spec.channel_table is not None:
+        last = last.index_select(-2, _channels(route, x))
+    laid = _room(route, x)
+    if any(map(any, route.spec.padding)):
+        laid.zero_()
+    _put(laid[_inside(route)], last)
     return laid
 
 
-def _take_back(spec: Spec, laid: Tensor, x: Tensor) -> None:
+def _take_back(route: Route, laid: Tensor, x: Tensor) -> None:
     """Write ``(sites*, g*cg, n)`` into ``x (n, i*, ci)``: the adjoint of `_laid_out`."""
-    kept = laid[_inside(spec)]
+    spec, kept = route.spec, laid[_inside(route)]
     if spec.channel_table is not None:
         sums = laid.new_zeros(*spec.input_size, spec.in_channels, len(x))
-        kept = sums.index_add_(-2, _channels(spec, x), kept)
-    x.copy_(kept.movedim(-1, 0))
+        kept = sums.index_add_(-2, _channels(route, x), kept)
+    _put(x.movedim(0, -1), kept)
 
 
-def _window_view(spec: Spec, laid: Tensor, box: Box, step: Sequence[int]) -> Tensor:
-    """``(sites*, g*cg, n) -> (o*, g, k*, cg, n)``: windows at every `step`-th position of the box, as a view."""
+def _windows(route: Route, laid: Tensor) -> Tensor:
+    """``(sites*, g*cg, n) -> (o*, g, k*, cg, n)``: all windows, as a view."""
+    spec = route.spec
     *along, channel, sample = laid.stride()
     starts = [jump * stride for jump, stride in zip(along, spec.stride, strict=True)]
-    counts = [len(range(run.start, run.stop, pace)) for run, pace in zip(box, step, strict=True)]
-    moves = [start * pace for start, pace in zip(starts, step, strict=True)]
     spread = [jump * dilation for jump, dilation in zip(along, spec.dilation, strict=True)]
-    shape = (*counts, groups(spec), *spec.kernel_size, spec.group_channels, laid.shape[-1])
-    strides = (*moves, channel * spec.group_channels, *spread, channel, sample)
-    offset = sum(run.start * start for run, start in zip(box, starts, strict=True))
-    return laid.as_strided(shape, strides, laid.storage_offset() + offset)
+    shape = (*spec.output_size, route.groups, *spec.kernel_size, spec.group_channels, laid.shape[-1])
+    strides = (*starts, channel * spec.group_channels, *spread, channel, sample)
+    return laid.as_strided(shape, strides, laid.storage_offset())
 
 
-def _window_order(spec: Spec) -> list[int]:
-    """Return the order ``(own*, g, k*, cg, tied*, n)`` of the axes ``(o*, g, k*, cg, n)``."""
-    own, tied = ([axis for axis in range(spec.rank) if spec.shared[axis] is kind] for kind in (False, True))
-    return [*own, *range(spec.rank, 2 * spec.rank + 2), *tied, 2 * spec.rank + 2]
-
-
-def _windows(spec: Spec, laid: Tensor, box: Box) -> Tensor:
-    """``(sites*, g*cg, n) -> (own*g, k*cg, tied*n)``; a copy, unless windows lie side by side already."""
-    ordered = _window_view(spec, laid, box, (1,) * spec.rank).permute(_window_order(spec))
-    own, taps = spec.rank - sum(spec.shared) + 1, spec.rank + 1
-    lengths = [math.prod(part) for part in (ordered.shape[:own], ordered.shape[own + taps :])]
-    if _batch_last(spec):
-        return ordered.reshape(lengths[0], spec.fan_in, lengths[1])
-    rows = ordered.permute(*range(own), *range(own + taps, ordered.ndim), *range(own, own + taps))
-    return rows.reshape(*lengths, spec.fan_in).mT
-
-
-def _fold(spec: Spec, windows: Tensor, box: Box, total: Tensor) -> None:
-    """Add ``(own*g, k*cg, tied*n)`` to the sites ``(sites*, g*cg, n)`` the windows see.
+def _fold(route: Route, product: Tensor, box: Box, windows: Tensor) -> None:
+    """Add ``(own*g, k*cg, tied*n)`` to windows ``(o*, g, k*, cg, n)`` of the box, which share memory.
 
     Windows are added in rounds of such as lie apart, so that each round is one addition: as many rounds per axis as
     windows overlap.
     """
-    order = _window_order(spec)
-    whole = _window_view(spec, total, box, (1,) * spec.rank)
-    ordered = windows.reshape([whole.shape[axis] for axis in order])
-    source = ordered.permute([order.index(axis) for axis in range(len(order))])
+    spec, source = route.spec, _unstacked(route, product, windows[box].shape)
+    if route.apart:
+        _put(windows[box], source)
+        return
     axes = zip(box, spec.kernel_size, spec.dilation, spec.stride, strict=True)
     rounds = [
-        min(run.stop - run.start, -(-((kernel - 1) * dilation + 1) // stride)) for run, kernel, dilation, stride in axes
+        min(run.stop - run.start, -(-window_extent(kernel, dilation) // stride))
+        for run, kernel, dilation, stride in axes
     ]
     for first in itertools.product(*map(range, rounds)):
-        later = tuple(slice(run.start + start, run.stop) for run, start in zip(box, first, strict=True))
         each = tuple(slice(start, None, pace) for start, pace in zip(first, rounds, strict=True))
-        _window_view(spec, total, later, rounds).add_(source[each])
+        there = tuple(slice(run.start + at.start, run.stop, at.step) for run, at in zip(box, each, strict=True))
+        windows[there].add_(source[each])
 
 
-def _matrices_view(spec: Spec, weight: Tensor, box: Box) -> Tensor:
-    """``(o*, k*, cg, co) -> (own*, g, k*cg, co/g)`` of the box, a view; shared axes keep their length of 1."""
-    own = tuple(slice(None) if shared else run for run, shared in zip(box, spec.shared, strict=True))
-    split = weight[own].flatten(spec.rank, -2).unflatten(-1, (groups(spec), -1))
-    return split.movedim(-2, spec.rank)
+def _matrices(route: Route, weight: Tensor) -> Tensor:
+    """``(o*, k*, cg, co) -> (o*, g, k*cg, co/g)``, a view; shared axes keep their length of 1."""
+    rank = route.spec.rank
+    return weight.flatten(rank, -2).unflatten(-1, (route.groups, route.outputs)).movedim(-2, rank)
 
 
-def _matrices(spec: Spec, weight: Tensor, box: Box) -> Tensor:
-    """``(o*, k*, cg, co) -> (own*g, k*cg, co/g)`` of the box."""
-    return _matrices_view(spec, weight, box).flatten(0, spec.rank).to(wide(weight))
+def _own(route: Route, box: Box) -> Box:
+    """Return the part of a weight that belongs to a box."""
+    return tuple(slice(None) if shared else run for run, shared in zip(box, route.spec.shared, strict=True))
 
 
-def _split(spec: Spec, y: Tensor) -> Tensor:
-    """``(n, o*, co) -> (own*, g, tied*, n, co/g)``, a view; o* are the positions of a box."""
-    own, tied = ([axis + 1 for axis in range(spec.rank) if spec.shared[axis] is kind] for kind in (False, True))
-    return y.unflatten(-1, (groups(spec), -1)).permute(*own, spec.rank + 1, *tied, 0, spec.rank + 2)
+def _of_box(route: Route, matrices: Tensor, box: Box) -> Tensor:
+    """``(o*, g, k*cg, co/g) -> (own*g, k*cg, co/g)``: the weights of a box, wide."""
+    return matrices[_own(route, box)].flatten(0, route.spec.rank).to(wide(matrices))
 
 
-def _rows(spec: Spec, y: Tensor) -> Tensor:
-    """``(n, o*, co) -> (own*g, tied*n, co/g)``."""
-    split, own = _split(spec, y), spec.rank - sum(spec.shared)
-    return split.reshape(math.prod(split.shape[: own + 1]), -1, split.shape[-1]).to(wide(y))
+def _outputs(route: Route, y: Tensor) -> Tensor:
+    """``(n, o*, co) -> (o*, g, co/g, n)``, a view."""
+    return y.unflatten(-1, (route.groups, route.outputs)).movedim(0, -1)
 
 
-def _offsets(spec: Spec, bias: Tensor, batch: int, box: Box) -> Tensor:
-    """``(o*, co)`` or ``(co,)`` ``-> (own*g, tied*n, co/g)`` of the box; 1 in place of n where no axis is shared."""
-    counts = [run.stop - run.start for run in box]
-    part = bias[box] if spec.bias == "position" else bias.expand(*counts, -1)
-    return _rows(spec, part.expand(batch if any(spec.shared) else 1, *part.shape))
+def _order(route: Route, axes: int) -> list[int]:
+    """Return the axes of ``(o*, g, inner*, n)`` as they are stacked: ``(own*, g, inner*, tied*, n)``."""
+    return [*route.own, *range(route.spec.rank, axes - 1), *route.tied, axes - 1]
+
+
+def _stacked(route: Route, view: Tensor, scratch: Scratch, name: str, *, samples_last: bool) -> Tensor:
+    """``(o*, g, inner*, n) -> (own*g, inner, tied*n)``, wide: a copy, unless the matrices lie ready in memory.
+
+    The copy has samples last in memory, or the inner axes; a view with samples last is ready only if they are.
+    """
+    ordered = view.permute(_order(route, view.ndim))
+    cuts = [0, len(route.own) + 1, view.ndim - len(route.tied) - 1, view.ndim]
+    pieces = list(itertools.pairwise(cuts))
+    shape = [math.prod(ordered.shape[first:last]) for first, last in pieces]
+    ready = view.dtype == wide(view) and (view.stride(-1) == 1 or not samples_last)
+    if ready and all(_joined(ordered, first, last) for first, last in pieces):
+        return ordered.reshape(shape)
+    if samples_last:
+        room = scratch.take(name, ordered.shape)
+        _put(room, ordered)
+        return room.view(shape)
+    turned = ordered.permute(*range(cuts[1]), *range(cuts[2], cuts[3]), *range(cuts[1], cuts[2]))
+    return scratch.take(name, turned.shape).copy_(turned).view(shape[0], shape[2], shape[1]).mT
+
+
+def _unstacked(route: Route, matrices: Tensor, shape: Sequence[int]) -> Tensor:
+    """``(own*g, inner, tied*n) -> (o*, g, inner*, n)`` of `shape`, a view: the way back from `_stacked`."""
+    order = _order(route, len(shape))
+    back = [order.index(axis) for axis in range(len(order))]
+    return matrices.reshape([shape[axis] for axis in order]).permute(back)
+
+
+def _joined(tensor: Tensor, first: int, last: int) -> bool:
+    """Tell whether axes from `first` on, up to `last`, are one run of steps in memory."""
+    shape, strides = tensor.shape, tensor.stride()
+    axes = [(shape[axis], strides[axis]) for axis in range(first, last) if shape[axis] != 1]
+    return all(outer == size * inner for (_, outer), (size, inner) in itertools.pairwise(axes))

@@ -1,0 +1,90 @@
+"""Memory of results and of what products are made in.
+
+The system hands out fresh memory page by page, at the first write to each. With pages of 4 kB that takes several times
+as long as the write itself, and longer than the arithmetic of a locally connected layer, whose weight and its gradient
+are its largest arrays by far (`docs/speed.md` has the figures). So large results ask for huge pages, and the few MB
+that products are made in are kept, one set per thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HUGE_BYTES = 2 << 20
+"""Size of a huge page: smaller tensors hold none."""
+
+KEPT_BYTES = 8 << 20
+"""Largest piece of scratch memory that is kept from call to call."""
+
+
+def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return an uninitialised tensor on the device of `like`, in its dtype unless told."""
+    tensor = like.new_empty(shape, dtype=dtype or like.dtype)
+    plain = type(tensor) is Tensor and tensor.device.type == "cpu"
+    advise = _advise() if plain and tensor.nbytes >= HUGE_BYTES else None
+    if advise:
+        start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        whole = (tensor.data_ptr() + tensor.nbytes - start) // mmap.PAGESIZE * mmap.PAGESIZE
+        advise(ctypes.c_void_p(start), ctypes.c_size_t(whole), mmap.MADV_HUGEPAGE)
+    return tensor
+
+
+def zeros(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor of zeros on the device of `like`, in its dtype unless told."""
+    return empty(shape, like, dtype).zero_()
+
+
+class Scratch:
+    """Named pieces of memory, each made at its first use and used again where it suffices.
+
+    Parameters
+    ----------
+    like : torch.Tensor
+        Tells the device.
+    dtype : torch.dtype
+        Of every piece.
+    """
+
+    def __init__(self, like: Tensor, dtype: torch.dtype) -> None:
+        self._like, self._dtype = like.new_empty(0), dtype
+        self._held: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: Sequence[int]) -> Tensor:
+        """Return a piece as a contiguous tensor, uninitialised; it is overwritten when taken again."""
+        count = math.prod(shape)
+        held = self._held.get(name)
+        if held is None or held.numel() < count:
+            with torch.inference_mode(mode=False):  # what is made in that mode could not be written to outside
+                held = empty((count,), self._like, self._dtype)
+            if held.nbytes <= KEPT_BYTES:
+                self._held[name] = held
+        return held[:count].view(shape)
+
+
+_kept = threading.local()
+
+
+def scratch_of(like: Tensor, dtype: torch.dtype) -> Scratch:
+    """Return the scratch memory of this thread for a device and dtype; of other kinds of tensors, a new one."""
+    if type(like) is not Tensor or like.device.type != "cpu":
+        return Scratch(like, dtype)
+    every = vars(_kept).setdefault("every", {})
+    if dtype not in every:
+        every[dtype] = Scratch(torch.empty(0), dtype)
+    scratch: Scratch = every[dtype]
+    return scratch
+
+
+@cache
+def _advise() -> Any:
+    """Return the system's `madvise`, or None where it has no huge pages."""
+    return getattr(ctypes.CDLL(None), "madvise", None) if hasattr(mmap, "MADV_HUGEPAGE") else None

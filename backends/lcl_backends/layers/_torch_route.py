@@ -1,0 +1,147 @@
+"""Which way a layer is computed in torch: decided here, from its geometry alone, for all three products.
+
+=======================================  ==============================  ===========================================
+layer                                    input                           windows
+=======================================  ==============================  ===========================================
+windows that overlap                     copied once, with batch last    a copy of one box of positions
+the same, each one run of memory (1-D)   read as it lies                 views of the input
+kernel of size 1                         read as it lies                 views of the input
+windows that tile several axes           read as it lies                 a copy of one box of positions
+block-diagonal, kernel of the input      one operation of torch's own, and torch's own derivatives of it
+the same, of thin matrices               read as it lies                 views of the input
+small in all, of any kind                a few operations of torch's own on all windows at once, and their derivatives
+=======================================  ==============================  ===========================================
+
+With the batch last, a window of all samples is a few long runs of memory, and so is whatever is done to it. A box holds
+as many positions as `BOX_BYTES` has room for, whole rows of positions if any; a large batch is taken in parts. Matrices
+with few rows or columns are multiplied the other way round: see `THIN`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lcl_ref.padding import window_extent
+from lcl_ref.spec import Spec
+
+BOX_BYTES = 4 << 20
+"""Aim for the windows and outputs of one box: a cache holds them, and few calls make all products."""
+
+PART_BYTES = 8 << 20
+"""Aim for the part of the batch laid out at a time, unless a twentieth of the weights is more."""
+
+SMALL_BYTES = 2 << 20
+"""Up to this size of all windows, making boxes takes longer than what is in them."""
+
+THIN = 16
+"""Rows of a product from this length on fill a vector register; shorter ones take several times as long."""
+
+Box = tuple[slice, ...]
+"""A block of positions, one slice per axis."""
+
+
+def wide(tensor: Tensor) -> torch.dtype:
+    """Return the dtype sums are kept in."""
+    return torch.float32 if tensor.dtype.itemsize == 2 else tensor.dtype
+
+
+def group_count(spec: Spec) -> int:
+    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
+    return spec.groups if spec.channel_table is None else spec.out_channels
+
+
+class Route:
+    """The way of one layer.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+
+    Attributes
+    ----------
+    groups, outputs : int
+        Groups after gathering, and output channels of each.
+    laid_out : tuple of int
+        ``(sites*, g*cg)``: the input with its padding, channels in the order of the connection table.
+    plain : bool
+        Whether there is nothing to pad or to gather.
+    batch_last : bool
+        Whether the input is copied with the batch last, or read as it lies.
+    apart : bool
+        Whether no site is in two windows.
+    few_outputs, few_inputs : bool
+        Whether matrices are thin in outputs, or in inputs.
+    large_blocks : bool
+        Whether one position sees all of the input, as in a block-diagonal layer, and matrices are not thin.
+    own, tied : list of int
+        Position axes with weights of their own, and those that share them.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.groups = group_count(spec)
+        self.outputs = spec.out_channels // self.groups
+        sites = [size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True)]
+        self.laid_out = (*sites, self.groups * spec.group_channels)
+        self.plain = spec.channel_table is None and not any(map(any, spec.padding))
+        windows = math.prod(spec.output_size) * spec.fan_in * self.groups
+        self.batch_last = windows > 2 * math.prod(self.laid_out) and not _in_runs(spec, self.laid_out)
+        self.apart = _apart(spec)
+        self.few_outputs, self.few_inputs = self.outputs < THIN, spec.fan_in < THIN
+        sees_all = math.prod(spec.output_size) == 1 and spec.fan_in * self.groups == math.prod(self.laid_out)
+        in_order = self.plain and (spec.rank == 0 or self.groups == 1)
+        self.large_blocks = sees_all and in_order and not self.few_outputs and not self.few_inputs
+        self.own, self.tied = ([a for a in range(spec.rank) if spec.shared[a] is kind] for kind in (False, True))
+
+    def fits(self, x: Tensor, most: int) -> bool:
+        """Tell whether all windows at once, and the output, fit in `most` bytes, in a dtype that is not widened."""
+        spec = self.spec
+        floats = math.prod(spec.output_size) * max(spec.fan_in * self.groups, spec.out_channels)
+        return wide(x) == x.dtype and len(x) * floats * x.itemsize <= most
+
+    def parts(self, x: Tensor, weights: int) -> list[slice]:
+        """Return slices of the batch, of even length, whose laid out input keeps to the working memory.
+
+        `weights` is the size of the weight in bytes.
+        """
+        sample = math.prod(self.laid_out) * wide(x).itemsize
+        return _runs(len(x), max(PART_BYTES, weights // 20) // sample)
+
+    def boxes(self, windows: Tensor) -> Iterator[Box]:
+        """Yield boxes that cover the output: whole along the last axes, a run along one, single along the first."""
+        position = windows.shape[-1] * (self.spec.fan_in * self.groups + self.spec.out_channels) * windows.itemsize
+        room, runs = BOX_BYTES // position, []
+        for size in reversed(self.spec.output_size):
+            runs.append(_runs(size, room))
+            room //= size
+        return itertools.product(*reversed(runs))
+
+
+def _apart(spec: Spec) -> bool:
+    """Tell whether no site is in two windows."""
+    axes = zip(spec.output_size, spec.kernel_size, spec.dilation, spec.stride, strict=True)
+    return all(size == 1 or window_extent(kernel, dilation) <= stride for size, kernel, dilation, stride in axes)
+
+
+def _in_runs(spec: Spec, laid_out: Sequence[int]) -> bool:
+    """Tell whether every window of a sample is one run of memory."""
+    *sites, step = laid_out
+    run = spec.group_channels
+    for size, kernel, dilation in reversed(list(zip(sites, spec.kernel_size, spec.dilation, strict=True))):
+        if kernel > 1 and dilation * step != run:
+            return False
+        run, step = run * kernel, step * size
+    return True
+
+
+def _runs(size: int, most: int) -> list[slice]:
+    """Return slices that cover `size`, even, and of length `most` at most if that is not 0."""
+    count = -(-size // max(1, most))
+    length = -(-size // max(1, count))
+    return [slice(start, min(start + length, size)) for start in range(0, size, max(1, length))]
