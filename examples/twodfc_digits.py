@@ -5,8 +5,8 @@ learned far worse than `nn.Linear`, its second (with a bias) hardly better, its 
 draws them) the same. This draws the curves again, with two more: Linear without a bias, and version 3 with a bias of
 variance 1. Both learn as well as Linear: the scale of the weights was the cause, not the missing bias.
 
-Then version 3 and Linear are trained from the same weights, and end as close as float64 allows; the bound is derived in
-`drift_bound`.
+Then version 3 and Linear are trained from the same weights, and end as close as float64 allows; the bounds are derived
+in `drift_bound` and `loss_bound`.
 
     python twodfc_digits.py [--steps 3000] [--figure twodfc_digits.png]
 """
@@ -103,6 +103,11 @@ def curves(name, images, labels, steps):
     return seen
 
 
+def longest_input(images):
+    """The largest length of an image, with the 1 that the bias is multiplied by."""
+    return (images.double().flatten(1).square().sum(1).max().item() + 1) ** 0.5
+
+
 def drift_bound(images, weight, steps):
     """How far rounding can drive two right systems apart in `steps` steps, as the length of the difference of weights.
 
@@ -111,8 +116,7 @@ def drift_bound(images, weight, steps):
     rounding of each step, in each of the two systems: of the logits (K products, SPEC clause 12.2), through the
     softmax; of the softmax itself; of the sum over the batch; of the update. `weight` is the longest weight seen.
     """
-    unit, products = 2.0**-53, images[0].numel() + 1
-    longest = (images.double().flatten(1).square().sum(1).max().item() + 1) ** 0.5
+    unit, products, longest = 2.0**-53, images[0].numel() + 1, longest_input(images)
     assert RATE * longest**2 / 2 <= 2, "a step could lengthen a distance"
     size = longest * weight  # of a logit, and of the sum of the magnitudes of its terms
     of_logits = 0.5 * 10**0.5 * products * unit * size
@@ -122,8 +126,22 @@ def drift_bound(images, weight, steps):
     return 2 * steps * (RATE * of_gradient + of_update)
 
 
+def loss_bound(images, weight, drift):
+    """How far the losses of two systems may be apart whose weights are `drift` apart, both judged in float64.
+
+    The cross-entropy of one image changes by at most sqrt(2) times a change of its logits, hence sqrt(2) * |x| times
+    one of the weights. Judging rounds in each of the two systems: every logit (the loss changes by at most twice the
+    largest error), the exponentials and the logarithm of ten terms, and the mean over the digits kept aside.
+    """
+    unit, products, count = 2.0**-53, images[0].numel() + 1, len(images) - TRAINING
+    longest = longest_input(images)
+    size = longest * weight
+    of_judging = unit * (2 * products * size + 16 * (size + 4) + (count + 1) * (2 * size + 3))
+    return 2**0.5 * longest * drift + 2 * of_judging
+
+
 def twins(images, labels, steps):
-    """Train version 3 and Linear from the same weights; return their distance, its bound, the gap of end losses."""
+    """Train version 3 and Linear from the same weights; return the gaps of weights and end losses, with bounds."""
     images = images.double()
     torch.manual_seed(0)
     image = TwoDFC(images.shape[1:], 10).double()
@@ -137,7 +155,8 @@ def twins(images, labels, steps):
         longest = max(longest, nn.utils.parameters_to_vector(flat.parameters()).norm().item())
     gap = torch.cat([(image.weight[0].flatten(0, 1).T - flat[1].weight).flatten(), image.bias - flat[1].bias])
     losses = judge(image, images, labels)[0], judge(flat, images, labels)[0]
-    return gap.norm().item(), drift_bound(images, longest, steps), abs(losses[0] - losses[1])
+    drift = drift_bound(images, longest, steps)
+    return (gap.norm().item(), drift), (abs(losses[0] - losses[1]), loss_bound(images, longest, drift))
 
 
 def draw(results, figure):
@@ -165,10 +184,10 @@ def main():
     results = {name: curves(name, images, labels, chosen.steps) for name in VARIANTS}
     draw(results, chosen.figure)
     print(f"curves drawn to {chosen.figure}")
-    gap, bound, of_loss = twins(images, labels, chosen.steps)
-    print(f"version 3 and Linear from the same weights, float64: weights {gap:.1e} apart, bound {bound:.1e}")
-    print(f"end losses {of_loss:.1e} apart")
-    assert gap <= bound, "one of the two is not what it says"
+    print("version 3 and Linear from the same weights, float64:")
+    for what, (gap, bound) in zip(("weights", "end losses"), twins(images, labels, chosen.steps), strict=True):
+        print(f"{what:<10} {gap:.1e} apart, bound {bound:.1e}")
+        assert gap <= bound, "one of the two is not what it says"
 
 
 if __name__ == "__main__":

@@ -73,5 +73,8 @@ def test_the_digits_are_learned_and_the_twins_end_together(tmp_path):
     large = [loss for name, loss in ends.items() if name.startswith(("TwoDFC 1", "TwoDFC 2"))]
     assert (len(ends), len(large)) == (6, 2)
     assert min(large) > 2 * max(set(ends.values()) - set(large))
-    assert "apart, bound" in done.stdout
+    for what in ("weights", "end losses"):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(what)]
+        gap, bound = (float(part.split()[-1]) for part in line.removesuffix(" apart").split(" apart, bound"))
+        assert gap <= bound < 1e-6
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
