@@ -1,12 +1,16 @@
 """The Keras 3 layers: on every backend they compute the reference, and old models load into them."""
 
+import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 
+from lcl_backends.layers import _keras_files
 from tests.unit.keras_programs import SETTINGS
 
 PROGRAMS = Path(__file__).with_name("keras_programs.py")
@@ -29,10 +33,85 @@ def old_models(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def old_networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    run("networks", folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_old_models_give_the_same_answers(old_models, backend):
     assert int(run("check", old_models, backend=backend)) == 2 * 2 * len(SETTINGS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_old_networks_give_the_same_answers(old_networks, backend):
+    """Functional, nested, shared, of several ends, with convolutions and BatchNormalization."""
+    assert int(run("check", old_networks, backend=backend)) == 2 * 12
+
+
+@pytest.mark.slow
+def test_keras_itself_loads_old_models_with_the_layers_restored(old_models):
+    run("keras_alone", old_models, backend="torch")
+
+
+def old_config(nested, call):
+    """Return what tf_keras writes into ``config.json`` of a functional model that calls another one."""
+    wire = [["in", 0, 0, {}]]
+    axis = {
+        "module": "keras.layers",
+        "class_name": "BatchNormalization",
+        "config": {"axis": [3], "batch_input_shape": [None, 4]},
+    }
+    layers = [
+        {"name": "in", "class_name": "InputLayer", "config": {"name": "in"}, "inbound_nodes": []},
+        {"name": "inner", "class_name": nested, "config": {"layers": []}, "inbound_nodes": [[*wire]]},
+        {"name": "norm", **axis, "inbound_nodes": [[["inner", call, 0, {"other": ["inner", call, 0]}]]]},
+        {"name": "local", "module": "keras.layers", "class_name": "LocallyConnected2D", "config": {"filters": 3}}
+        | {"registered_name": None, "inbound_nodes": [[["norm", 0, 0, {}]]]},
+    ]
+    config = {"name": "model", "layers": layers, "input_layers": [["in", 0, 0]], "output_layers": [["local", 0, 0]]}
+    return {"module": "tf_keras.src.engine.functional", "class_name": "Functional", "config": config}
+
+
+@pytest.mark.parametrize(("nested", "call"), [("Functional", 1), ("Sequential", 1), ("Sequential", 0)])
+def test_configurations_of_old_are_told_in_the_words_of_today(nested, call):
+    old = old_config(nested, call)
+    new = _keras_files.modern(old)
+    assert old == old_config(nested, call)
+    assert new["module"] == "keras.src.models.functional"
+    model = new["config"]
+    assert (model["input_layers"], model["output_layers"]) == (["in", 0, 0], ["local", 0, 0])
+    *_, norm, local = model["layers"]
+    assert norm["config"] == {"axis": 3}
+    assert norm["inbound_nodes"] == [[["inner", 0, 0, {"other": ["inner", 0, 0]}]]]
+    assert (local["module"], local["registered_name"]) == (
+        "lcl_backends.layers.keras",
+        "lcl_backends>LocallyConnected2D",
+    )
+    assert local["config"] == {"filters": 3}
+    assert _keras_files.modern(new) == new
+
+
+def test_a_file_of_today_is_not_copied(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(_keras_files.modern(old_config("Functional", 1))))
+    with _keras_files.modernised(path) as given:
+        assert given == path
+
+
+def test_weights_without_a_model_are_refused_with_what_to_do(tmp_path):
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["kernel"] = [1.0]
+    with (
+        pytest.raises(ValueError, match=r"weights.h5 holds weights without a model. Instead: build the model"),
+        _keras_files.modernised(tmp_path / "weights.h5"),
+    ):
+        raise AssertionError
 
 
 @pytest.mark.slow

@@ -1,11 +1,10 @@
 """`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
 
-They run on every backend of Keras 3. Old models load as they are, ``.h5`` files by ``custom_objects``; ``.keras`` files
-of tf_keras name ``keras.layers`` as the home of the layer, where Keras 3 looks regardless, and `restore` puts it back:
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are, whole ``.h5`` files and ``.keras`` ones:
 
->>> keras.models.load_model("old.h5", custom_objects={"LocallyConnected2D": LocallyConnected2D})
->>> restore()
->>> keras.models.load_model("old.keras")
+>>> model = load_model("old.keras")
+
+Saved again, they are models of Keras 3, whose own `load_model` finds the layers once this module is imported.
 """
 
 from __future__ import annotations
@@ -13,12 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from lcl_backends.layers._keras_engine import local
+from lcl_backends.layers._keras_files import modernised
 from lcl_backends.layers._keras_stored import Stored
 from lcl_ref import layouts
 from lcl_ref.errors import LclError
@@ -254,7 +255,29 @@ class LocallyConnected3D(_LocallyConnected):
     rank = 3
 
 
+def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = False) -> Any:  # noqa: A002
+    """Return the model of a ``.h5`` or ``.keras`` file that Keras 2 has saved, as a model of Keras 3.
+
+    Parameters
+    ----------
+    filepath : str or Path
+        A whole model. Lambda layers are refused, as `keras.models.load_model` does.
+    custom_objects : mapping, optional
+        Other classes and functions that the model uses, by name.
+    compile : bool
+        Whether to restore the optimiser and the loss as well, which not every old one can be.
+
+    Raises
+    ------
+    ValueError
+        If the file holds weights without a model, or Keras 3 cannot build the model.
+    """
+    own = {"LocallyConnected1D": LocallyConnected1D, "LocallyConnected2D": LocallyConnected2D}
+    with modernised(Path(filepath)) as path:
+        return keras.models.load_model(path, custom_objects=own | dict(custom_objects or {}), compile=compile)
+
+
 def restore() -> None:
-    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, where ``.keras`` files look for them."""
+    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, where other code than this may look for them."""
     keras.layers.LocallyConnected1D = LocallyConnected1D
     keras.layers.LocallyConnected2D = LocallyConnected2D
