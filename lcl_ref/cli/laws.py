@@ -47,7 +47,7 @@ def _select(globs: Sequence[str]) -> list[Law]:
 
 
 def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
-    """Return one measurement as JSON-ready values; `ok` is None where a framework is not installed."""
+    """Return one measurement as JSON-ready values; `ok` is None where it cannot be made."""
     facts: dict[str, Any] = {
         "law": law.id,
         "says": law.says,
@@ -56,8 +56,10 @@ def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
         "dtype": dtype,
         "values": kind,
     }
-    if not all(installed(system(name).declaration) for name in (law.left, law.right)):
-        return facts | {"ok": None, "differences": {}, "share": None}
+    missing = [name for name in (law.left, law.right) if not installed(system(name).declaration)]
+    if missing or dtype not in law.dtypes:
+        reason = f"{' and '.join(missing)} not installed" if missing else f"not in {dtype}"
+        return facts | {"ok": None, "differences": {}, "share": None, "reason": reason}
     held: Held = hold(law, dtype, kind)
     share = held.share if held.ok or kind == "reals" else None
     return facts | {"ok": held.ok, "differences": dict(held.differences), "share": share}
@@ -78,7 +80,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 def _words(row: dict[str, Any]) -> str:
     if row["ok"] is None:
-        return "not installed"
+        return str(row["reason"])
     largest = max(row["differences"].values())
     if row["values"] == "integers":
         return "bitwise" if row["ok"] else f"[red]differs by {largest:g}"

@@ -48,6 +48,8 @@ class Law:
         The layer of the right system, where it is another one.
     maps : Maps
         From the tensors of the left system to those of the right one.
+    dtypes : tuple of str
+        Formats both systems compute in.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Law:
     spec: Spec
     right_spec: Spec | None = None
     maps: Maps = Maps()  # noqa: RUF009 -- frozen
+    dtypes: tuple[str, ...] = ("float32", "float64")
 
     @property
     def other(self) -> Spec:

@@ -65,9 +65,18 @@ LAWS: tuple[Law, ...] = (
             "torch.two_grouped_convs": "two grouped convolutions with the same groups are one",
             "jax.grouped_conv": "a loop of Linear is a convolution with feature_group_count",
             "flax.vmap_dense": "a loop of Linear is Dense mapped over blocks",
+            "keras3.grouped_conv": "a loop of Linear is Conv1D of Keras with groups",
             "mlx.einsum": "a loop of Linear is an einsum of MLX",
             "numpy.loop": "a loop of Linear is the formula",
         },
+    ),
+    Law(
+        id="blocks/mlx-grouped-conv",
+        says="a loop of Linear is a grouped convolution of MLX, which computes float32 only",
+        left="torch.loop",
+        right="mlx.grouped_conv",
+        spec=BLOCKS,
+        dtypes=("float32",),
     ),
     Law(
         id="figure/one-channel",
@@ -169,6 +178,13 @@ LAWS: tuple[Law, ...] = (
         right="torch.linear",
         spec=changed(DENSE, in_channels=1),
     ),
+    Law(
+        id="dense/twodfc-linear-no-bias",
+        says="the first version of TwoDFC is Linear without a bias",
+        left="torch.twodfc",
+        right="torch.linear",
+        spec=changed(DENSE, in_channels=1, bias="none"),
+    ),
     *_equal(
         "overlap",
         OVERLAPPING,
@@ -178,6 +194,17 @@ LAWS: tuple[Law, ...] = (
             "torch.masked": "strided windows are a masked dense layer",
             "torch.grouped_conv": "strided windows are unfold and a grouped convolution",
             "jax.local": "strided windows are conv_general_dilated_local",
+            "flax.conv_local": "strided windows are ConvLocal, kernels (channel, tap)",
+        },
+    ),
+    *_equal(
+        "keras",
+        OVERLAPPING,
+        "numpy.loop",
+        {
+            f"keras.local{number}{order}": f"LocallyConnected2D, implementation {number}, is the formula{words}"
+            for number in (1, 2, 3)
+            for order, words in (("", ""), (".channels_first", ", channels first"))
         },
     ),
     Law(
@@ -197,6 +224,16 @@ LAWS: tuple[Law, ...] = (
             ("depthwise", "with one channel per output it is the depthwise convolution", DEPTHWISE),
             ("table", "overlapping windows of channels are a gather and a grouped convolution", OVERLAPPING_CHANNELS),
         )
+    ),
+    *_equal(
+        "formula",
+        FORMULA,
+        "numpy.channel_loop",
+        {
+            "jax.patches": "c*G + g is patches and a product in JAX",
+            "keras3.patches": "c*G + g is patches and a product in Keras",
+            "mlx.windows": "c*G + g is strided windows in MLX",
+        },
     ),
     Law(
         id="channels/shuffle",

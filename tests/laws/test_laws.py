@@ -12,14 +12,14 @@ from lcl_ref.cli import cli
 from lcl_ref.suite import law, maps
 from lcl_ref.suite.law import hold, operations, system
 from lcl_ref.suite.laws import LAWS
+from tests.errata.thread_snippets import LoopRepaired, MaskedRepaired
 
 DTYPES = ("float32", "float64")
 BY_ID = {entry.id: entry for entry in LAWS}
 
 
 @pytest.mark.parametrize("kind", ["integers", "reals"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", BY_ID)
+@pytest.mark.parametrize(("name", "dtype"), [(law.id, dtype) for law in LAWS for dtype in law.dtypes])
 def test_both_sides_are_equal(name, dtype, kind):
     held = hold(BY_ID[name], dtype, kind)
     assert held.ok, (held.share, held.differences)
@@ -31,8 +31,10 @@ def test_ids_differ_and_both_sides_support_the_layer():
     for entry in LAWS:
         for name, spec in ((entry.left, entry.spec), (entry.right, entry.other)):
             capabilities = system(name).declaration.capabilities
-            reasons = [capabilities.refusal(spec, dtype, op) for dtype in DTYPES for op in operations(entry)]
+            reasons = [capabilities.refusal(spec, dtype, op) for dtype in entry.dtypes for op in operations(entry)]
             assert not any(reasons), (entry.id, name, reasons)
+    unsupported = {(entry.id, dtype) for entry in LAWS for dtype in set(DTYPES) - set(entry.dtypes)}
+    assert unsupported == {("blocks/mlx-grouped-conv", "float64")}
 
 
 @pytest.mark.parametrize("name", ["tied/loop", "tiles-1d/loop", "figure/one-channel", "channels/both-localities"])
@@ -87,6 +89,23 @@ def test_grouped_and_local_is_the_layers_of_its_groups_side_by_side():
     np.testing.assert_array_equal(np.concatenate(layers, -1), lcl.forward(whole, x, weight, bias))
 
 
+def test_what_a_mask_hides_has_no_part():
+    """Thousands planted in the weights under the mask: the masked layer is the loop all the same, to the last bit."""
+    import torch
+
+    loop, masked = LoopRepaired(3, 2, 4), MaskedRepaired(3, 2, 4)
+    blocks = [torch.from_numpy(law.values.integers("hidden", f"{block}", (4, 2), 9)).float() for block in range(3)]
+    for layer, block in zip(loop.layers, blocks, strict=True):
+        layer.weight.data, layer.bias.data = block, block[:, 0].clone()
+    masked.layer.weight.data = torch.block_diag(*blocks) + 1000 * (1 - masked.mask)
+    masked.layer.bias.data = torch.cat([block[:, 0] for block in blocks])
+    x = torch.from_numpy(law.values.integers("hidden", "x", (5, 6), 9)).float().requires_grad_()
+    y, other = loop(x), masked(x)
+    assert torch.equal(y, other)
+    cotangent = torch.ones_like(y) * torch.arange(12.0)
+    assert torch.equal(*(torch.autograd.grad(each, x, cotangent)[0] for each in (y, other)))
+
+
 def test_command_prints_what_was_measured():
     result = CliRunner().invoke(cli, ["laws", "-l", "tied/*", "--json"])
     assert result.exit_code == 0, result.output
@@ -96,6 +115,14 @@ def test_command_prints_what_was_measured():
     table = CliRunner().invoke(cli, ["laws", "-l", "tied/loop"])
     assert "torch.tied_conv" in table.output
     assert "bitwise" in table.output
+
+
+def test_command_says_what_it_could_not_measure():
+    result = CliRunner().invoke(cli, ["laws", "-l", "blocks/mlx-grouped-conv", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = {(row["dtype"], row["values"]): row for row in json.loads(result.output)}
+    assert rows["float32", "integers"]["ok"] is True
+    assert (rows["float64", "reals"]["ok"], rows["float64", "reals"]["reason"]) == (None, "not in float64")
 
 
 def test_command_refuses_a_law_that_does_not_exist():

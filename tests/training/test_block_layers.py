@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from tests.training.trajectories import OPTIMISERS, SYSTEMS, Loop, growth_bound, largest_gap, start, train
+from tests.training.trajectories import OPTIMISERS, SYSTEMS, Composed, Loop, growth_bound, largest_gap, start, train
 
 DTYPES = [torch.float32, torch.float64]
 RULES = list(OPTIMISERS)
@@ -62,3 +62,14 @@ def test_trajectories_are_not_equal_under_adafactor(system, dtype):
     trained = train(SYSTEMS[system](start(dtype)), adafactor, dtype, steps=50)
     assert largest_gap(trained, loop) > max(bound(rule, dtype) for rule in RULES)
     assert largest_gap(trained, loop) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rule", RULES)
+def test_two_layers_in_a_row_are_the_function_of_one_and_learn_otherwise(rule, dtype):
+    """The gradient of a product of weights is not that of a weight: from the same function, other trajectories."""
+    weight = start(dtype)
+    assert torch.equal(Composed(weight).blocks(), weight)
+    steps = 3
+    two, one = (train(kind(weight), OPTIMISERS[rule], dtype, steps=steps) for kind in (Composed, Loop))
+    assert largest_gap(two, one) > 100 * growth_bound(OPTIMISERS[rule], dtype, steps=steps)

@@ -89,6 +89,24 @@ class Batched(nn.Module):
         return self.weight
 
 
+class Composed(nn.Module):
+    """Two grouped convolutions in a row, the first of which starts as the identity: the same function, two weights."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.count, inputs = len(weight), weight.shape[2]
+        self.first = nn.Parameter(torch.eye(inputs, dtype=weight.dtype).repeat(self.count, 1)[..., None])
+        self.second = nn.Parameter(weight.reshape(self.count * OUTPUTS, -1, 1))
+
+    def forward(self, x):
+        hidden = conv1d(x[..., None], self.first, groups=self.count)
+        return conv1d(hidden, self.second, groups=self.count).unflatten(1, (self.count, OUTPUTS)).squeeze(-1)
+
+    def blocks(self):
+        first = self.first.reshape(self.count, -1, self.second.shape[1])
+        return self.second.reshape(self.count, OUTPUTS, -1) @ first
+
+
 class Image(nn.Module):
     """TwoDFC: one block that reads the whole image, as a broadcast product summed over the image."""
 
