@@ -63,55 +63,56 @@ def write(folder):
 
 def networks(folder):
     """Save what models are made of: functional, nested, shared, with convolutions and BatchNormalization around."""
-    import tf_keras
+    import tf_keras as keras2
 
-    layers = tf_keras.layers
-
-    def normalised():  # 0.5 + 0.5 is 1, and so is its root: whole numbers stay whole
-        return layers.BatchNormalization(epsilon=0.5, moving_variance_initializer=tf_keras.initializers.Constant(0.5))
-
-    def inner(kind, inputs=True):
-        start, middle = layers.Input((6, 5, 4)), normalised()
-        local = layers.LocallyConnected2D(3, 2, padding="same", implementation=3, activation="relu")
-        if kind == "functional":
-            return tf_keras.Model(start, local(middle(start)))
-        return tf_keras.Sequential([*([start] if inputs else []), middle, local])
-
-    def outer(model, calls):
-        start = layers.Input((8, 7, 2))
-        seen = normalised()(layers.Conv2D(4, 3, activation="relu")(start))
-        parts = [model(seen if call == 0 else layers.ReLU(max_value=2)(seen)) for call in range(calls)]
-        joined = layers.Add()(parts) if calls > 1 else parts[0] if parts else seen
-        local = layers.LocallyConnected2D(5, (3, 2), strides=(2, 1), activation="relu")(joined)
-        return tf_keras.Model(start, layers.Dense(2)(layers.Flatten()(local)))
-
-    def chain(*models):
-        return tf_keras.Sequential([layers.Input((6, 5, 4)), *models, layers.Flatten(), layers.Dense(2)])
-
+    layers, kinds = keras2.layers, ("functional", "sequential")
+    first = layers.LocallyConnected2D(
+        3, 2, input_shape=(6, 5, 2), kernel_regularizer="l2", kernel_constraint="max_norm"
+    )
     made = {
-        "functional": outer(None, 0),
-        "functional in functional": outer(inner("functional"), 1),
-        "sequential in functional": outer(inner("sequential"), 1),
-        "sequential without input in functional": outer(inner("sequential", inputs=False), 1),
-        "functional called twice": outer(inner("functional"), 2),
-        "sequential called twice": outer(inner("sequential"), 2),
-        "functional in sequential": chain(inner("functional")),
-        "sequential in sequential": chain(inner("sequential"), normalised()),
-        "functional at the end": at_the_end(layers, tf_keras.Model, inner("functional")),
-        "sequential at the end": at_the_end(layers, tf_keras.Model, inner("sequential")),
-        "input_shape": tf_keras.Sequential(
-            [
-                layers.LocallyConnected2D(
-                    3, 2, input_shape=(6, 5, 2), kernel_regularizer="l2", kernel_constraint="max_norm"
-                ),
-                layers.Dropout(0.5),
-                layers.Dense(2, activation=tf_keras.activations.relu),
-            ]
-        ),
-        "two ends": two_ends(layers, tf_keras.Model),
+        "functional": outer(keras2, None, 0),
+        "sequential without input in functional": outer(keras2, inner(keras2, "sequential", inputs=False), 1),
+        "input_shape": keras2.Sequential([first, layers.Dense(2, activation=keras2.activations.relu)]),
+        "two ends": two_ends(layers, keras2.Model),
     }
+    made |= {f"{kind} in functional": outer(keras2, inner(keras2, kind), 1) for kind in kinds}
+    made |= {f"{kind} called twice": outer(keras2, inner(keras2, kind), 2) for kind in kinds}
+    made |= {f"{kind} in sequential": chain(keras2, inner(keras2, kind), normalised(keras2)) for kind in kinds}
+    made |= {f"{kind} at the end": at_the_end(layers, keras2.Model, inner(keras2, kind)) for kind in kinds}
     for name, model in made.items():
         save(folder, name, model)
+
+
+def normalised(keras2):
+    """Return a BatchNormalization that keeps whole numbers whole: 0.5 + 0.5 is 1, and so is its root."""
+    half = keras2.initializers.Constant(0.5)
+    return keras2.layers.BatchNormalization(epsilon=0.5, moving_variance_initializer=half)
+
+
+def inner(keras2, kind, *, inputs=True):
+    """Return a model to be part of another one."""
+    layers, start, middle = keras2.layers, keras2.layers.Input((6, 5, 4)), normalised(keras2)
+    local = layers.LocallyConnected2D(3, 2, padding="same", implementation=3, activation="relu")
+    if kind == "functional":
+        return keras2.Model(start, local(middle(start)))
+    return keras2.Sequential([*([start] if inputs else []), middle, local])
+
+
+def outer(keras2, model, calls):
+    """Return a functional model that calls another one so many times."""
+    layers = keras2.layers
+    start = layers.Input((8, 7, 2))
+    seen = normalised(keras2)(layers.Conv2D(4, 3, activation="relu")(start))
+    parts = [model(seen if call == 0 else layers.ReLU(max_value=2)(seen)) for call in range(calls)]
+    joined = layers.Add()(parts) if calls > 1 else parts[0] if parts else seen
+    local = layers.LocallyConnected2D(5, (3, 2), strides=(2, 1), activation="relu")(joined)
+    return keras2.Model(start, layers.Dense(2)(layers.Flatten()(local)))
+
+
+def chain(keras2, *models):
+    """Return a sequential model of others."""
+    layers = keras2.layers
+    return keras2.Sequential([layers.Input((6, 5, 4)), *models, layers.Flatten(), layers.Dense(2)])
 
 
 def at_the_end(layers, kind, model):
