@@ -6,6 +6,7 @@ deviates otherwise than docs/found.md says.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter, defaultdict
@@ -13,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lcl_ref.suite import fixtures, report
+from lcl_ref.suite.bench import published
 from lcl_ref.suite.dtypes import DTYPES
-from lcl_ref.suite.loading import BackendRef, resolve
 from lcl_ref.suite.outcome import Outcome
 from lcl_ref.suite.plan import make_plan
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
@@ -24,17 +25,12 @@ ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "published.md"
 JSON = ROOT / "build" / "published.json"
 
-FILES = {
-    "mhcflurry.LocallyConnected1D": "mhcflurry_layer.py:Adapter",
-    "dagma.LocallyConnected": "dagma_layer.py:Adapter",
-    "xlstm.LinearHeadwiseExpand": "xlstm_layer.py:Adapter",
-    "eir.LCL": "eir_layer.py:Adapter",
-    "forum.LocallyConnected2d": "forum_layers.py:Square",
-    "forum.LocalLinear": "forum_layers.py:Line",
-}
+LISTED = json.loads((HERE / "layers.json").read_text("utf-8"))
+
+FILES: dict[str, str] = LISTED["files"]
 """Layer -> the adapter in this folder."""
 
-REGISTERED = ("keras.local1", "keras.local2", "keras.local3", "flax.conv_local", "jax.local")
+REGISTERED: list[str] = LISTED["registered"]
 """Adapters of the matrix that call a published layer as it is."""
 
 KNOWN = {"xlstm.LinearHeadwiseExpand": "a batch of 0 is refused"}
@@ -47,7 +43,7 @@ def main() -> int:
     """Run everything, write the page and the report."""
     data = fixtures.default_root()
     store = fixtures.verify(data)
-    with MatrixRun(make_plan(refs(), store, dtypes=DTYPES), Settings(data, 2, 60.0)) as matrix:
+    with MatrixRun(make_plan(published.refs(), store, dtypes=DTYPES), Settings(data, 2, 60.0)) as matrix:
         events = list(matrix)
     backends = sorted((event for event in events if isinstance(event, BackendReport)), key=order)
     outcomes = [event for event in events if isinstance(event, Outcome)]
@@ -58,15 +54,6 @@ def main() -> int:
     PAGE.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", text), "utf-8")
     print(table)
     return 1 if unknown(backends, outcomes) else 0
-
-
-def refs() -> list[BackendRef]:
-    """Return the adapters under the names of their layers."""
-    found = []
-    for name, word in FILES.items():
-        file, _, attribute = word.partition(":")
-        found.append(BackendRef(name, "file", str(HERE / file), attribute))
-    return found + [ref for ref in resolve(list(REGISTERED)) if ref.name in REGISTERED]
 
 
 def order(backend: BackendReport) -> int:

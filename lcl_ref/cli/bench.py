@@ -5,24 +5,26 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from lcl_ref.cli.console import console
 from lcl_ref.suite import report
+from lcl_ref.suite.bench import published as layers
 from lcl_ref.suite.bench import tables
 from lcl_ref.suite.bench.session import Measurement, Session, Settings
 from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
-from lcl_ref.suite.loading import registered, resolve
+from lcl_ref.suite.loading import BackendRef, registered, resolve
 
 RECOMMENDED = ("numpy.matmul", "*.fast", "*.fast.*")
-"""The backends measured by default: of each framework the route to use."""
+"""Of each framework the route to use: measured by default, beside the published layers."""
 
 
 @click.command()
 @click.option("--only", multiple=True, metavar="BACKEND", help="These backends, by name or glob; may be repeated.")
-@click.option("--all", "everything", is_flag=True, help="All registered backends, not only the recommended ones.")
+@click.option("--all", "everything", is_flag=True, help="All registered backends and published layers.")
 @click.option(
     "--workload", "wanted", multiple=True, metavar="GLOB", help="Only layers whose name matches; may be repeated."
 )
@@ -49,12 +51,14 @@ def bench(
 ) -> int:
     """Time forward and training step, alternating backends, as multiples of the machine's limit.
 
-    The limit is the memory traffic (weights read once, in a step their gradient written once) or the arithmetic,
-    whichever is slower, at rates measured in the same run. Times include the way in from NumPy. Exit status:
+    Measured by default: the recommended backend of each framework, and the layers that people install (marked *; those
+    of benchmarks/published need `make published` once). The limit is the memory traffic (weights read once, in a step
+    their gradient written once) or the arithmetic, whichever is slower, at rates measured in the same run; "x publ." is
+    the ratio to the fastest published layer that answers rightly. Times include the way in from NumPy. Exit status:
     0 measured, 1 an answer was wrong, 2 wrong input, 3 nothing was measured.
     """
     settings = Settings(rounds, seconds, threads, timeout)
-    named = [] if scaling else _chosen(wanted)
+    named, refs = [] if scaling else _chosen(wanted), _refs(only, everything, published=not scaling)
     tasks = (
         [(make(factor), factor) for make in SERIES.values() for factor in FACTORS]
         if scaling
@@ -64,7 +68,7 @@ def bench(
     out = console()
     with (
         Console(stderr=True).status("starting") as status,
-        Session(_names(only, everything), settings, status.update) as session,
+        Session(refs, settings, status.update) as session,
     ):
         for workload, factor in tasks:
             measured = list(session.measure(workload, factor))
@@ -72,11 +76,14 @@ def bench(
             if not scaling:
                 out.print(tables.table(workload, measured, session.machine))
                 for each in (each for each in measured if each.message):
-                    out.print(f"  {each.backend}: {each.message}", style="dim", highlight=False)
+                    out.print(f"  {each.backend}: not run: {each.message}", style="dim", highlight=False)
         for fit in tables.growth(found) if scaling else ():
             out.print("{backend}: {op} grows as {series}^{exponent:.2f}".format(**fit), highlight=False)
+        recommended = [ref.name for ref in refs if _matches(ref.name, RECOMMENDED)]
+        for line in tables.summary(found, named, session.machine, recommended):
+            out.print(_sentence(line), highlight=False)
         if json_file:
-            report.write_json(json_file, tables.document(found, named, session.machine, settings))
+            report.write_json(json_file, tables.document(found, named, session.machine, settings, recommended))
         if plot_file:
             tables.plot(plot_file, found, named, session.machine)
     return _status(found)
@@ -92,12 +99,27 @@ def _chosen(wanted: Sequence[str]) -> list[Workload]:
     return chosen
 
 
-def _names(only: Sequence[str], everything: bool) -> list[str]:
-    """Return the backends to measure."""
+def _refs(only: Sequence[str], everything: bool, published: bool) -> list[BackendRef]:
+    """Return the backends to measure; words of `--only` may also name published layers."""
+    known = {ref.name: ref for ref in layers.refs()}
     if only:
-        return [ref.name for ref in resolve(list(only))]
-    patterns = ("*",) if everything else RECOMMENDED
-    return [name for name in registered() if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+        named = [ref for word in only for ref in known.values() if fnmatch.fnmatchcase(ref.name, word)]
+        others = [word for word in only if not any(fnmatch.fnmatchcase(name, word) for name in known)]
+        return list({ref.name: ref for ref in (*(resolve(others) if others else []), *named)}.values())
+    chosen = [name for name in registered() if everything or _matches(name, RECOMMENDED)]
+    refs = {ref.name: ref for ref in resolve(chosen) if ref.name in chosen}
+    return list((refs | known if published or everything else refs).values())
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _sentence(line: dict[str, Any]) -> str:
+    """Return one line of the summary in words."""
+    near = f"{line['limit_ratio']:.1f} x limit ({line['workloads']} layers)" if line["workloads"] else "no large layer"
+    peer = f"; at worst {line['peer_ratio']:.2f} x {line['peer']} ({line['peer_workload']})" if line["peer"] else ""
+    return f"{line['backend']} {line['op']}: {near}{peer}"
 
 
 def _status(found: Sequence[Measurement]) -> int:

@@ -10,13 +10,14 @@ from click.testing import CliRunner
 
 import lcl_ref as lcl
 from lcl_ref.cli import cli
-from lcl_ref.suite.bench import room, tables
+from lcl_ref.suite.bench import published, room, tables
 from lcl_ref.suite.bench.child import Bench, find, operands
 from lcl_ref.suite.bench.contestant import Contestant
 from lcl_ref.suite.bench.machine import Machine
 from lcl_ref.suite.bench.sampled import worst_error
 from lcl_ref.suite.bench.session import OPS, Measurement
 from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
+from lcl_ref.suite.loading import resolve
 
 SMALL = Workload(
     "small",
@@ -90,7 +91,7 @@ def test_growth_is_the_exponent_of_time():
 
 
 def test_a_process_that_is_late_is_ended_and_started_again():
-    contestant = Contestant("numpy.matmul", 1)
+    contestant = Contestant(*resolve(["numpy.matmul"]), 1)
     try:
         assert contestant.ask(30.0, "prepare", "mhcflurry", 0) == {}
         assert contestant.ask(0.0, "time", "step") == {"refused": "no answer within 0 s"}
@@ -154,3 +155,79 @@ def test_what_is_not_supported_says_why_and_an_unknown_layer_is_refused():
 def test_members_of_series_are_found_by_name():
     assert find("batch", 2).batch == 2 * find("batch", 1).batch
     assert find("mhcflurry", 0) in WORKLOADS
+
+
+def measured(backend, workload, seconds, *, published=False, family="torch", error=0.1, message=""):
+    return Measurement(
+        backend,
+        workload.name,
+        0,
+        workload.products,
+        {op: [] if message else [seconds] * 2 for op in OPS},
+        error_ratio=error,
+        message=message,
+        family=family,
+        published=published,
+    )
+
+
+def test_best_published_is_the_fastest_that_is_right_and_was_run():
+    found = [
+        measured("torch.fast", SMALL, 1.0),
+        measured("a.Wrong", SMALL, 0.1, published=True, error=2.0),
+        measured("a.Missing", SMALL, 0.1, published=True, message="a is not installed"),
+        measured("a.Slow", SMALL, 3.0, published=True),
+        measured("a.Right", SMALL, 2.0, published=True),
+    ]
+    assert tables.best_published(found, "step").backend == "a.Right"
+    assert tables.best_published(found[:3], "step") is None
+
+
+def test_summary_is_the_mean_over_large_layers_and_the_worst_peer_of_the_framework():
+    machine = Machine(1)
+    machine.reads, machine.writes, machine.products = [1e30], [1e30], [SMALL.products / 2.0]  # limits 2 s and 6 s
+    found = [
+        measured("torch.fast", SMALL, 12.0),
+        measured("torch.unfold", SMALL, 3.0),
+        measured("jax.fast", SMALL, 1.0, family="jax"),
+        measured("torch.wrong", SMALL, 1.0, error=2.0),
+    ]
+    forward, step = tables.summary(found, [SMALL], machine, ["torch.fast", "mlx.fast"])
+    assert (forward["backend"], forward["op"], step["op"]) == ("torch.fast", "forward", "step")
+    assert (np.round(forward["limit_ratio"], 12), np.round(step["limit_ratio"], 12)) == (6, 2)
+    assert (forward["peer"], forward["peer_ratio"], forward["peer_workload"]) == ("torch.unfold", 4.0, SMALL.name)
+    machine.products = [SMALL.products * 1e6]  # limits below a millisecond are not averaged
+    assert tables.summary(found, [SMALL], machine, ["torch.fast"])[0]["limit_ratio"] is None
+
+
+def test_published_layers_are_contestants_with_what_is_missing_told(monkeypatch, tmp_path):
+    names = [ref.name for ref in published.refs()]
+    assert {"forum.LocallyConnected2d", "mhcflurry.LocallyConnected1D", "flax.conv_local"} <= set(names)
+    assert published.refs(tmp_path) == []
+    monkeypatch.setattr(published, "PACKAGES", tmp_path / "nothing")
+    file = tmp_path / "bench.json"
+    words = ("--only", "forum.*", "--only", "eir.LCL", "--workload", "mnist-200", "--rounds", "2", "--seconds", "0.1")
+    done = run(*words, "--json", str(file))
+    assert done.return_value == 0, done.output
+    document = json.loads(file.read_text())
+    states = {each["backend"]: (each["state"], each["published"]) for each in document["measurements"]}
+    assert states == {
+        "forum.LocallyConnected2d": ("measured", True),
+        "forum.LocalLinear": ("not_run", True),
+        "eir.LCL": ("not_run", True),
+    }
+    assert "eir.LCL: not run: eir.models.layers.lcl_layers is not installed" in done.output
+    assert document["workloads"][0]["best_published"] == dict.fromkeys(OPS, "forum.LocallyConnected2d")
+
+
+def test_scaling_is_drawn_with_its_exponents(tmp_path):
+    found = [
+        Measurement("a", series, factor, 10 * factor, {op: [3.0 * factor] * 2 for op in OPS}, error_ratio=0.1)
+        for series in SERIES
+        for factor in FACTORS
+    ]
+    picture = tmp_path / "growth.svg"
+    tables.plot(picture, found, [], Machine(1))
+    text = picture.read_text()
+    assert all(f"{op}, growing {series}" in text for op in OPS for series in SERIES)
+    assert "a: 1.00" in text

@@ -148,7 +148,7 @@ def _laid_out(route: Route, x: Tensor) -> Tensor:
     laid = _room(route, x)
     if any(map(any, route.spec.padding)):
         laid.zero_()
-    _put(laid[_inside(route)], last)
+    laid[_inside(route)].copy_(last)
     return laid
 
 

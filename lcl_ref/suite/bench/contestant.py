@@ -11,6 +11,8 @@ import sys
 import threading
 from typing import Any
 
+from lcl_ref.suite.bench import published
+from lcl_ref.suite.loading import BackendRef
 from lcl_ref.suite.process import THREAD_VARIABLES
 
 START_SECONDS = 180.0
@@ -21,28 +23,29 @@ class Contestant:
 
     Parameters
     ----------
-    name : str
+    ref : BackendRef
         The backend.
     threads : int
         Threads its numerical libraries may use.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name, self._threads = name, threads
+    def __init__(self, ref: BackendRef, threads: int) -> None:
+        self._ref, self._threads = ref, threads
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 -- this package's own module, a name as its argument
-            [sys.executable, "-m", "lcl_ref.suite.bench.child", self.name],
+        self._process = subprocess.Popen(  # noqa: S603 -- this package's own module
+            [sys.executable, "-m", "lcl_ref.suite.bench.child", json.dumps(self._ref.to_dict())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads)),
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | published.environment(),
             text=True,
         )
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
-        self.refusal = str(self._next(START_SECONDS).get("refused", ""))
+        greeting = self._next(START_SECONDS)
+        self.refusal, self.family = str(greeting.get("refused", "")), str(greeting.get("family", ""))
 
     def ask(self, seconds: float, *request: Any) -> dict[str, Any]:
         """Return the answer or ``{"refused": why}``; a late process is ended, and started for the next request."""

@@ -15,6 +15,9 @@ SLIM = ("numpy.*", "*.fast", "*.fast.*")
 DENSE = ("torch.masked", "keras.local2*", "keras.local3*")
 """Backends whose weight, or its index, is as large as a dense matrix from all inputs to all outputs."""
 
+ELEMENTWISE = ("forum.LocallyConnected2d",)
+"""Backends that hold every product of the layer at once, before they are summed."""
+
 COPIES = 5
 """Of weights, windows or matrix: canonical, as held, on the way between, and their gradients."""
 
@@ -30,7 +33,8 @@ def needed(name: str, workload: Workload) -> int:
         return COPIES * 4 * (inputs * outputs + workload.batch * (inputs + outputs)) + COPIES * workload.weight_bytes
     slim = any(fnmatch.fnmatchcase(name, pattern) for pattern in SLIM)
     windows = 0 if slim else workload.batch * math.prod(spec.output_size) * spec.fan_in * spec.groups
-    return COPIES * (workload.weight_bytes + 4 * (windows + workload.batch * (inputs + outputs)))
+    every = 3 * 4 * workload.products if name in ELEMENTWISE else 0
+    return COPIES * (workload.weight_bytes + 4 * (windows + workload.batch * (inputs + outputs))) + every
 
 
 def free_bytes() -> int:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lcl_ref.suite.bench import room
+from lcl_ref.suite.bench import published, room
 from lcl_ref.suite.bench.contestant import Contestant
 from lcl_ref.suite.bench.machine import Machine
 from lcl_ref.suite.bench.workloads import Workload
+from lcl_ref.suite.loading import BackendRef
 
 OPS = ("forward", "step")
 
@@ -34,7 +35,11 @@ class Measurement:
     error_ratio : float or None
         Worst sampled error as a share of its proved limit; above 1 the answer is wrong.
     message : str
-        Why there is nothing else.
+        Why there is nothing else: the backend was not run here.
+    family : str
+        The framework it runs on.
+    published : bool
+        Whether it is a layer that people install, called as it is.
     """
 
     backend: str
@@ -45,6 +50,8 @@ class Measurement:
     extra_bytes: dict[str, int | None] = field(default_factory=dict)
     error_ratio: float | None = None
     message: str = ""
+    family: str = ""
+    published: bool = False
 
     def median(self, op: str) -> float:
         """Return the median seconds of an operation."""
@@ -65,9 +72,10 @@ class Session:
     """Processes of backends, kept over all layers; leave it (``with``) to end them."""
 
     def __init__(
-        self, names: Sequence[str], settings: Settings, announce: Callable[[str], None] = lambda _: None
+        self, refs: Sequence[BackendRef], settings: Settings, announce: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._settings, self._announce, self._names = settings, announce, names
+        self._settings, self._announce = settings, announce
+        self._refs, self._published = {ref.name: ref for ref in refs}, {ref.name for ref in published.refs()}
         self._open: dict[str, Contestant] = {}
         self.machine = Machine(settings.threads)
 
@@ -81,12 +89,12 @@ class Session:
     def measure(self, workload: Workload, factor: int = 0) -> Iterator[Measurement]:
         """Yield what every backend does at one layer."""
         space = room.free_bytes()
-        for name in self._names:
+        for name in self._refs:
             need = room.needed(name, workload)
             if need > space:
                 text = f"needs about {need / 1e9:.1f} GB of memory, {space / 1e9:.1f} GB may be used"
-                yield Measurement(name, workload.name, factor, workload.products, message=text)
-        for heat in room.heats(self._names, workload, space):
+                yield self._measurement(name, workload, factor, text)
+        for heat in room.heats(list(self._refs), workload, space):
             yield from self._heat(heat, workload, factor)
 
     def _heat(self, names: Sequence[str], workload: Workload, factor: int) -> list[Measurement]:
@@ -105,9 +113,9 @@ class Session:
     def _enter(self, name: str, workload: Workload, factor: int) -> Measurement:
         """Prepare a backend, warm it up, and take its error and memory."""
         self._announce(f"{workload.name}: {name}")
-        measurement = Measurement(name, workload.name, factor, workload.products)
         if name not in self._open:
-            self._open[name] = Contestant(name, self._settings.threads)
+            self._open[name] = Contestant(self._refs[name], self._settings.threads)
+        measurement = self._measurement(name, workload, factor)
         if self._open[name].refusal:
             measurement.message = self._open[name].refusal
             return measurement
@@ -117,6 +125,13 @@ class Session:
             if not measurement.message:
                 measurement.extra_bytes[op] = self._ask(measurement, "memory", op).get("extra_bytes")
         return measurement
+
+    def _measurement(self, name: str, workload: Workload, factor: int, message: str = "") -> Measurement:
+        family = self._open[name].family if name in self._open else ""
+        known = name in self._published
+        return Measurement(
+            name, workload.name, factor, workload.products, message=message, family=family, published=known
+        )
 
     def _has_time(self, measurement: Measurement) -> bool:
         """Tell whether another round keeps to the seconds of this backend; two are always made."""
