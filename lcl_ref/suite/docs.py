@@ -64,7 +64,7 @@ def pages(root: Path) -> dict[Path, str]:
 def _seeds_page(root: Path) -> str:
     text = (root / "docs" / "seeds.md").read_text(encoding="utf-8")
     tables = {
-        "snippets": seeds.snippets_table(),
+        "snippets": seeds.snippets_table(root / "tests" / "errata"),
         "rows": seeds.rows_table(),
         "shown": seeds.shown_table(),
         "errata": seeds.errata_table(root / "tests" / "errata"),

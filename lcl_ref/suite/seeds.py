@@ -23,13 +23,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of code: where it stands, whether it runs, what it computes once it does, and the rows it became."""
+    """A piece of code: where it stands, whether it runs, what it computes once it does, its rows and its errata."""
 
     id: str
     what: str
     runs: str
     computes: str
     rows: tuple[str, ...]
+    errata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,83 @@ class Shown:
 
 
 SNIPPETS = (
-    Snippet("S0.1", "`LCL`, 1-D", "yes", "`y[p,o] = sum x[p*k+m, c] w[p, o, m*C+c]`, windows that tile", ("R1",)),
-    Snippet("S0.2", "`__call__`, 2-D", "a function without its class", "the same with two axes, and a bias", ("R2",)),
-    Snippet("S1.1", "loop of Linear", "after three repairs", "two blocks of 2 -> 3, one sample", ("R3",)),
-    Snippet("S1.2", "masked Linear", "after three repairs", "`y = ((M * W) x + b)`", ("R4",)),
-    Snippet("S1.3", "Conv1d, shared weight", "after two repairs", "`kron(W, I) x`: blocks interleaved", ("R5",)),
-    Snippet("S1.4", "Conv1d, grouped", "yes", "block-diagonal, 4 -> 4", ("R6",)),
-    Snippet("S1.5", "module with grouped Conv1d", "for a batch above 1", "two blocks of 1 -> 2", ("R6",)),
-    Snippet("S1.6", "two grouped Conv1d", "never", "was to be `W2 @ W1` in every block", ("R7",)),
+    Snippet(
+        "S0.1",
+        "`LCL`, 1-D",
+        "yes",
+        "`y[p,o] = sum x[p*k+m, c] w[p, o, m*C+c]`, windows that tile",
+        ("R1",),
+        ("A1", "A2", "A3", "A6", "A7", "A8"),
+    ),
+    Snippet(
+        "S0.2",
+        "`__call__`, 2-D",
+        "a function without its class",
+        "the same with two axes, and a bias",
+        ("R2",),
+        ("A3", "A4", "A5"),
+    ),
+    Snippet(
+        "S1.1",
+        "loop of Linear",
+        "after three repairs",
+        "two blocks of 2 -> 3, one sample",
+        ("R3",),
+        ("B1", "B2", "B3", "B4"),
+    ),
+    Snippet(
+        "S1.2", "masked Linear", "after three repairs", "`y = ((M * W) x + b)`", ("R4",), ("B1", "B5", "B6", "B7", "B8")
+    ),
+    Snippet(
+        "S1.3",
+        "Conv1d, shared weight",
+        "after two repairs",
+        "`kron(W, I) x`: blocks interleaved",
+        ("R5",),
+        ("B1", "B9", "B10"),
+    ),
+    Snippet("S1.4", "Conv1d, grouped", "yes", "block-diagonal, 4 -> 4", ("R6",), ("B11", "X3")),
+    Snippet(
+        "S1.5",
+        "module with grouped Conv1d",
+        "for a batch above 1",
+        "two blocks of 1 -> 2",
+        ("R6",),
+        ("B1", "B11", "B12"),
+    ),
+    Snippet("S1.6", "two grouped Conv1d", "never", "was to be `W2 @ W1` in every block", ("R7",), ("B1", "B13", "B14")),
     Snippet("S1.7", "reshape, then Linear (words)", "yes", "`y[s,o] = sum W[o,i] x[s,i]`: one weight", ("R5",)),
-    Snippet("S2.1", "formula `c_g = c*G + g`", "maths", "grouped convolution, groups = outputs", ("R9", "R12")),
-    Snippet("S2.2", "`LocallyConnectedConv2d`", "one sample, one group", "a dense convolution", ("R10", "R11")),
-    Snippet("S2.3", "`tf.keras.layers.LocallyConnected2D`", "left Keras 3", "another layer", ("R13",)),
-    Snippet("S3.1", "`TwoDFC`", "yes", "`y[o] = sum x[h,w] w[h,w,o]`", ("R15", "R16")),
-    Snippet("S3.2", "`TwoDFCv2`", "yes", "the same with a bias", ("R15",)),
-    Snippet("S3.3", "`TwoDFCv3`", "needs `np`", "the same, weights drawn as `nn.Linear` does", ("R15",)),
+    Snippet(
+        "S2.1",
+        "formula `c_g = c*G + g`",
+        "maths",
+        "grouped convolution, groups = outputs",
+        ("R9", "R12"),
+        ("C5", "C6", "C7"),
+    ),
+    Snippet(
+        "S2.2",
+        "`LocallyConnectedConv2d`",
+        "one sample, one group",
+        "a dense convolution",
+        ("R10", "R11"),
+        ("C1", "C2", "C3", "C4", "C9", "C10"),
+    ),
+    Snippet(
+        "S2.3", "`tf.keras.layers.LocallyConnected2D`", "left Keras 3", "another layer", ("R13",), ("C8", "X1", "X4")
+    ),
+    Snippet(
+        "S3.1", "`TwoDFC`", "yes", "`y[o] = sum x[h,w] w[h,w,o]`", ("R15", "R16"), ("D1", "D2", "D3", "D4", "D5", "D7")
+    ),
+    Snippet("S3.2", "`TwoDFCv2`", "yes", "the same with a bias", ("R15",), ("D1", "D3", "D4", "D6")),
+    Snippet(
+        "S3.3",
+        "`TwoDFCv3`",
+        "needs `np`",
+        "the same, weights drawn as `nn.Linear` does",
+        ("R15",),
+        ("D1", "D2", "D3", "D4", "D5", "D7"),
+    ),
 )
 
 SHOWN = (
@@ -200,14 +263,15 @@ def tests_of_errata(folder: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def snippets_table() -> str:
-    """Return the snippets as a Markdown table: document, code, what it computes, rows, errata of these rows."""
-    lines = ["| | snippet | runs as printed | computes | row | errata |", "|---|---|---|---|---|---|"]
-    errata = {row.id: row.errata for row in ROWS}
+def snippets_table(folder: Path) -> str:
+    """Return the snippets as a Markdown table: document, code, what it computes, rows, errata and their tests."""
+    lines = ["| | snippet | runs as printed | computes | row | errata | tests |", "|---|---|---|---|---|---|---|"]
+    tests = tests_of_errata(folder)
     for snippet in SNIPPETS:
-        known = list(dict.fromkeys(name for row in snippet.rows for name in errata[row]))
-        cells = (snippet.id, snippet.what, snippet.runs, snippet.computes, ", ".join(snippet.rows), ", ".join(known))
-        lines.append("| " + " | ".join(cells) + " |")
+        files = dict.fromkeys(file for name in snippet.errata for file, _ in tests[name])
+        links = ", ".join(f"[{file}](../tests/errata/{file})" for file in files)
+        cells = (snippet.id, snippet.what, snippet.runs, snippet.computes, ", ".join(snippet.rows))
+        lines.append("| " + " | ".join((*cells, ", ".join(snippet.errata) or "-", links or "-")) + " |")
     return "\n".join(lines)
 
 

@@ -42,3 +42,12 @@ def test_errata_are_numbered_without_gaps_and_belong_to_a_row():
     assert {letter: numbers[-1] for letter, numbers in letters.items()} == {"A": 8, "B": 14, "C": 10, "D": 7, "X": 4}
     assert all(later == earlier + 1 for numbers in letters.values() for earlier, later in pairwise(numbers))
     assert {name for row in seeds.ROWS for name in row.errata} == set(seeds.ERRATA)
+
+
+def test_errata_of_a_snippet_are_those_of_its_rows_or_of_its_text():
+    """X2 is of frameworks only, which no document quotes; lost indentation and imports belong to texts."""
+    of_rows = {row.id: set(row.errata) for row in seeds.ROWS}
+    for snippet in seeds.SNIPPETS:
+        known = set().union(*(of_rows[row] for row in snippet.rows))
+        assert set(snippet.errata) - known <= {"B1"}, snippet.id
+    assert set(seeds.ERRATA) - {name for snippet in seeds.SNIPPETS for name in snippet.errata} == {"X2"}
