@@ -24,7 +24,7 @@ QUICK = {
 """Compiler options for a layer that takes longer to compile than to run; they change no formula and no dtype."""
 
 QUICK_PRODUCTS = 1 << 20
-"""Layers of at most this many products per sample are compiled once, with `QUICK`, for all three operations.
+"""Calls of at most this many products are compiled once, with `QUICK`, for all three operations.
 
 Compiling apart and at full effort takes about five times as long, which pays for larger layers only.
 """
@@ -57,38 +57,43 @@ class JaxLayer:
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
-        if self._small:
-            return self._pull_back(x, np.zeros(self.spec.y_shape(len(x)), x.dtype))[0]
+        if self._small(len(x)):
+            return self._run(self._quick, x, self.weight, self.bias, np.zeros(self.spec.y_shape(len(x)), x.dtype))[0]
         return self._run(self._forward, x, self.weight, self.bias)
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)`` by `jax.vjp`; db is None without bias."""
-        _, dx, dw, db = self._pull_back(x, dy)
+        pull_back = self._quick if self._small(len(x)) else self._value_and_vjp
+        _, dx, dw, db = self._run(pull_back, x, self.weight, self.bias, dy)
         return dx, self.restore(np.asarray(dw)), db
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``; the layer is affine in x, so its cotangent anywhere is its adjoint."""
-        if self._small:
-            return self._pull_back(np.zeros(self.spec.x_shape(len(y)), y.dtype), y)[1]
+        if self._small(len(y)):
+            return self._run(self._quick, np.zeros(self.spec.x_shape(len(y)), y.dtype), self.weight, self.bias, y)[1]
         return self._run(self._adjoint, self.weight, y)
 
-    @property
-    def _small(self) -> bool:
-        return math.prod(self.spec.y_shape(1)) * self.spec.fan_in <= QUICK_PRODUCTS
+    def _small(self, batch: int) -> bool:
+        return math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS
 
-    def _pull_back(self, x: Any, dy: Any) -> Any:
+    def _y_and_cotangents(self, x: Any, weight: Any, bias: Any, dy: Any) -> Any:
         """Return ``(y, dx, dw, db)``, dw in the route's own layout."""
-        return self._run(self._value_and_vjp, x, self.weight, self.bias, dy)
+        import jax
+
+        y, pull_back = jax.vjp(self.apply, x, weight, bias)
+        return y, *pull_back(dy)
+
+    @cached_property
+    def _quick(self) -> Any:
+        import jax
+
+        return jax.jit(self._y_and_cotangents, compiler_options=known(**QUICK))
 
     @cached_property
     def _value_and_vjp(self) -> Any:
         import jax
 
-        def value_and_vjp(x: Any, weight: Any, bias: Any, dy: Any) -> Any:
-            y, pull_back = jax.vjp(self.apply, x, weight, bias)
-            return y, *pull_back(dy)
-
-        return jax.jit(value_and_vjp, compiler_options=known(**QUICK) if self._small else None)
+        return jax.jit(self._y_and_cotangents)
 
     @cached_property
     def _forward(self) -> Any:

@@ -1,4 +1,4 @@
-"""The recommended route of JAX: one row of positions at a time, so that windows never exist all at once."""
+"""The recommended route of JAX: a box of positions at a time, so that windows never exist all at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
 class Adapter:
-    """`lcl_backends.layers._jax_rows.product` behind the adapter protocol."""
+    """`lcl_backends.layers._jax_engine.product` behind the adapter protocol."""
 
     declaration = Declaration(
         name="jax.fast",
         framework="jax",
         modules=("jax",),
-        summary="lax.map over rows of positions: strided slices with the batch last, times the weights of the row.",
+        summary="Windows of a box of positions by a gather, batch last, times their weights; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(
             channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
@@ -27,6 +27,6 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Keep the canonical weights."""
-        from lcl_backends.layers._jax_rows import product
+        from lcl_backends.layers._jax_engine import product
 
         return prepared(spec, dtype, layer(spec, product), weight, bias, np.asarray)

@@ -121,7 +121,7 @@ def test_small_layers_compile_once():
     layer = prepare("jax.patches", IMAGE, given)
     answers(layer, given)
     assert {"_forward", "_adjoint"}.isdisjoint(vars(layer))
-    assert layer._value_and_vjp._cache_size() == 1
+    assert layer._quick._cache_size() == 1
 
 
 def test_compiler_options_are_used_only_where_they_are_known():

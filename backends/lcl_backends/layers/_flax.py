@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from lcl_backends._jax import layer
 from lcl_backends.layers._arguments import check_input
-from lcl_backends.layers._jax_rows import product
+from lcl_backends.layers._jax_engine import product
 from lcl_ref.spec import Spec
 
 bias_start = jax.nn.initializers.zeros

@@ -1,0 +1,57 @@
+"""The layer in JAX by the route that fits its geometry: one product, one gather, or a box of positions at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from lcl_backends import _boxes, _patches
+from lcl_ref.spec import Spec
+
+ROOM_BYTES = 1 << 20
+"""Windows up to this size, in all, are gathered at once, which compiles faster."""
+
+
+def product(spec: Spec, x: Any, weight: Any) -> Any:
+    """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``; shared axes have length 1 in the weight.
+
+    Of a layer with a connection table, x comes gathered, with one group per output channel.
+    """
+    if _boxes.side_by_side(spec):
+        return _tiled(spec, x, weight)
+    windows = math.prod(spec.output_size) * spec.fan_in * x.shape[-2]
+    if len(x) * windows * x.dtype.itemsize <= ROOM_BYTES:
+        return _at_once(spec, x, weight)
+    from lcl_backends.layers import _jax_boxes
+
+    return _jax_boxes.OUTPUT.bind(x, weight, spec=spec)
+
+
+def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does where windows are a reshape of the input: one batched product of matrices.
+
+    Its factors are laid out as matrices first; left to itself, XLA takes an order that costs up to half as much again.
+    """
+    positions, taps = "abd"[: spec.rank], "uvw"[: spec.rank]
+    own, tied = ("".join(positions[axis] for axis in part) for part in (_boxes.own(spec), _boxes.tied(spec)))
+    windows = "".join(position + tap for position, tap in zip(positions, taps, strict=True))
+    tiled = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
+    kept = [spec.output_size[axis] for axis in _boxes.own(spec)]
+    split = weight.reshape(*kept, *spec.kernel_size, spec.group_channels, x.shape[-2], -1)
+    rows = jnp.einsum(f"n{windows}gc->{own}gn{tied}{taps}c", x.reshape(len(x), *tiled, *x.shape[-2:]))
+    kernels = jnp.einsum(f"{own}{taps}cgf->{own}g{taps}cf", split)
+    left, right = f"{own}gn{tied}{taps}c", f"{own}g{taps}cf"
+    y = jnp.einsum(f"{left},{right}->{own}gn{tied}f", rows, kernels, precision=lax.Precision.HIGHEST)
+    return jnp.einsum(f"{own}gn{tied}f->n{positions}gf", y)
+
+
+def _at_once(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does, by one gather, in which padding is an index out of range."""
+    flat = x.reshape(len(x), math.prod(spec.input_size), *x.shape[-2:])
+    windows = (
+        flat.at[:, _patches.sites(spec)].get(mode="fill", fill_value=0).reshape(_patches.windows_shape(spec, len(x)))
+    )
+    return jnp.einsum(_patches.PRODUCT, windows, _patches.grouped(spec, weight), precision=lax.Precision.HIGHEST)
