@@ -9,7 +9,7 @@ import click
 
 from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite import fixtures
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases import select_listed
 from lcl_ref.suite.exporting import CONTAINERS
 from lcl_ref.suite.exporting import export as write
 
@@ -25,7 +25,8 @@ def export(container: str, cases: Sequence[str], output: Path, data: Path) -> No
     The arrays are those of conformance_data/README.md, in the types they are stored in.
     """
     store = fixtures.verify(data)
-    extensions = [] if cases else list(store.extensions)
-    written = write(store, [case.id for case in select(list(cases))] + extensions, container, output)
+    chosen, extended = select_listed(cases)
+    ids = [case.id for case in chosen] + [case.id for case in extended]
+    written = write(store, ids, container, output)
     size = sum(path.stat().st_size for path in written)
     click.echo(f"{output}: {len(written)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
-from lcl_ref.extensions.cases import EXTENSION_CASES, ExtensionCase
+from lcl_ref.extensions.cases import ExtensionCase
 from lcl_ref.suite import catalogue, coverage, explaining
-from lcl_ref.suite.cases import REFUSALS, select
+from lcl_ref.suite.cases import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.model import Case
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.tiers import in_tier, tier_of
@@ -57,12 +57,11 @@ def backends(as_json: bool) -> None:
 @data_option()
 def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, data: Path) -> None:
     """List the cases: layers that must be computed right, and specifications that must be refused."""
-    chosen = select(in_tier(tier, cases))
+    chosen, extended = select_listed(cases) if tier == "full" else (select(in_tier(tier, cases)), [])
     if as_coverage:
         _print_coverage(chosen, Store(data), as_json)
         return
     refused = [] if cases or tier != "full" else list(REFUSALS)
-    extended = [] if cases or tier != "full" else list(EXTENSION_CASES)
     if as_json:
         accepted = [_case_dict(case) for case in chosen]
         refusals = [

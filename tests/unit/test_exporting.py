@@ -91,3 +91,39 @@ def test_wrong_words_are_refused(tmp_path):
         command = [sys.executable, "-m", "lcl_ref", "export", *words, "-o", str(tmp_path / "out")]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_globs_of_extensions_and_of_cases_may_be_mixed(tmp_path):
+    words = ["export", "--format", "json", "-c", "extension/quantised/*", "-c", "*/padding/mixed", "-o", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((tmp_path / "index.json").read_text())
+    assert [entry["id"] for entry in listed["cases"]] == [
+        case for case in STORE.entries if case.endswith("/padding/mixed")
+    ]
+    assert [entry["id"] for entry in listed["extensions"]] == [
+        "extension/quantised/ties",
+        "extension/quantised/one-scale",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("globs", "accepted", "extended"),
+    [
+        ([], len(STORE.entries), len(STORE.extensions)),
+        (["extension/borders/*"], 0, 4),
+        (["0d/groups/two"], 1, 0),
+        (["*"], len(STORE.entries), len(STORE.extensions)),
+    ],
+)
+def test_cases_of_extensions_are_listed(globs, accepted, extended):
+    command = [sys.executable, "-m", "lcl_ref", "cases", "--json", *(word for glob in globs for word in ("-c", glob))]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (len(listed["accepted"]), len(listed["extensions"])) == (accepted, extended)
+
+
+def test_a_run_says_that_extensions_are_no_cases_of_adapters():
+    command = [sys.executable, "-m", "lcl_ref", "run", "-b", "numpy.loop", "-c", "extension/*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "those of extensions (SPEC 14) are data for ports" in done.stderr

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from lcl_ref.errors import LclError, Violation
+from lcl_ref.extensions.cases import EXTENSION_CASES, ExtensionCase
 from lcl_ref.suite.cases import combined, complex_numbers, rank0, rank1, rank2, rank3, refused, rounded
 from lcl_ref.suite.cases.model import Case, Refusal
 
@@ -44,6 +45,27 @@ def select(globs: Sequence[str]) -> list[Case]:
     return [case for case in CASES if not globs or any(fnmatchcase(case.id, glob) for glob in globs)]
 
 
+def select_listed(globs: Sequence[str]) -> tuple[list[Case], list[ExtensionCase]]:
+    """Return the cases and the cases of extensions whose id matches any of `globs`; all of both without globs.
+
+    Raises
+    ------
+    LclError
+        If a glob matches neither.
+    """
+    extended = [case for case in EXTENSION_CASES if not globs or any(fnmatchcase(case.id, glob) for glob in globs)]
+    only_extended = {
+        glob
+        for glob in globs
+        if any(fnmatchcase(case.id, glob) for case in extended)
+        and not any(fnmatchcase(case.id, glob) for case in CASES)
+    }
+    rest = [glob for glob in globs if glob not in only_extended]
+    return (select(rest) if rest or not globs else []), extended
+
+
 def _nearest(glob: str) -> str:
+    if any(fnmatchcase(case.id, glob) for case in EXTENSION_CASES):
+        return "a case of the plain layer; those of extensions (SPEC 14) are data for ports, `lcl export` writes them"
     near = difflib.get_close_matches(glob, [case.id for case in CASES], n=3, cutoff=0.4)
     return "an id or glob that `lcl cases` lists" + (f", such as {', '.join(near)}" if near else "")
