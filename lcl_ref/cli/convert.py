@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,25 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import json_option
+from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs, verifying
+from lcl_ref.files.converting import check_source
 from lcl_ref.files.verifying import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _SPEC_HELP = "JSON of one specification or of all layers; for .weights the network's .cfg."
 
 
+def _from_option(file: str, default: str) -> Callable[[Any], Any]:
+    """Return the option that names the layout of a file: never guessed, at most taken from what the file states."""
+    text = f"Layout in {file}; {STORED}: as {file} itself states."
+    return click.option("--from", "from_layout", default=default, metavar="LAYOUT", help=text)
+
+
 @click.command()
 @click.argument("source", metavar="IN", type=_FILE)
 @click.argument("target", metavar="OUT", type=_FILE)
-@click.option(
-    "--from", "from_layout", required=True, metavar="LAYOUT", help=f"Layout in IN; {STORED}: as IN itself states."
-)
+@_from_option("IN", "")
 @click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
@@ -35,24 +42,38 @@ def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: 
     The suffixes of IN and OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights. All other arrays are carried
     along untouched; the specification of every layer is written beside OUT.
     """
+    _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer)
     for converted in report.layers:
         click.echo(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:
-        click.echo(f"carried    {len(report.carried)} other arrays")
+        click.echo(f"carried    {_others(len(report.carried))}")
     for word, lines in (("left", report.left), ("lost", report.loses), ("note", report.notes)):
         for line in lines:
             click.echo(f"{word:<10} {line}")
     click.echo(f"wrote      {target} and {specs.beside(target)}")
 
 
+def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> None:
+    """Where the user named no layout, say which ones there are: what the file states, or what its arrays fit."""
+    if layout:
+        return
+    with open_weights(source, spec, layer) as file:
+        check_source(file.layers, layout)
+    todo = "write --from LAYOUT (lcl layouts lists them), and describe the layers with --spec"
+    raise FileError(Violation("file/layout", "--from", "nothing", f"the layout of the layers in {source}", todo=todo))
+
+
 @click.command()
 @click.argument("file", metavar="FILE", type=_FILE)
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
+@_from_option("FILE", STORED)
+@click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
 @json_option()
-def inspect(file: Path, spec: Path | None, as_json: bool) -> None:
+def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json: bool) -> None:
     """List the locally connected layers of a weight file, and what else is in it."""
-    with open_weights(file, spec) as opened:
+    with open_weights(file, spec, layer, "" if from_layout == STORED else from_layout) as opened:
+        check_source(opened.layers, from_layout)
         facts = _facts(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
@@ -60,15 +81,26 @@ def inspect(file: Path, spec: Path | None, as_json: bool) -> None:
     table = Table(title=escape(f"{file.name}: {facts['form']}"))
     for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
         table.add_column(heading, overflow="fold")
-    for layer in facts["layers"]:
-        table.add_row(*(escape(_short(layer[key])) for key in _COLUMNS))
+    for found in facts["layers"]:
+        table.add_row(*(escape(_short(found[key])) for key in _COLUMNS))
     out = console()
     out.print(table)
-    out.print(f"{len(facts['other'])} other arrays, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
+    out.print(f"{_others(len(facts['other']))}, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
+    for name in facts["other"][:_MOST_OTHERS]:
+        out.print(escape(f"  {name} {facts['shapes'][name]}"), highlight=False)
+    if len(facts["other"]) > _MOST_OTHERS:
+        out.print(f"  ... {len(facts['other']) - _MOST_OTHERS} more (--json lists all)", highlight=False)
     for word in ("left", "notes"):
         for line in facts[word]:
             out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
 
+
+def _others(count: int) -> str:
+    return f"{count} other array" if count == 1 else f"{count} other arrays"
+
+
+_MOST_OTHERS = 12
+"""Arrays beside the layers that are listed on a terminal."""
 
 _COLUMNS = ("name", "layout", "input", "output", "kernel_size", "stride", "padding", "weight")
 
@@ -96,6 +128,7 @@ def _facts(file: WeightFile) -> dict[str, Any]:
         "form": file.form,
         "layers": layers,
         "other": [name for name in file.tensors if name not in own],
+        "shapes": {name: f"{tensor.dtype} {tensor.shape}" for name, tensor in file.tensors.items()},
         "bytes": sum(tensor.nbytes for tensor in file.tensors.values()),
         "left": list(file.left),
         "notes": list(file.notes),
@@ -107,14 +140,17 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.argument("new", metavar="NEW", type=_FILE)
 @click.option("-b", "--backend", default="numpy.matmul", show_default=True, help="Who computes with the new weights.")
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
+@_from_option("OLD", STORED)
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
 @json_option()
-def verify_port(old: Path, new: Path, backend: str, spec: Path | None, layers: tuple[str, ...], as_json: bool) -> int:
+def verify_port(
+    old: Path, new: Path, backend: str, spec: Path | None, from_layout: str, layers: tuple[str, ...], as_json: bool
+) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
     Exit status: 0 all hold, 1 something does not, 2 wrong input.
     """
-    findings = verifying.verify_port(old, new, backend, spec, layers=layers, progress=_progress)
+    findings = verifying.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -96,16 +96,23 @@ def _choose(old: WeightFile, name: str, source: str) -> tuple[LocalLayer, ...]:
         todo = "describe its layers with --spec" if old.config is None else ""
         raise problem(old.path, "layers", "no locally connected layer", "at least one", todo)
     chosen = old.called(name) if name else old.layers
-    for layer in chosen:
-        if source not in (STORED, layer.layout):
-            got = f"{source} for layer {layer.name}"
-            todo = (
-                f"write --from {layer.layout}, or --from {STORED} for what the file states; --layer converts one layer"
-            )
-            raise LayoutError(
-                Violation("layout/source", "--from", got, f"{layer.layout}, as the file states", todo=todo)
-            )
+    check_source(chosen, source)
     return chosen
+
+
+def check_source(layers: Sequence[LocalLayer], source: str) -> None:
+    """Refuse a layout that is not the one in which the file states its layers to be.
+
+    Raises
+    ------
+    LayoutError
+        If it is not; the error tells which one is.
+    """
+    for layer in layers:
+        if source not in (STORED, layer.layout):
+            got, expected = f"{source or 'nothing'} for layer {layer.name}", f"{layer.layout}, as the file states"
+            todo = f"write --from {layer.layout}, or --from {STORED} for what the file states; --layer takes one layer"
+            raise LayoutError(Violation("layout/source", "--from", got, expected, todo=todo))
 
 
 def _plan(old: WeightFile, chosen: Sequence[LocalLayer], target: str) -> tuple[Report, list[Planned]]:

@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from lcl_ref import layouts
 from lcl_ref.files import darknet, specs
 from lcl_ref.files.arrays_files import read_npz, read_safetensors
-from lcl_ref.files.guard import problem
+from lcl_ref.files.guard import about, problem
 from lcl_ref.files.keras_file import read_h5, read_zip
 from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
 from lcl_ref.files.specs import Given
@@ -89,8 +90,13 @@ def _single(file: WeightFile, given: Given, layer: str, layout: str) -> LocalLay
         names = ", ".join(sorted(weights)) or "none"
         raise problem(file.path, "layer", got, f"one (there are: {names})", "name it with --layer")
     if not layout:
-        todo = "name the layout of its arrays with --from"
-        raise problem(file.path, "layout", "arrays without a description", "a layout", todo)
+        tensor = file.tensors[weights[owners[0]]]
+        with about(file.path, owners[0] or "layer"):
+            fits = layouts.fitting(given.alone, tensor.shape)
+        shape = f"{tensor.name} has shape {tensor.shape}"
+        todo = f"name it with --from: {shape}, that of {', '.join(fits)}, and the array cannot tell" if fits else ""
+        expected = "a layout" if fits else f"a layout; {shape}, which none has for this layer"
+        raise problem(file.path, "layout", "arrays without a description", expected, todo)
     bias = "" if given.alone.bias == "none" else biases.get(owners[0], "")
     return LocalLayer(owners[0] or "layer", "", given.alone, layout, weights[owners[0]], bias)
 

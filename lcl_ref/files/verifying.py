@@ -17,6 +17,7 @@ import numpy as np
 
 from lcl_ref import layouts
 from lcl_ref.errors import FileError, Violation
+from lcl_ref.files.converting import STORED, check_source
 from lcl_ref.files.holding import Question, hold
 from lcl_ref.files.model import Array, LocalLayer, WeightFile
 from lcl_ref.files.opening import open_weights
@@ -70,6 +71,7 @@ def verify_port(
     backend: str = "numpy.matmul",
     spec: Path | None = None,
     *,
+    source: str = STORED,
     layers: Sequence[str] = (),
     progress: Callable[[str], object] = str,
 ) -> list[Finding]:
@@ -83,6 +85,8 @@ def verify_port(
         Who computes with the new weights (`lcl backends`, or a file of your own).
     spec : Path, optional
         Specification of the old file, where it does not describe its layers (`open_weights`).
+    source : str
+        Layout of the layers in the old file; ``"stored"``: the one that the file itself states.
     layers : sequence of str
         Names of the layers to look at; without any, all.
     progress : callable
@@ -96,9 +100,12 @@ def verify_port(
         If `backend` names nothing.
     """
     adapter = loading.load(loading.resolve([backend])[0])
-    with open_weights(old_path, spec) as old, open_weights(new_path) as new:
+    alone = layers[0] if len(layers) == 1 else ""
+    described = open_weights(old_path, spec, alone, "" if source == STORED else source)
+    with described as old, open_weights(new_path) as new:
         if not old.layers:
             raise FileError(Violation("file/layers", old_path.name, "no locally connected layer", "at least one"))
+        check_source(old.layers, source)
         names = {layer.name for name in layers for layer in old.called(name)}
         chosen = [layer for layer in old.layers if not layers or layer.name in names]
         ported = [_ported(new, layer) for layer in chosen]

@@ -86,7 +86,7 @@ def get(name: str) -> Layout:
 
 def _nearest(name: str) -> list[str]:
     """Return names spelled alike, else names that hold every part of this one."""
-    alike = difflib.get_close_matches(name.lower(), LAYOUTS, 3)
+    alike = difflib.get_close_matches(name.lower(), LAYOUTS, 3, cutoff=0.55)
     parts = [part for part in name.lower().replace("-", "/").replace("_", "/").split("/") if part]
     return alike or [known for known in LAYOUTS if parts and all(part in known for part in parts)][:6]
 

@@ -130,7 +130,9 @@ def test_a_single_specification_needs_to_know_which_layer_and_which_layout(tmp_p
     old = write(tmp_path / "old.npz", arrays())
     with pytest.raises(lcl.FileError, match=r"2 layers with a weight, expected one \(there are: head, local\)"):
         convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical", spec=spec_file)
-    with pytest.raises(lcl.FileError, match="name the layout of its arrays with --from"):
+    with pytest.raises(
+        lcl.FileError, match=r"name it with --from: local.weight has shape .*, that of .*flax/conv_local"
+    ):
         convert_file(old, tmp_path / "new.npz", source="stored", target="canonical", spec=spec_file, layer="local")
     with pytest.raises(lcl.FileError, match="describe its layers with --spec"):
         convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical")
@@ -352,14 +354,39 @@ def test_commands_convert_and_inspect(tmp_path, spec_file):
     old, new = write(tmp_path / "old.npz", arrays()), tmp_path / "new.safetensors"
     told = run(convert, old, new, "--from", FLAX, "--to", "chainer", "--spec", spec_file, "--layer", "local")
     assert "converted  local (local.weight) to chainer" in told
-    assert "carried    1 other arrays" in told
+    assert "carried    1 other array\n" in told
     facts = json.loads(run(inspect, new, "--json"))
     assert facts["layers"][0]["layout"] == "chainer"
     assert facts["layers"][0]["input"] == [6, 5, 2]
     assert facts["other"] == ["head.weight"]
     table = run(inspect, new)
     assert "chainer" in table
-    assert "1 other arrays" in table
+    assert "1 other array," in table
+
+
+def test_a_layout_is_never_guessed_and_the_error_lists_what_fits(tmp_path, spec_file):
+    old = write(tmp_path / "old.npz", arrays())
+    fits = r"that of flax/conv_local, .*and the array cannot tell"
+    described = ["--spec", spec_file, "--layer", "local"]
+    for words in ([convert, old, tmp_path / "new.npz", "--to", "chainer"], [inspect, old]):
+        with pytest.raises(lcl.FileError, match=fits):
+            run(*words, *described)
+    assert FLAX in run(inspect, old, "--from", FLAX, *described)
+    run(convert, old, tmp_path / "new.npz", "--from", FLAX, "--to", "chainer", *described)
+    with pytest.raises(lcl.LayoutError, match="nothing for layer local, expected chainer, as the file states"):
+        run(convert, tmp_path / "new.npz", tmp_path / "more.npz", "--to", "canonical")
+    with pytest.raises(lcl.FileError, match=r"expected the layout of the layers in .*describe the layers with --spec"):
+        run(convert, old, tmp_path / "more.npz", "--to", "canonical")
+    with pytest.raises(lcl.LayoutError, match="darknet for layer local, expected chainer"):
+        run(inspect, tmp_path / "new.npz", "--from", "darknet")
+    assert not (tmp_path / "more.npz").exists()
+
+
+def test_arrays_beside_the_layers_are_listed(tmp_path):
+    np.savez(tmp_path / "many.npz", **{f"a{number:02}": np.zeros((number, 2), np.float32) for number in range(14)})
+    table = run(inspect, tmp_path / "many.npz")
+    assert "14 other arrays" in table
+    assert "  a11 float32 (11, 2)\n  ... 2 more (--json lists all)" in table
 
 
 @pytest.mark.parametrize("command", ["convert", "inspect"])

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -40,6 +43,28 @@ def old(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Write a functional model with another one inside, with a convolution and BatchNormalization around."""
+    import tf_keras
+
+    layer, folder = tf_keras.layers, tmp_path_factory.mktemp("network")
+    start = layer.Input((7, 6, 4))
+    local = layer.LocallyConnected2D(
+        3, 2, padding="same", implementation=3, bias_initializer="random_normal", name="in"
+    )
+    inner = tf_keras.Model(start, local(layer.BatchNormalization()(start)), name="inner")
+    image = layer.Input((9, 8, 3))
+    seen = inner(layer.BatchNormalization()(layer.Conv2D(4, 3, activation="relu")(image)))
+    last = layer.LocallyConnected2D(5, (3, 2), strides=(2, 1), bias_initializer="random_normal", name="out")
+    model = tf_keras.Model(image, layer.Dense(2)(layer.Flatten()(last(seen))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf_keras recommends its newer format
+        model.save(folder / "model.h5")
+    model.save(folder / "model.keras")
+    return folder
+
+
 def states(findings):
     return {(finding.layer, finding.side.split(":")[0], finding.op): finding.state for finding in findings}
 
@@ -64,6 +89,36 @@ def test_a_framework_of_today_can_be_the_new_side(old, tmp_path):
     findings = verify_port(old / "channels_last.keras", tmp_path / "new.npz", backend="torch.unfold")
     assert {finding.side for finding in findings if finding.side.startswith("new")} == {"new: torch.unfold"}
     assert set(states(findings).values()) == {"pass"}
+
+
+LAYERS = ("torch.layer", "mlx.layer", "flax.linen_layer", "flax.nnx_layer")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("backend", LAYERS)
+def test_a_network_verifies_for_every_layer_to_drop_in(network, tmp_path, backend, suffix):
+    path, new = network / f"model{suffix}", tmp_path / "new.safetensors"
+    convert_file(path, new, source="stored", target="canonical")
+    findings = verify_port(path, new, backend)
+    assert {(finding.side, finding.state) for finding in findings if finding.side.startswith("new")} == {
+        (f"new: {backend}", "pass")
+    }
+    assert {finding.layer for finding in findings} == {"inner/in", "out"}
+    assert {finding.state for finding in findings} == {"pass"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("backend", ["keras3.layer", "keras3.layer.tensorflow", "keras3.layer.torch"])
+def test_a_network_verifies_for_the_layer_of_keras_3_on_every_backend(network, tmp_path, backend, suffix):
+    path, new = network / f"model{suffix}", tmp_path / "new.npz"
+    convert_file(path, new, source="stored", target="canonical")
+    command = [sys.executable, "-m", "lcl_ref", "verify-port", str(path), str(new), "-b", backend, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads(done.stdout)
+    assert {row["state"] for row in rows} == {"pass"}
+    assert sum(row["side"] == f"new: {backend}" for row in rows) == 4
 
 
 def ported(old, tmp_path, data_format="channels_last"):
@@ -129,7 +184,8 @@ def test_what_has_no_live_layer_says_so(tmp_path):
         tmp_path / "old.npz", tmp_path / "mid.npz", source="canonical", target="chainer", spec=tmp_path / "spec.json"
     )
     convert_file(tmp_path / "mid.npz", tmp_path / "new.npz", source="stored", target="flax/conv_local")
-    findings = verify_port(tmp_path / "mid.npz", tmp_path / "new.npz")
+    (tmp_path / "mid.npz.spec.json").unlink()
+    findings = verify_port(tmp_path / "mid.npz", tmp_path / "new.npz", spec=tmp_path / "spec.json", source="chainer")
     assert states(findings)["layer", "old", ""] == "not_run"
     assert states(findings)["layer", "weights", ""] == states(findings)["layer", "new", "vjp"] == "pass"
 
