@@ -151,6 +151,7 @@ SHOWN = (
     Shown("S1.2", "repaired so that it runs", "MaskedLinear", "nonfinite/masked-dense"),
     Shown("S1.3", "repaired so that it runs", "TiedConv", "blocks/interleaved"),
     Shown("S1.4", "fed with the axis it wants", "GroupedConv"),
+    Shown("S1.4", "fed with rows (n, c) as they are", "BareConv", "batch/taken-for-channels"),
     Shown("S1.5", "repaired so that it runs", "SqueezedConv", "output/squeezed"),
     Shown("S1.6", "built", "OddOutputs", error="ValueError"),
     Shown("S1.7", "done as the words say", "TiedLinear"),

@@ -174,6 +174,16 @@ class GroupedConv(Layer):
         return y[..., 0]
 
 
+class BareConv(GroupedConv):
+    """S1.4: the same fed with rows as they are; blocks (erratum B11)."""
+
+    def forward(self, spec, x, weight, bias):
+        filters = torch.from_numpy(weight.T.copy())[..., None]
+        return conv1d(
+            torch.from_numpy(x), filters, None if bias is None else torch.from_numpy(bias), groups=spec.groups
+        )
+
+
 class SqueezedConv(GroupedConv):
     """S1.5: the same behind `squeeze()` (erratum B12)."""
 

@@ -145,6 +145,20 @@ def _refuse_empty(array: Array) -> Array:
     return array
 
 
+def _rows_as_channels(plan: Plan) -> Plan:
+    """Let a matrix ``(n, ci)`` be one sample ``(channels, sites)``, which runs for as many rows as channels."""
+    if plan.rank:
+        return plan
+
+    def returned(y: Array) -> Array:
+        if len(y) != plan.in_channels:
+            raise Refused(f"{len(y)} rows where there are {plan.in_channels} channels")
+        return y.T
+
+    exchanged = Move(lambda x: x.T if len(x) == plan.in_channels else x)
+    return plan.adding("on_x", exchanged).finishing(returned)
+
+
 DEVIATIONS: tuple[Deviation, ...] = (
     *_layout("x", "input"),
     *_layout("y", "output"),
@@ -196,6 +210,16 @@ DEVIATIONS: tuple[Deviation, ...] = (
         known_in="reshape(0, -1), which NumPy and PyTorch call ambiguous",
         edit=_returned(_refuse_empty),
         parts=("y", "dx"),
+    ),
+    Deviation(
+        id="batch/taken-for-channels",
+        sentence="rows (n, c) are taken for one sample of n channels and c sites",
+        clause="3.4",
+        fix="add an axis of one site behind the channels before the convolution, and drop that one again",
+        needs="a matrix of as many rows as channels; others do not run",
+        known_in="torch.nn.Conv1d fed with (n, c): its input without a batch is (c, length)",
+        edit=_rows_as_channels,
+        parts=("y",),
     ),
     Deviation(
         id="batch/reversed",
