@@ -2,6 +2,10 @@
 
 import copy
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -269,3 +273,54 @@ def peak_bytes(profile):
             peak = max(peak, held)
     assert peak > 0
     return peak
+
+
+def test_strips_and_parts_cover_what_is_laid_out(monkeypatch):
+    """A tall input is laid out in strips of rows, each of which sees the sites of its positions."""
+    monkeypatch.setattr(route, "PART_BYTES", 40_000)
+    spec = lcl.Spec(input_size=(60, 5), in_channels=3, out_channels=2, kernel_size=(5, 3), padding=2, stride=(2, 1))
+    way, x = route.Route(spec), torch.zeros(spec.x_shape(16))
+    strips = way.strips(x, 0)
+    assert len(strips) > 1
+    assert [strip.positions.stop for strip in strips[:-1]] == [strip.positions.start for strip in strips[1:]]
+    assert (strips[0].positions.start, strips[-1].positions.stop) == (0, spec.output_size[0])
+    for strip in strips:
+        assert strip.route.spec.output_size[0] == strip.positions.stop - strip.positions.start
+        assert np.prod(strip.route.laid_out) * 16 * 4 <= route.PART_BYTES
+    weight, bias = whole_numbers(*spec.weight_shape), whole_numbers(*spec.bias_shape)
+    x, dy = whole_numbers(*spec.x_shape(16)), whole_numbers(*spec.y_shape(16))
+    expected = golden(spec, {"x": x.numpy(), "weight": weight.numpy(), "bias": bias.numpy(), "dy": dy.numpy()})
+    assert np.array_equal(slabs.output(way, x, weight, bias), expected["y"])
+    assert np.array_equal(slabs.input_cotangent(way, dy, weight), expected["dx"])
+    assert np.array_equal(slabs.weight_cotangent(way, x, dy), expected["dw"])
+
+
+def test_gradients_whose_memory_is_not_in_order():
+    """Torch hands over expanded gradients, and such as lie channels first: products take neither without a copy."""
+    layer, x = made("2d")
+    x.requires_grad_()
+    operands = (x, *layer.parameters())
+    for weights in (torch.ones(1).double().expand(2, 6, *layer.spec.output_size), whole_numbers(2, 6, 7, 6)):
+        found = torch.autograd.grad(layer(x), operands, weights)
+        want = torch.autograd.grad(layer(x), operands, weights.contiguous(memory_format=torch.channels_last))
+        assert all(map(torch.equal, found, want))
+
+
+def test_inference_mode_leaves_nothing_behind_that_cannot_be_written_to():
+    layer, x = made("2d", torch.float64)
+    with torch.inference_mode():
+        layer(x)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.slow
+def test_a_layer_trains_whose_windows_do_not_fit():
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "large_layer.py"
+    words = ["--child", "--size=128", "--channels=32", "--outputs=2", "--kernel=9", "--batch=16", "--steps=2"]
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["all windows GB"] > 2.3
+    held = 2 * found["weights GB"] + found["input GB"] + found["of it, Python and torch GB"]
+    assert found["peak GB"] <= held + 0.2
+    assert found["losses"][1] < found["losses"][0]

@@ -13,8 +13,8 @@ small in all, of any kind                a few operations of torch's own on all 
 =======================================  ==============================  ===========================================
 
 With the batch last, a window of all samples is a few long runs of memory, and so is whatever is done to it. A box holds
-as many positions as `BOX_BYTES` has room for, whole rows of positions if any; a large batch is taken in parts. Matrices
-with few rows or columns are multiplied the other way round: see `THIN`.
+as many positions as `BOX_BYTES` has room for, whole rows of positions if any; a large input is laid out in strips of
+rows. Matrices with few rows or columns are multiplied the other way round: see `THIN`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ BOX_BYTES = 4 << 20
 """Aim for the windows and outputs of one box: a cache holds them, and few calls make all products."""
 
 PART_BYTES = 8 << 20
-"""Aim for the part of the batch laid out at a time, unless a twentieth of the weights is more."""
+"""Aim for the part of the batch laid out at a time, unless a fortieth of the weights is more."""
 
 SMALL_BYTES = 2 << 20
 """Up to this size of all windows, making boxes takes longer than what is in them."""
@@ -105,13 +107,37 @@ class Route:
         floats = math.prod(spec.output_size) * max(spec.fan_in * self.groups, spec.out_channels)
         return wide(x) == x.dtype and len(x) * floats * x.itemsize <= most
 
-    def parts(self, x: Tensor, weights: int) -> list[slice]:
-        """Return slices of the batch, of even length, whose laid out input keeps to the working memory.
+    def strips(self, x: Tensor, weights: int) -> list[Strip]:
+        """Return strips along the first axis, of even length, whose laid out input keeps to the working memory.
 
-        `weights` is the size of the weight in bytes.
+        `weights` is the size of the weight in bytes. One strip, if the input is small or read as it lies.
         """
+        spec, whole = self.spec, [Strip(self, slice(None), slice(None))]
+        row = len(x) * wide(x).itemsize * math.prod(self.laid_out[1:])
+        room = max(PART_BYTES, weights // 40)
+        if not self.batch_last or row * self.laid_out[0] <= room:
+            return whole
+        extent, stride = window_extent(spec.kernel_size[0], spec.dilation[0]), spec.stride[0]
+        longest = (room // max(1, row) - extent) // stride + 1
+        runs = _runs(spec.output_size[0], longest)
+        strips = [self._strip(run.start * stride, (run.stop - 1) * stride + extent, run) for run in runs]
+        found = [strip for strip in strips if strip]
+        return found if len(found) == len(runs) else whole
+
+    def _strip(self, start: int, stop: int, positions: slice) -> Strip | None:
+        """Return the strip of padded sites from `start` up to `stop`; None if all of them are padding."""
+        spec, (lo, _) = self.spec, self.spec.padding[0]
+        sites = slice(max(0, start - lo), min(spec.input_size[0], stop - lo))
+        if sites.start >= sites.stop:
+            return None
+        size = (sites.stop - sites.start, *spec.input_size[1:])
+        padding = ((max(0, lo - start), max(0, stop - lo - spec.input_size[0])), *spec.padding[1:])
+        return Strip(Route(replace(spec, input_size=size, padding=padding)), sites, positions)
+
+    def parts(self, x: Tensor, weights: int) -> list[slice]:
+        """Return slices of the batch, of even length, likewise: where a strip of one position is still too large."""
         sample = math.prod(self.laid_out) * wide(x).itemsize
-        return _runs(len(x), max(PART_BYTES, weights // 20) // sample)
+        return _runs(len(x), max(PART_BYTES, weights // 40) // sample)
 
     def boxes(self, windows: Tensor) -> Iterator[Box]:
         """Yield boxes that cover the output: whole along the last axes, a run along one, single along the first."""
@@ -121,6 +147,14 @@ class Route:
             runs.append(_runs(size, room))
             room //= size
         return itertools.product(*reversed(runs))
+
+
+class Strip(NamedTuple):
+    """A layer of its own: some positions along the first axis, and the sites they see."""
+
+    route: Route
+    sites: slice
+    positions: slice
 
 
 def _apart(spec: Spec) -> bool:

@@ -26,17 +26,26 @@ from lcl_ref.padding import window_extent
 
 def output(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``; the bias is added in the wide dtype."""
-    spec, scratch = route.spec, scratch_of(x, wide(x))
-    y, matrices = empty(spec.y_shape(len(x)), x), _matrices(route, weight)
-    offsets = None if bias is None else _outputs(route, bias.expand(1, *spec.output_size, -1))
-    for part in route.parts(x, weight.nbytes):
-        windows, places = _windows(route, _laid_out(route, x[part])), _outputs(route, y[part])
-        for box in route.boxes(windows):
-            stack = _stacked(route, windows[box], scratch, "windows", samples_last=route.batch_last)
-            product = _product(route, stack, _of_box(route, matrices, box), scratch)
-            place = places[box]
-            _put(place, _unstacked(route, product, place.shape), None if offsets is None else offsets[box])
+    spec = route.spec
+    y, offsets = empty(spec.y_shape(len(x)), x), None if bias is None else bias.expand(*spec.output_size, -1)
+    for strip in route.strips(x, weight.nbytes):
+        here, own = strip.positions, _own(route, (strip.positions,))
+        some = None if offsets is None else offsets[here]
+        for part in strip.route.parts(x, weight.nbytes):
+            _output(strip.route, x[part, strip.sites], weight[own], some, y[part, here])
     return y
+
+
+def _output(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> None:
+    """Write the output of a strip, for a part of the batch; the bias has all position axes."""
+    matrices, scratch = _matrices(route, weight), scratch_of(x, wide(x))
+    offsets = None if bias is None else _outputs(route, bias[None])
+    windows, places = _windows(route, _laid_out(route, x)), _outputs(route, y)
+    for box in route.boxes(windows):
+        stack = _stacked(route, windows[box], scratch, "windows", samples_last=route.batch_last)
+        product = _product(route, stack, _of_box(route, matrices, box), scratch)
+        place = places[box]
+        _put(place, _unstacked(route, product, place.shape), None if offsets is None else offsets[box])
 
 
 def _product(route: Route, windows: Tensor, matrices: Tensor, scratch: Scratch) -> Tensor:
@@ -49,18 +58,27 @@ def _product(route: Route, windows: Tensor, matrices: Tensor, scratch: Scratch) 
 
 def input_cotangent(route: Route, dy: Tensor, weight: Tensor) -> Tensor:
     """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a cotangent per window, added up where windows overlap."""
-    spec, scratch = route.spec, scratch_of(dy, wide(dy))
-    dx, matrices = empty(spec.x_shape(len(dy)), dy), _matrices(route, weight)
-    direct = _as_it_lies(route, dx)
-    for part in route.parts(dx, weight.nbytes):
-        total = dx[part].zero_().movedim(0, -1) if direct else _room(route, dx[part]).zero_()
-        windows, cotangents = _windows(route, total), _outputs(route, dy[part])
-        for box in route.boxes(windows):
-            right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=False)
-            _fold(route, _product_back(route, _of_box(route, matrices, box), right, scratch), box, windows)
-        if not direct:
-            _take_back(route, total, dx[part])
-    return dx
+    dx = empty(route.spec.x_shape(len(dy)), dy)
+    strips = route.strips(dx, weight.nbytes)
+    total = dx if len(strips) == 1 else zeros(dx.shape, dy, wide(dy))
+    for strip in strips:
+        own = _own(route, (strip.positions,))
+        for part in strip.route.parts(dx, weight.nbytes):
+            there = total[part, strip.sites]
+            _input_cotangent(strip.route, dy[part, strip.positions], weight[own], there, len(strips) > 1)
+    return total.to(dy.dtype)
+
+
+def _input_cotangent(route: Route, dy: Tensor, weight: Tensor, dx: Tensor, adds: bool) -> None:
+    """Write the cotangent of the input of a strip, for a part of the batch, or add it."""
+    matrices, scratch, direct = _matrices(route, weight), scratch_of(dy, wide(dy)), _as_it_lies(route, dx)
+    total = dx.zero_().movedim(0, -1) if direct else _room(route, dx).zero_()
+    windows, cotangents = _windows(route, total), _outputs(route, dy)
+    for box in route.boxes(windows):
+        right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=False)
+        _fold(route, _product_back(route, _of_box(route, matrices, box), right, scratch), box, windows)
+    if not direct:
+        _take_back(route, total, dx, adds)
 
 
 def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: Scratch) -> Tensor:
@@ -73,21 +91,30 @@ def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: S
 
 def weight_cotangent(route: Route, x: Tensor, dy: Tensor) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``: written once, in place, unless shared axes or parts of the batch add up."""
-    spec, scratch = route.spec, scratch_of(x, wide(x))
-    batches = route.parts(x, math.prod(spec.weight_shape) * dy.itemsize)
-    adds = bool(route.tied) or len(batches) != 1
-    dw = zeros(spec.weight_shape, dy, wide(dy)) if adds else empty(spec.weight_shape, dy)
-    places, short = _matrices(route, dw), route.few_outputs and route.few_inputs
-    for part in batches:
-        windows, cotangents = _windows(route, _laid_out(route, x[part])), _outputs(route, dy[part])
-        for box in route.boxes(windows):
-            left = _stacked(route, windows[box], scratch, "windows", samples_last=short or route.batch_last)
-            right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=short).mT
-            place = places[_own(route, box)]
-            if route.few_outputs:  # the transpose has the longer rows
-                place, left, right = place.mT, right.mT, left.mT
-            _keep(place, left, right, scratch, adds=adds)
+    shape = route.spec.weight_shape
+    size = math.prod(shape) * dy.itemsize
+    strips = route.strips(x, size)
+    adds = bool(route.tied) or any(len(strip.route.parts(x, size)) != 1 for strip in strips)
+    dw = zeros(shape, dy, wide(dy)) if adds else empty(shape, dy)
+    for strip in strips:
+        own = _own(route, (strip.positions,))
+        for part in strip.route.parts(x, size):
+            _weight_cotangent(strip.route, x[part, strip.sites], dy[part, strip.positions], dw[own], adds)
     return dw.to(dy.dtype)
+
+
+def _weight_cotangent(route: Route, x: Tensor, dy: Tensor, dw: Tensor, adds: bool) -> None:
+    """Write the cotangent of the weight of a strip, from a part of the batch, or add it."""
+    places, scratch = _matrices(route, dw), scratch_of(x, wide(x))
+    short = route.few_outputs and route.few_inputs
+    windows, cotangents = _windows(route, _laid_out(route, x)), _outputs(route, dy)
+    for box in route.boxes(windows):
+        left = _stacked(route, windows[box], scratch, "windows", samples_last=short or route.batch_last)
+        right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=short).mT
+        place = places[_own(route, box)]
+        if route.few_outputs:  # the transpose has the longer rows
+            place, left, right = place.mT, right.mT, left.mT
+        _keep(place, left, right, scratch, adds=adds)
 
 
 def _keep(place: Tensor, left: Tensor, right: Tensor, scratch: Scratch, *, adds: bool) -> None:
@@ -152,13 +179,16 @@ def _laid_out(route: Route, x: Tensor) -> Tensor:
     return laid
 
 
-def _take_back(route: Route, laid: Tensor, x: Tensor) -> None:
-    """Write ``(sites*, g*cg, n)`` into ``x (n, i*, ci)``: the adjoint of `_laid_out`."""
+def _take_back(route: Route, laid: Tensor, x: Tensor, adds: bool) -> None:
+    """Write ``(sites*, g*cg, n)`` into ``x (n, i*, ci)``, or add it: the adjoint of `_laid_out`."""
     spec, kept = route.spec, laid[_inside(route)]
     if spec.channel_table is not None:
         sums = laid.new_zeros(*spec.input_size, spec.in_channels, len(x))
         kept = sums.index_add_(-2, _channels(route, x), kept)
-    _put(x.movedim(0, -1), kept)
+    if adds:
+        x.add_(kept.movedim(-1, 0))
+    else:
+        _put(x.movedim(0, -1), kept)
 
 
 def _windows(route: Route, laid: Tensor) -> Tensor:
@@ -200,8 +230,8 @@ def _matrices(route: Route, weight: Tensor) -> Tensor:
 
 
 def _own(route: Route, box: Box) -> Box:
-    """Return the part of a weight that belongs to a box."""
-    return tuple(slice(None) if shared else run for run, shared in zip(box, route.spec.shared, strict=True))
+    """Return the part of a weight that belongs to a box, or to a slice of the first axes."""
+    return tuple(slice(None) if shared else run for run, shared in zip(box, route.spec.shared, strict=False))
 
 
 def _of_box(route: Route, matrices: Tensor, box: Box) -> Tensor:
@@ -228,9 +258,10 @@ def _stacked(route: Route, view: Tensor, scratch: Scratch, name: str, *, samples
     cuts = [0, len(route.own) + 1, view.ndim - len(route.tied) - 1, view.ndim]
     pieces = list(itertools.pairwise(cuts))
     shape = [math.prod(ordered.shape[first:last]) for first, last in pieces]
-    ready = view.dtype == wide(view) and (view.stride(-1) == 1 or not samples_last)
-    if ready and all(_joined(ordered, first, last) for first, last in pieces):
-        return ordered.reshape(shape)
+    if view.dtype == wide(view) and all(_joined(ordered, first, last) for first, last in pieces):
+        stack = ordered.reshape(shape)
+        if _is_matrix(stack) and (stack.stride(-1) == 1 or not samples_last):
+            return stack
     if samples_last:
         room = scratch.take(name, ordered.shape)
         _put(room, ordered)
@@ -244,6 +275,13 @@ def _unstacked(route: Route, matrices: Tensor, shape: Sequence[int]) -> Tensor:
     order = _order(route, len(shape))
     back = [order.index(axis) for axis in range(len(order))]
     return matrices.reshape([shape[axis] for axis in order]).permute(back)
+
+
+def _is_matrix(stack: Tensor) -> bool:
+    """Tell whether rows or columns are runs of memory, beside each other: what products take without copying."""
+    (rows, columns), (down, along) = stack.shape[1:], stack.stride()[1:]
+    by_rows = (along == 1 or columns == 1) and (down >= columns or rows == 1)
+    return by_rows or ((down == 1 or rows == 1) and (along >= rows or columns == 1))
 
 
 def _joined(tensor: Tensor, first: int, last: int) -> bool:
