@@ -11,7 +11,9 @@ import pytest
 from lcl_ref.suite import seeds
 from lcl_ref.suite.deviations import CATALOGUE
 from lcl_ref.suite.diagnose import diagnose
+from lcl_ref.suite.evaluate import Evaluator
 from lcl_ref.suite.fixtures import default_root
+from lcl_ref.suite.outcome import Cell
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.user_layer import as_adapter
 from tests.errata.printed import LAYERS, cases_of
@@ -58,6 +60,14 @@ def test_the_others_never_run(shown):
 def test_every_snippet_is_shown():
     assert {shown.snippet for shown in seeds.SHOWN} - {"X2", "X3"} == {snippet.id for snippet in seeds.SNIPPETS}
     assert {shown.mistake for shown in seeds.SHOWN} - {""} <= {deviation.id for deviation in CATALOGUE}
+
+
+def test_a_run_says_that_float64_is_computed_in_float32():
+    """Erratum X3 in the message of a cell."""
+    adapter = as_adapter("mlx", next(LAYERS[shown] for shown in RUNNING if shown.layer == "Float64Conv"))
+    found = Evaluator(adapter, STORE).judge(Cell("mlx", "1d/rounded/shared", "forward", "float64"))
+    assert found.state == "fail"
+    assert "reduced precision: computed in float32; " in found.message
 
 
 def run_diagnose(folder, layers):
