@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from lcl_ref.extensions import cases as extensions
-from lcl_ref.suite import catalogue, fixtures, initial_page, seeds
+from lcl_ref.suite import catalogue, fixtures, initial_page, seeds_page
 from lcl_ref.suite.dtypes import ALL_DTYPES
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.plan import make_plan, supports
@@ -64,10 +64,10 @@ def pages(root: Path) -> dict[Path, str]:
 def _seeds_page(root: Path) -> str:
     text = (root / "docs" / "seeds.md").read_text(encoding="utf-8")
     tables = {
-        "snippets": seeds.snippets_table(root / "tests" / "errata"),
-        "rows": seeds.rows_table(),
-        "shown": seeds.shown_table(),
-        "errata": seeds.errata_table(root / "tests" / "errata"),
+        "snippets": seeds_page.snippets_table(root / "tests" / "errata"),
+        "rows": seeds_page.rows_table(),
+        "shown": seeds_page.shown_table(),
+        "errata": seeds_page.errata_table(root / "tests" / "errata"),
     }
     for name, table in tables.items():
         text = refreshed(text, name, table)

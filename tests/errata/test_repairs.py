@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcl_ref.suite import seeds
+from lcl_ref.suite import seeds, seeds_page
 from tests.errata import test_frameworks, test_s0_mlx, test_s1_pytorch_thread, test_s2_channel_local, test_s3_twodfc
 
 MODULES = (test_s0_mlx, test_s1_pytorch_thread, test_s2_channel_local, test_s3_twodfc, test_frameworks)
@@ -40,7 +40,7 @@ def complaint(test, given):
 
 
 def test_every_test_of_an_erratum_has_a_repair():
-    named = {test for tests in seeds.tests_of_errata(Path(__file__).parent).values() for _, test in tests}
+    named = {test for tests in seeds_page.tests_of_errata(Path(__file__).parent).values() for _, test in tests}
     assert set(TESTS) == named
     assert {name for name, _ in REPAIRS} == named
     assert {name.split("_")[1] for name in named} == set(seeds.ERRATA)

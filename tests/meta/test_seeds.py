@@ -3,11 +3,11 @@
 from itertools import pairwise
 from pathlib import Path
 
-from lcl_ref.suite import seeds
+from lcl_ref.suite import seeds, seeds_page
 from lcl_ref.suite.loading import registered
 
 ROOT = Path(__file__).parents[2]
-TESTS = seeds.tests_of_errata(ROOT / "tests" / "errata")
+TESTS = seeds_page.tests_of_errata(ROOT / "tests" / "errata")
 
 
 def test_every_row_is_a_registered_adapter():
