@@ -216,7 +216,7 @@ def layers():
         y = answer(model, native)
         assert y.shape == (2, *model.output_shape[1:])
         assert np.array_equal(np.moveaxis(y, 1, -1) if first else y, forward(spec, x, weight, bias))
-        twin = cls.from_config(layer.get_config())
+        twin = cls.from_config(layer.get_config() | {"batch_input_shape": (None, *native.shape[1:])})
         twin.build(native.shape)
         twin.set_canonical(weight, bias)
         assert np.array_equal(keras.ops.convert_to_numpy(twin(native)), y)

@@ -211,6 +211,11 @@ activity_regularizer, kernel_constraint, bias_constraint
         """Return shape and dtype of the output, without running the layer."""
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Return the layer of a configuration, that of the old layer included; its ``batch_input_shape`` is dropped."""
+        return super().from_config({key: value for key, value in config.items() if key != "batch_input_shape"})
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as the old layer wrote them."""
         serialize = {
