@@ -16,6 +16,9 @@ from lcl_ref.files.keras_shapes import KNOWN, Config, Shape, output_shape
 
 LOCAL = ("LocallyConnected1D", "LocallyConnected2D", "LocallyConnected3D")
 MODELS = ("Sequential", "Functional", "Model")
+REGISTERED = "lcl_backends>"
+"""What ``.h5`` files of Keras 3 put before the names of this project's layers."""
+
 CONTAINERS = {"TimeDistributed", "Bidirectional"}
 
 _OLD_NAMES = {
@@ -90,7 +93,7 @@ def _model(found: Reading, model: Mapping[str, Any], input_shape: Shape, prefix:
     sequential = model["class_name"] == "Sequential"
     latest = input_shape
     for layer in _layers(model):
-        class_name, config = layer["class_name"], _modern(layer["config"])
+        class_name, config = layer["class_name"].removeprefix(REGISTERED), _modern(layer["config"])
         name = config.get("name") or layer.get("name") or class_name
         stem = snake_case(class_name)
         here = f"{place}layers/{stem}" + (f"_{used[stem]}" if used[stem] else "")

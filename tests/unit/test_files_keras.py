@@ -1,6 +1,7 @@
 """Keras files written by tf_keras and Keras 3 here and now: read, converted, written again, and verified."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -364,6 +365,32 @@ def test_keras_3_files_are_read(tmp_path):
         assert file.layers[1].spec.x_shape(1) == (1, 4, 4)
         kernel = file.tensors[file.layers[0].weight].read()
         np.testing.assert_array_equal(kernel, np.asarray(model.get_layer("inner").layers[1].kernel))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_models_with_the_layers_of_this_project_convert_and_load_again(tmp_path, suffix):
+    """Saved by Keras 3, rewritten in another layout, and loaded by Keras 3: the same model."""
+    import keras
+
+    from lcl_backends.layers import keras as layers
+
+    signal = keras.Input((6, 5, 2))
+    seen = layers.LocallyConnected2D(3, (3, 2), 2, padding="same_upper", bias_initializer="uniform", name="a")(signal)
+    last = layers.LocallyConnected1D(4, 2, padding="same", implementation=2, bias_initializer="uniform", name="b")
+    model = keras.Model(signal, last(keras.layers.Reshape((9, 3))(seen)))
+    old, new = tmp_path / f"model{suffix}", tmp_path / f"new{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras about the older format
+        model.save(old)
+    convert_file(old, new, source="stored", target="keras2/impl3/channels_last", layer="b")
+    with open_weights(new) as file:
+        assert [layer.layout for layer in file.layers] == ["keras2/impl1/channels_last", "keras2/impl3/channels_last"]
+        assert [layer.spec for layer in file.layers] == [model.get_layer(name).spec for name in "ab"]
+    x = np.random.default_rng(0).integers(-2, 3, (2, 6, 5, 2)).astype(np.float32)
+    again = layers.load_model(new)
+    assert again.get_layer("b").implementation == 3
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(kind(x)) for kind in (again, model)))
 
 
 KERAS_1 = {
