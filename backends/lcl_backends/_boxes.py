@@ -7,15 +7,20 @@ that windows never exist all at once. One box is the whole output where that cos
   and the block-diagonal map of rank 0. Gathering is then a reshape, and so is adding up what windows leave behind;
 - or the windows of all positions fit the room given: a small layer.
 
-Elsewhere `boxes` are whole along the last axes, a run along one and single along the first. Only Python and the numbers
-of a `Spec` are used, whatever the framework.
+Elsewhere `boxes` are whole along the last axes, a run along one and single along the first. A compiler that unrolls no
+loops gets runs of flat positions instead, all of one length (`Walk`). Only NumPy and the numbers of a `Spec` are used,
+whatever the framework.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
 
 from lcl_backends._patches import groups
 from lcl_ref.spec import Spec
@@ -110,3 +115,50 @@ def folds(spec: Spec, box: Box) -> Iterator[tuple[Box, tuple[int | slice, ...]]]
 
 def _run(start: int, step: int, count: int) -> slice:
     return slice(start, start + (count - 1) * step + 1, step)
+
+
+class Walk:
+    """Flat positions, where they see their windows, and how many to take at a time.
+
+    Positions along axes with weights of their own (``own``) and those along shared axes (``tied``) are flat in C order;
+    a box is a run of either. Tap k of the window at positions o and t is the flat site ``own[o] + tied[t] + taps[k]``.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    batch, itemsize : int
+        Samples, and bytes of a number.
+    room : int
+        Aim for the windows of one box, in bytes.
+
+    Attributes
+    ----------
+    own, tied, taps : numpy.ndarray
+        ``(o,)``, ``(t,)``, ``(k,)`` int32.
+    own_length, tied_length : int
+        Of a run; all tied positions before a second own one.
+    """
+
+    def __init__(self, spec: Spec, batch: int, itemsize: int, room: int) -> None:
+        jumps = np.cumprod((1, *laid_out_shape(spec, 1)[: spec.rank][:0:-1]))[::-1]
+        axes = zip(spec.output_size, spec.stride, jumps, strict=False)
+        steps = [np.arange(count) * stride * jump for count, stride, jump in axes]
+        spread = zip(spec.kernel_size, spec.dilation, jumps, strict=False)
+        self.own = _grid([steps[axis] for axis in own(spec)])
+        self.tied = _grid([steps[axis] for axis in tied(spec)])
+        self.taps = _grid([np.arange(kernel) * dilation * jump for kernel, dilation, jump in spread])
+        most = max(1, room // max(1, batch * spec.fan_in * groups(spec) * itemsize))
+        self.tied_length = _even(len(self.tied), most)
+        self.own_length = _even(len(self.own), max(1, most // len(self.tied)))
+
+
+def _grid(axes: Sequence[Any]) -> Any:
+    """Return the sums of one element of every axis, flat in C order."""
+    return reduce(np.add.outer, axes, np.zeros((), int)).reshape(-1).astype(np.int32)
+
+
+def _even(total: int, most: int) -> int:
+    """Return about `most`, if possible a divisor of `total`: a rest would be compiled apart."""
+    fitting = [length for length in range(1, total + 1) if total % length == 0 and most <= 4 * length <= 6 * most]
+    return min(total, max(fitting, default=most))

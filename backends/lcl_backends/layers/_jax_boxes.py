@@ -5,21 +5,19 @@ of the weight. Each is a primitive of JAX here, and the derivatives of each are 
 of differentiation runs box by box, and nothing is kept from one pass for the next but the operands. Autodiff of the
 loop itself would keep the windows of every box.
 
-Inside, positions are flat: those along axes with weights of their own (``own``) and those along shared axes
-(``tied``). Sites come with the batch last, so that a site of all samples is one run of memory: gathering windows, and
-adding up the cotangents they leave behind, move such runs.
+Inside, positions are flat (`lcl_backends._boxes.Walk`). Sites come with the batch last, so that a site of all samples
+is one run of memory: gathering windows, and adding up the cotangents they leave behind, move such runs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -80,26 +78,12 @@ def _weight_cotangent(x: Any, dy: Any, *, spec: Spec) -> Any:
     return walk.over(box, jnp.zeros(shape, x.dtype)).reshape(spec.weight_shape)
 
 
-class _Walk:
-    """Where the flat positions of a layer see their windows, and a loop over boxes of them.
-
-    A box is a run of own positions and one of tied positions.
-    """
+class _Walk(_boxes.Walk):
+    """A loop over boxes of flat positions, and the windows of one."""
 
     def __init__(self, spec: Spec, batch: int, itemsize: int) -> None:
+        super().__init__(spec, batch, itemsize, BOX_BYTES)
         self._rank = spec.rank
-        jumps = np.cumprod((1, *_boxes.laid_out_shape(spec, 1)[: spec.rank][:0:-1]))[::-1]
-        steps = [
-            np.arange(count) * stride * jump
-            for count, stride, jump in zip(spec.output_size, spec.stride, jumps, strict=False)
-        ]
-        self.own = _grid([steps[axis] for axis in _boxes.own(spec)])
-        self.tied = _grid([steps[axis] for axis in _boxes.tied(spec)])
-        spread = zip(spec.kernel_size, spec.dilation, jumps, strict=False)
-        self.taps = _grid([np.arange(kernel) * dilation * jump for kernel, dilation, jump in spread])
-        room = max(1, BOX_BYTES // max(1, batch * spec.fan_in * groups(spec) * itemsize))
-        self._tied_length = _even(len(self.tied), room)
-        self._own_length = _even(len(self.own), max(1, room // len(self.tied)))
 
     def _places(self, own: Run, tied: Run) -> Any:
         """``(o, k, t)``: the flat site each tap of each position of the box sees."""
@@ -124,9 +108,9 @@ class _Walk:
         """Return `held` after ``held = box(own, tied, held)`` of every box."""
 
         def row(own: Any, held: Any) -> Any:
-            return _loop(len(self.tied), self._tied_length, lambda tied, held: box(own, tied, held), held)
+            return _loop(len(self.tied), self.tied_length, lambda tied, held: box(own, tied, held), held)
 
-        return _loop(len(self.own), self._own_length, row, held)
+        return _loop(len(self.own), self.own_length, row, held)
 
 
 def _loop(total: int, length: int, body: Callable[[Any, Any], Any], held: Any) -> Any:
@@ -136,17 +120,6 @@ def _loop(total: int, length: int, body: Callable[[Any, Any], Any], held: Any) -
     if count == 1:
         return body((rest, length), held)
     return lax.fori_loop(0, count, lambda number, held: body((rest + number * length, length), held), held)
-
-
-def _even(total: int, most: int) -> int:
-    """Return about `most`, if possible a divisor of `total`: a rest would be compiled apart."""
-    fitting = [length for length in range(1, total + 1) if total % length == 0 and most <= 4 * length <= 6 * most]
-    return min(total, max(fitting, default=most))
-
-
-def _grid(axes: Sequence[Any]) -> Any:
-    """Return the sums of one element of every axis, flat in C order."""
-    return reduce(np.add.outer, axes, np.zeros((), int)).reshape(-1).astype(np.int32)
 
 
 def _cut(array: Any, *runs: Run | int) -> Any:
