@@ -157,6 +157,7 @@ SHOWN = (
     Shown("S2.1", "G taken for the number of groups", "ChannelLocalByGroups", "groups/interleaved-input"),
     Shown("S2.2", "each sample by itself", "LocallyConnectedConv2d", "padding/half-window-resized"),
     Shown("S2.2", "a batch", "LocallyConnectedConv2dOfBatch", words="RuntimeError: Given groups=2"),
+    Shown("S2.2", "a batch, its shapes repaired", "LocallyConnectedConv2dReshaped", "batch/filters-interleaved"),
     Shown("S2.3", "looked for where it is said to be", "keras_layer", error="AttributeError"),
     Shown("S2.3", "of tf_keras, channels first, the bias as its shape says", "KerasBias", "bias/reshaped"),
     Shown("S3.1", "on images", "TwoDFC"),

@@ -51,13 +51,15 @@ class ChannelLocalByGroups(ChannelLocal):
 class LocallyConnectedConv2d(Layer):
     """S2.2: the class, each sample by itself; a convolution that keeps the size, square kernel (erratum C4)."""
 
+    kind = channel_snippets.Printed
+
     def printed_for(self, spec):
         square = spec.rank == 2 and len(set(spec.kernel_size)) == 1 and spec.input_size == spec.output_size
         everyday = spec.groups == 1 and all(spec.shared) and {*spec.stride, *spec.dilation} == {1}
         return square and everyday and spec.bias == "channel"
 
     def forward(self, spec, x, weight, bias):
-        layer = channel_snippets.Printed(spec.in_channels, spec.out_channels, spec.kernel_size[0])
+        layer = self.kind(spec.in_channels, spec.out_channels, spec.kernel_size[0])
         layer.weight.data = torch.from_numpy(weight[0, 0].transpose(3, 2, 0, 1).copy())
         layer.bias.data = torch.from_numpy(bias)
         first = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
@@ -72,6 +74,15 @@ class LocallyConnectedConv2dOfBatch(LocallyConnectedConv2d):
 
     def apply(self, layer, x):
         return layer(x)
+
+
+class LocallyConnectedConv2dReshaped(LocallyConnectedConv2dOfBatch):
+    """S2.2: with its shapes repaired, so that a batch runs; odd kernels (erratum C3)."""
+
+    kind = channel_snippets.ShapeRepaired
+
+    def printed_for(self, spec):
+        return super().printed_for(spec) and spec.kernel_size[0] % 2 == 1
 
 
 class KerasBias(Layer):

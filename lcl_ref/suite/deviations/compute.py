@@ -27,7 +27,7 @@ def forward(plan: Plan, x: Array, weight: Array, bias: Array | None) -> Array:
         y[..., outputs] = _product(seen.reshape(*seen.shape[:2], mine.shape[1]), mine, plan.accumulator).swapaxes(0, 1)
     if plan.masked:
         y = np.where(_poisoned(plan, patches, forth(plan.on_x, x)), np.nan, y)
-    y = y.reshape(batch, *plan.positions, plan.out_channels)
+    y = forth(plan.on_sums, y.reshape(batch, *plan.positions, plan.out_channels))
     if bias is not None:
         y = y + _bias(plan, bias)
     return _finished(plan, forth(plan.on_y, y), batch)
@@ -65,8 +65,7 @@ def weight_cotangent(plan: Plan, x: Array, dy: Array, weight: Array) -> Array:
 
 def bias_cotangent(plan: Plan, dy: Array, bias: Array) -> Array:
     """Return ``db``, shaped like the bias."""
-    rows = _rows(plan, dy)
-    db = rows.sum(axis=0).reshape(*plan.positions, plan.out_channels)
+    db = _outputs(plan, dy).sum(axis=0)
     if bias.ndim == 1:
         db = _reduced(plan, db, tuple(range(plan.rank)), keepdims=False)
     return _finished(plan, back(plan.on_bias, db), len(dy))
@@ -126,11 +125,17 @@ def _bias(plan: Plan, bias: Array) -> Array:
     return forth(plan.on_bias, bias)
 
 
-def _rows(plan: Plan, dy: Array) -> Array:
-    """Return the cotangent of the sums, ``(n, o, co)``."""
+def _outputs(plan: Plan, dy: Array) -> Array:
+    """Return the cotangent ``(n, o*, co)`` of the sums with their bias."""
     if dy.shape[1:-1] != plan.positions:
         raise Refused(f"cotangent for positions {dy.shape[1:-1]}, wanted {plan.positions}")
-    return back(plan.on_y, dy).reshape(len(dy), math.prod(plan.positions), plan.out_channels)
+    return back(plan.on_y, dy)
+
+
+def _rows(plan: Plan, dy: Array) -> Array:
+    """Return the cotangent of the sums, ``(n, o, co)``."""
+    sums = back(plan.on_sums, _outputs(plan, dy))
+    return sums.reshape(len(dy), math.prod(plan.positions), plan.out_channels)
 
 
 def _product(left: Array, right: Array, accumulator: str) -> Array:

@@ -145,6 +145,17 @@ def _refuse_empty(array: Array) -> Array:
     return array
 
 
+def _filters_of_all_samples(plan: Plan) -> Plan:
+    """Let filter ``(n*co + f) // batch`` stand where f should, as where ``(co, n)`` filters are read as ``(n, co)``."""
+
+    def chosen(sums: Array) -> Array:
+        batch, width = len(sums), plan.out_channels
+        filters = np.arange(batch * width).reshape(batch, *(1,) * plan.rank, width) // max(batch, 1)
+        return np.take_along_axis(sums, np.broadcast_to(filters, sums.shape), axis=-1)
+
+    return plan if plan.groups > 1 or plan.tabled else plan.adding("on_sums", Move(chosen))
+
+
 def _rows_as_channels(plan: Plan) -> Plan:
     """Let a matrix ``(n, ci)`` be one sample ``(channels, sites)``, which runs for as many rows as channels."""
     if plan.rank:
@@ -220,6 +231,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         known_in="torch.nn.Conv1d fed with (n, c): its input without a batch is (c, length)",
         edit=_rows_as_channels,
         parts=("y",),
+    ),
+    Deviation(
+        id="batch/filters-interleaved",
+        sentence="the batch is in the groups of a convolution with filters ordered (co, n): samples meet wrong ones",
+        clause="3.4",
+        fix="repeat the filters as a whole for every sample: (n, co, ...), not (co, n, ...)",
+        needs="a batch of more than one, more than one output channel, no groups",
+        known_in="an article's LocallyConnectedConv2d, once its shapes are repaired: weight.unsqueeze(1).expand(-1, n)",
+        edit=_filters_of_all_samples,
     ),
     Deviation(
         id="batch/reversed",

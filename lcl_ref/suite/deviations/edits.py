@@ -16,7 +16,7 @@ Map = Callable[[Array], Array]
 
 
 def move(field: str, rearrange: Map) -> Edit:
-    """Return the edit that rearranges the array of `field`: ``on_x``, ``on_weight``, ``on_bias`` or ``on_y``."""
+    """Return the edit that rearranges the array of `field`, a field of hooks of the plan such as ``on_x``."""
     return lambda plan: plan.adding(field, Move(rearrange))
 
 

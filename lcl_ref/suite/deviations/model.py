@@ -94,6 +94,7 @@ def changed_fields(spec: Spec, batch: int, deviation: Deviation) -> frozenset[st
         "on_x": spec.x_shape(batch),
         "on_weight": spec.weight_shape,
         "on_bias": spec.bias_shape,
+        "on_sums": spec.y_shape(batch),
         "on_y": spec.y_shape(batch),
     }
     return frozenset(name for name in names if name not in shapes or not _all_stay(getattr(after, name), shapes[name]))

@@ -77,8 +77,9 @@ class Plan:
     outside : str
         What a tap outside the input reads: zero, the nearest site, the input repeated or mirrored, or what lies there
         in memory.
-    on_x, on_weight, on_bias, on_y : tuple of Hook
-        Linear maps of the operands before, and of the output after the sums; each keeps the shape.
+    on_x, on_weight, on_bias, on_sums, on_y : tuple of Hook
+        Linear maps of the operands before the sums, of the sums before the bias, and of the output; each keeps the
+        shape.
     overlap : {"add", "overwrite"}
         How the cotangents of overlapping windows meet in dx.
     tie : {"sum", "first", "last"}
@@ -106,6 +107,7 @@ class Plan:
     on_x: tuple[Hook, ...] = ()
     on_weight: tuple[Hook, ...] = ()
     on_bias: tuple[Hook, ...] = ()
+    on_sums: tuple[Hook, ...] = ()
     on_y: tuple[Hook, ...] = ()
     overlap: Literal["add", "overwrite"] = "add"
     tie: Literal["sum", "first", "last"] = "sum"
@@ -142,7 +144,7 @@ class Plan:
         return len(self.channels)
 
     def adding(self, field: str, hook: Hook) -> Plan:
-        """Return the plan with one more hook on ``on_x``, ``on_weight``, ``on_bias`` or ``on_y``, after the others."""
+        """Return the plan with one more hook in `field`, one of ``on_x`` to ``on_y``, after the others."""
         changes: dict[str, Any] = {field: (*getattr(self, field), hook)}
         return replace(self, **changes)
 
