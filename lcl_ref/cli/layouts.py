@@ -25,9 +25,9 @@ def layouts(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([page.as_dict(layout) for layout in LAYOUTS.values()], indent=1))
         return
-    table = Table(caption=LEGEND)
+    table = Table(caption=LEGEND, padding=0)
     for heading in ("layout", "ranks", "weight", "bias", "groups", "loses", "checked"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=True, min_width=len(heading))
     for layout in LAYOUTS.values():
         table.add_row(*map(escape, _cells(layout)))
     console().print(table)

@@ -131,6 +131,7 @@ WEIGHT = {
     "lasagne": lambda e: (e.f, e.c, *e.flipped, *e.o),
     "lasagne/unflipped": lambda e: (e.f, e.c, *e.k, *e.o),
     "lasagne/channelwise": lambda e: (e.f, *e.flipped, *e.o),
+    "lasagne/channelwise/unflipped": lambda e: (e.f, *e.k, *e.o),
     "darknet": lambda e: (((e.position * e.spec.out_channels + e.f) * e.channels + e.c) * e.taps + e.tap,),
     "cuda_convnet": lambda e: ((e.position * e.channels + e.c) * e.taps + e.tap, e.f),
     "pylearn2": lambda e: (*e.o, e.c, *e.k, e.group, e.in_group),
@@ -171,7 +172,8 @@ ONE_KERNEL = {
     "torch/twodfc",
 }
 PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet"} | ONE_KERNEL
-EITHER = {"canonical", "lasagne", "lasagne/unflipped", "lasagne/channelwise", "torch/unfold", "arm_compute", *OUTSIDE}
+CHANNELWISE = {"lasagne/channelwise", "lasagne/channelwise/unflipped"}
+EITHER = {"canonical", "lasagne", "lasagne/unflipped", "torch/unfold", "arm_compute", *CHANNELWISE, *OUTSIDE}
 """Layouts that store a bias per channel as such, besides one per position."""
 
 
@@ -248,9 +250,9 @@ def specs(name):
             "in_channels": 1 if name in ("local_linear", "eir") else 4,
         }
         for padding in paddings[rank]:
-            if name == "lasagne/channelwise":
+            if name in CHANNELWISE:
                 arguments |= {"in_channels": 5, "out_channels": 5}
-            for groups in (5,) if name == "lasagne/channelwise" else (1, 2) if layout.groups else (1,):
+            for groups in (5,) if name in CHANNELWISE else (1, 2) if layout.groups else (1,):
                 yield lcl.Spec(padding=padding, groups=groups, shared=convolution, **arguments)
             if layout.shared and not convolution and rank == 2:
                 yield lcl.Spec(padding=padding, shared=(True, False), **arguments)
