@@ -14,6 +14,7 @@ from lcl_ref.cli.console import console
 from lcl_ref.suite import report
 from lcl_ref.suite.bench import published as layers
 from lcl_ref.suite.bench import tables
+from lcl_ref.suite.bench.machine import CLOCKS
 from lcl_ref.suite.bench.session import Measurement, Session, Settings
 from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.suite.loading import BackendRef, registered, resolve
@@ -32,6 +33,13 @@ RECOMMENDED = ("numpy.matmul", "*.fast", "*.fast.*")
 @click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Turns each backend takes.")
 @click.option("--seconds", type=float, default=3.0, show_default=True, help="Time of a backend at one layer, roughly.")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds one call may take.")
+@click.option(
+    "--clock",
+    type=click.Choice(list(CLOCKS)),
+    default="wall",
+    show_default=True,
+    help="What is counted; processor time, of all threads of a backend, on a machine that others use as well.",
+)
 @click.option("--scaling", is_flag=True, help="Instead of the layers: growth in batch, positions and channels.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers here.")
 @click.option(
@@ -45,6 +53,7 @@ def bench(
     rounds: int,
     seconds: float,
     timeout: float,
+    clock: str,
     scaling: bool,
     json_file: Path | None,
     plot_file: Path | None,
@@ -57,7 +66,7 @@ def bench(
     the ratio to the fastest published layer that answers rightly. Times include the way in from NumPy. Exit status:
     0 measured, 1 an answer was wrong, 2 wrong input, 3 nothing was measured.
     """
-    settings = Settings(rounds, seconds, threads, timeout)
+    settings = Settings(rounds, seconds, threads, timeout, clock)
     named, refs = [] if scaling else _chosen(wanted), _refs(only, everything, published=not scaling)
     tasks = (
         [(make(factor), factor) for make in SERIES.values() for factor in FACTORS]

@@ -68,6 +68,7 @@ def test_the_limit_counts_weights_once_and_arithmetic_three_times_in_a_step():
     machine.products = [1.0]
     assert machine.limit(SMALL, "step") == 3 * machine.limit(SMALL, "forward") == 3 * SMALL.products
     machine.measure()
+    Machine(1, "processor").measure()
     assert all(rate > 0 for rate in machine.rates().values())
 
 
@@ -94,9 +95,9 @@ def test_a_process_that_is_late_is_ended_and_started_again():
     contestant = Contestant(*resolve(["numpy.matmul"]), 1)
     try:
         assert contestant.ask(30.0, "prepare", "mhcflurry", 0) == {}
-        assert contestant.ask(0.0, "time", "step") == {"refused": "no answer within 0 s"}
+        assert contestant.ask(0.0, "time", "step", "wall") == {"refused": "no answer within 0 s"}
         assert "prepare" not in contestant.ask(30.0, "prepare", "mhcflurry", 0)
-        assert contestant.ask(30.0, "time", "forward")["seconds"] > 0
+        assert contestant.ask(30.0, "time", "forward", "processor")["seconds"] > 0
         assert "KeyError" in contestant.ask(30.0, "nonsense")["refused"]
     finally:
         contestant.close()

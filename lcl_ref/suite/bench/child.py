@@ -1,6 +1,7 @@
 """One backend in a process of its own (``python -m lcl_ref.suite.bench.child REF``), serving JSON lines.
 
-Requests are ``["prepare", workload name, factor]``, ``["time", op]``, ``["error"]``, ``["memory", op]``, ``["drop"]``.
+Requests are ``["prepare", workload name, factor]``, ``["time", op, clock]``, ``["error"]``,
+``["memory", op]``, ``["drop"]``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.bench.machine import CLOCKS
 from lcl_ref.suite.bench.sampled import worst_error
 from lcl_ref.suite.bench.workloads import SERIES, WORKLOADS, Workload
 from lcl_ref.suite.convert import to_numpy
@@ -69,24 +70,24 @@ class Bench:
         dx, dw, db = map(done, self._layer.vjp(x, dy))
         return first | {"dx": dx, "dw": dw, "db": db}
 
-    def time(self, op: str) -> dict[str, Any]:
-        """Return the median seconds of a few calls in a row, but the first: as in training, where steps follow.
+    def time(self, op: str, clock: str) -> dict[str, Any]:
+        """Return the median seconds, by a clock, of a few calls in a row, but the first: as steps of training follow.
 
         The first finds caches full of the last contestant's work, and memory the system has taken back meanwhile. A
         call of more than `LONG_SECONDS` hardly notices, and is made once.
         """
-        first = self._timed(op)
+        first = self._timed(op, clock)
         if first > LONG_SECONDS:
             return {"seconds": first}
-        taken = [self._timed(op)]
+        taken = [self._timed(op, clock)]
         while sum(taken) < TURN_SECONDS:
-            taken.append(self._timed(op))
+            taken.append(self._timed(op, clock))
         return {"seconds": statistics.median(taken)}
 
-    def _timed(self, op: str) -> float:
-        began = time.perf_counter()
+    def _timed(self, op: str, clock: str) -> float:
+        began = CLOCKS[clock]()
         self.call(op)
-        return time.perf_counter() - began
+        return CLOCKS[clock]() - began
 
     def error(self) -> dict[str, Any]:
         """Return the worst sampled error / limit of output and gradients."""

@@ -60,12 +60,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is made: rounds, seconds a backend may take at one layer, threads, seconds a call may take."""
+    """How a run is made: rounds, seconds a backend may take at one layer, threads, seconds a call may take, clock."""
 
     rounds: int = 5
     seconds: float = 3.0
     threads: int = 1
     timeout: float = 60.0
+    clock: str = "wall"
 
 
 class Session:
@@ -77,7 +78,7 @@ class Session:
         self._settings, self._announce = settings, announce
         self._refs, self._published = {ref.name: ref for ref in refs}, {ref.name for ref in published.refs()}
         self._open: dict[str, Contestant] = {}
-        self.machine = Machine(settings.threads)
+        self.machine = Machine(settings.threads, settings.clock)
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +141,7 @@ class Session:
 
     def _round(self, measurement: Measurement) -> None:
         for op in OPS:
-            answer = self._ask(measurement, "time", op)
+            answer = self._ask(measurement, "time", op, self._settings.clock)
             if "seconds" in answer:
                 measurement.seconds[op].append(answer["seconds"])
 

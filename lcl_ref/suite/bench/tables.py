@@ -147,7 +147,7 @@ def document(
     return {
         "format": FORMAT,
         "suite": {"version": lcl_ref.__version__},
-        "machine": machine_facts() | {"threads": settings.threads, "rates": machine.rates()},
+        "machine": machine_facts() | {"threads": settings.threads, "clock": settings.clock, "rates": machine.rates()},
         "workloads": [
             {
                 "name": workload.name,
