@@ -1,4 +1,4 @@
-"""A model of DeepFace's size, over 100 million weights: time and memory of a conversion."""
+"""A model of DeepFace's size, over 100 million weights: time and memory of a conversion, and of its proof."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.files import open_weights
+from lcl_ref.files import convert_file, open_weights
 
 LAYERS = {  # input size, kernel, stride; 16 -> 16 channels each
     "L4": (63, 9, 1),
@@ -82,3 +82,28 @@ def test_time_and_memory(deepface, name, target):
     out.unlink()
     assert seconds < SECONDS
     assert peak < TIMES_SIZE * size
+
+
+VERIFY = """
+import json, resource, sys
+from pathlib import Path
+from lcl_ref.files.verifying import verify_port
+findings = verify_port(Path(sys.argv[1]), Path(sys.argv[2]), "torch.layer")
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
+states = [finding.state for finding in findings]
+print(json.dumps([states, seconds, used[0].ru_maxrss * 1024]))
+"""
+
+
+@pytest.mark.slow
+def test_a_port_is_verified_in_a_minute_of_processor_time(deepface):
+    """Forward and gradient of 73 million weights, in the old layer and in the new one, against proved limits."""
+    out = deepface.with_name("new.safetensors")
+    convert_file(deepface, out, source="stored", target="canonical")
+    done = subprocess.run([sys.executable, "-c", VERIFY, deepface, out], capture_output=True, text=True, check=True)
+    states, seconds, peak = json.loads(done.stdout)
+    out.unlink()
+    assert states == ["pass"] * 15
+    assert seconds < 60
+    assert peak < 6 * deepface.stat().st_size

@@ -104,6 +104,15 @@ def test_a_file_of_today_is_not_copied(tmp_path):
         assert given == path
 
 
+@pytest.mark.parametrize("name", ["folder", "cut.keras", "missing.h5"])
+def test_what_is_no_model_is_refused_in_words(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.keras").write_bytes(b"PK and no more")
+    error, words = (FileNotFoundError, "no file") if "missing" in name else (ValueError, "no whole .h5 or .keras file")
+    with pytest.raises(error, match=words), _keras_files.modernised(tmp_path / name):
+        raise AssertionError
+
+
 def test_weights_without_a_model_are_refused_with_what_to_do(tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file["kernel"] = [1.0]

@@ -29,6 +29,8 @@ def modernised(path: Path) -> Iterator[Path]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     ValueError
         If the file holds weights without a configuration, or is no such file.
     """
@@ -136,6 +138,11 @@ def _archived(path: Path) -> Any:
 def _attribute(path: Path) -> Any:
     import h5py
 
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if path.is_dir() or not h5py.is_hdf5(path):
+        todo = "a SavedModel folder must be saved as one by the Keras that wrote it"
+        raise ValueError(f"{path.name} is no whole .h5 or .keras file; {todo}.")
     with h5py.File(path) as file:
         text = file.attrs.get("model_config")
     if text is None:
