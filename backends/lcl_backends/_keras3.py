@@ -16,6 +16,7 @@ import numpy as np
 
 from lcl_backends import _tensorflow
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.spec import Spec
 
 Function = Callable[..., Any]
 
@@ -101,3 +102,41 @@ def _torch_array(tensor: Any) -> Any:
 
     held = tensor.detach().cpu()
     return held.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if held.dtype == torch.bfloat16 else held.numpy()
+
+
+class KerasLayer:
+    """A layer on a backend that an engine runs and differentiates.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    apply : callable
+        ``(x, weight[, bias]) -> y`` between tensors.
+    weight, bias : array
+        The weight in an order of numbers that `apply` takes and a reshape makes canonical; bias None where there is
+        none.
+    engine : TensorflowEngine or TorchEngine
+        What runs and differentiates `apply`.
+    """
+
+    def __init__(self, spec: Spec, apply: Function, weight: Any, bias: Any, engine: Any) -> None:
+        arrays = [weight] + ([] if bias is None else [bias])
+        self._spec = spec
+        self._weights = [engine.tensor(np.array(array)) for array in arrays]  # torch would share the caller's memory
+        self._forward = engine.function(apply)
+        self._vjp = engine.pullback(apply, 1 + len(arrays))
+        self._transpose = engine.pullback(apply, 1)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        return self._forward(x, *self._weights)
+
+    def vjp(self, x: Any, dy: Any) -> Any:
+        """Return ``(dx, dw, db)``."""
+        dx, dw, *db = self._vjp(dy, x, *self._weights)
+        return dx, dw.reshape(self._spec.weight_shape), db[0] if db else None
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
+        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), self._weights[0])[0]

@@ -9,8 +9,6 @@ import math
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from lcl_backends import _keras3, _patches, _tensorflow
 from lcl_backends._jax import JaxLayer
 from lcl_ref.spec import Spec
@@ -40,42 +38,9 @@ def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any
     return ops.cast(y if bias is None else ops.add(y, ops.cast(bias, wide)), dtype)
 
 
-class PatchesLayer:
-    """The layer's functions on one backend, and its weights as `lcl_backends._patches.grouped` and canonical bias.
-
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    weight : array
-        ``(o*, k*, cg, co)``.
-    bias : array or None
-        ``(o*, co)`` or ``(co,)``.
-    engine : TensorflowEngine or TorchEngine
-        What runs and differentiates `keras.ops`.
-    """
-
-    def __init__(self, spec: Spec, weight: Any, bias: Any, engine: Any) -> None:
-        arrays = [_patches.grouped(spec, weight)] + ([] if bias is None else [bias])
-        sites = _patches.sites(spec)
-        self._spec = spec
-        self._weights = [engine.tensor(array) for array in arrays]
-        self._forward = engine.function(partial(_apply, spec, sites))
-        self._vjp = engine.pullback(partial(_apply, spec, sites), 1 + len(arrays))
-        self._transpose = engine.pullback(partial(_apply, spec, sites), 1)
-
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return self._forward(x, *self._weights)
-
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``."""
-        dx, dw, *db = self._vjp(dy, x, *self._weights)
-        return dx, dw.reshape(self._spec.weight_shape), db[0] if db else None
-
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
-        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), self._weights[0])[0]
+def _layer(spec: Spec, weight: Any, bias: Any, engine: Any) -> _keras3.KerasLayer:
+    apply = partial(_apply, spec, _patches.sites(spec))
+    return _keras3.KerasLayer(spec, apply, _patches.grouped(spec, weight), bias, engine)
 
 
 def _declaration(backend: str, suffix: str = "") -> Declaration:
@@ -111,10 +76,10 @@ class OnTensorflow:
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
         """Choose the backend, compute the table of sites and hand over the weights once."""
         _keras3.load("tensorflow")
-        return PatchesLayer(spec, weight, bias, _keras3.TensorflowEngine())
+        return _layer(spec, weight, bias, _keras3.TensorflowEngine())
 
 
 class OnTorch:
@@ -122,7 +87,7 @@ class OnTorch:
 
     declaration = _declaration("torch", ".torch")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
         """Choose the backend, compute the table of sites and hand over the weights once."""
         _keras3.load("torch")
-        return PatchesLayer(spec, weight, bias, _keras3.TorchEngine())
+        return _layer(spec, weight, bias, _keras3.TorchEngine())

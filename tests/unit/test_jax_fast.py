@@ -44,7 +44,7 @@ def test_boxes_of_shared_weights_and_of_groups(monkeypatch):
     ("changes", "batch", "route"),
     [
         ({}, 1, "_at_once"),
-        ({}, 10_000, "boxes"),
+        ({}, 10_000, "_boxed"),
         ({"kernel_size": 1, "padding": 0}, 10_000, "_tiled"),
         ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_tiled"),
         ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, 10_000, "_tiled"),
@@ -52,9 +52,8 @@ def test_boxes_of_shared_weights_and_of_groups(monkeypatch):
 )
 def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
     spec = lcl.Spec.from_dict(LAYER.to_dict() | changes)
-    for name in ("_at_once", "_tiled"):
+    for name in ("_at_once", "_boxed", "_tiled"):
         monkeypatch.setattr(_jax_engine, name, lambda *_, name=name: name)
-    monkeypatch.setattr(_jax_boxes.OUTPUT, "bind", lambda *_, **__: "boxes")
     x = np.empty((batch, *spec.input_size, 1, spec.in_channels), np.float32)
     assert _jax_engine.product(spec, x, np.zeros(spec.weight_shape, np.float32)) == route
 

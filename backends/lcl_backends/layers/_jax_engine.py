@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lcl_backends import _boxes, _patches
+from lcl_backends.layers import _jax_boxes
 from lcl_ref.spec import Spec
 
 ROOM_BYTES = 1 << 20
@@ -25,8 +26,11 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     windows = math.prod(spec.output_size) * spec.fan_in * x.shape[-2]
     if len(x) * windows * x.dtype.itemsize <= ROOM_BYTES:
         return _at_once(spec, x, weight)
-    from lcl_backends.layers import _jax_boxes
+    return _boxed(spec, x, weight)
 
+
+def _boxed(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does, a box of positions at a time."""
     return _jax_boxes.OUTPUT.bind(x, weight, spec=spec)
 
 

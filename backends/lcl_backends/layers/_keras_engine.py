@@ -1,4 +1,7 @@
-"""The layer as one function of `keras.ops`: on torch by its engine, elsewhere by one gather and one batched product."""
+"""The layer as one function of Keras 3, by the engine of the framework it runs on.
+
+Keras itself has no derivative to give a function of, so bounded memory is for the backends to provide.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,39 @@ from lcl_ref.spec import Spec
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; no groups, no shared axes.
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
 
-    Half types are summed in float32 and rounded once.
+    Half types are summed in float32 and rounded once. On backends other than JAX, TensorFlow and torch, by `keras.ops`
+    alone; then no groups, and no shared axes.
     """
-    if keras.backend.backend() == "torch":
-        from lcl_backends.layers import _torch_engine
+    held = (None if array is None else ops.convert_to_tensor(array) for array in (x, weight, bias))
+    return _ENGINES.get(keras.backend.backend(), _plain)(spec, *held)
 
-        return _torch_engine.local(spec.to_json(), x, weight, bias)
+
+def _on_jax(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
+    from lcl_backends._jax import layer
+    from lcl_backends.layers._jax_engine import product
+
+    return layer(spec, product)(x, weight, bias)
+
+
+def _on_tensorflow(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
+    from lcl_backends.layers import _tensorflow_boxes
+
+    return _tensorflow_boxes.local(spec, x, weight, bias)
+
+
+def _on_torch(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
+    from lcl_backends.layers import _torch_engine
+
+    return _torch_engine.local(spec.to_json(), x, weight, bias)
+
+
+_ENGINES = {"jax": _on_jax, "tensorflow": _on_tensorflow, "torch": _on_torch}
+
+
+def _plain(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
+    """Return y by windows that exist all at once."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     if dtype in ("float16", "bfloat16"):
         wide = (tensor if tensor is None else ops.cast(tensor, "float32") for tensor in (x, weight, bias))

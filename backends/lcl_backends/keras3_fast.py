@@ -1,0 +1,69 @@
+"""The recommended route of Keras 3: the engine of the framework it runs on, as in the layers to drop in.
+
+Keras fixes its backend at its first import, so each of these adapters needs a process of its own.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lcl_backends import _keras3, _tensorflow
+from lcl_backends._jax import JaxLayer, prepared
+from lcl_ref.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+def _declaration(backend: str, suffix: str = "") -> Declaration:
+    return Declaration(
+        name=f"keras3.fast{suffix}",
+        framework="keras",
+        modules=("keras", backend),
+        summary=f"Keras on {backend}, by the engine of {backend}.fast: windows of a box of positions at a time.",
+        layout="canonical",
+        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
+        capabilities=Capabilities(
+            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
+        ),
+    )
+
+
+def _apply(spec: Spec) -> Any:
+    from lcl_backends.layers._keras_engine import local
+
+    return partial(local, spec)
+
+
+class OnJax:
+    """Compiled by JAX."""
+
+    declaration = _declaration("jax")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+        """Choose the backend; the weight stays canonical."""
+        _keras3.load("jax")
+        return prepared(spec, dtype, _apply(spec), weight, bias, np.asarray)
+
+
+class OnTensorflow:
+    """Run by TensorFlow, its loops compiled by XLA."""
+
+    declaration = _declaration("tensorflow", ".tensorflow")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+        """Choose the backend and hand over the weights once."""
+        _keras3.load("tensorflow")
+        return _keras3.KerasLayer(spec, _apply(spec), weight, bias, _keras3.TensorflowEngine())
+
+
+class OnTorch:
+    """Run by torch."""
+
+    declaration = _declaration("torch", ".torch")
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+        """Choose the backend and hand over the weights once."""
+        _keras3.load("torch")
+        return _keras3.KerasLayer(spec, _apply(spec), weight, bias, _keras3.TorchEngine())
