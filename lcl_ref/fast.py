@@ -47,12 +47,15 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
 def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array | None]:
     """Return ``(dx, dw, db)``; arguments and formulas as in `lcl_ref.reference.vjp`."""
     blocks_shape = _weight_blocks(spec, weight).shape
-    dw = np.zeros(blocks_shape, x.dtype)
     shared = tuple(axis for axis, is_shared in enumerate(spec.shared) if is_shared)
+    dw = np.zeros(blocks_shape, x.dtype) if shared else np.empty(blocks_shape, x.dtype)
     for slab, windows in _slabs(spec, _padded(spec, x)):
         parts = _channels_split(spec, dy[:, *_of_output(spec, slab)])
-        product = np.swapaxes(windows, -1, -2) @ parts  # (o*, g, k*Cg, co/g)
-        dw[_of_weight(spec, slab)] += product.sum(axis=shared, keepdims=True) if shared else product
+        place, taps = dw[_of_weight(spec, slab)], np.swapaxes(windows, -1, -2)
+        if shared:
+            place += (taps @ parts).sum(axis=shared, keepdims=True)
+        else:
+            np.matmul(taps, parts, out=place)  # (o*, g, k*Cg, co/g)
     return transpose(spec, dy, weight), _weight_unblocked(spec, dw), bias_cotangent(spec, dy)
 
 

@@ -19,7 +19,7 @@ from lcl_ref.suite.bench.session import Measurement, Session, Settings
 from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.suite.loading import BackendRef, registered, resolve
 
-RECOMMENDED = ("numpy.matmul", "*.fast", "*.fast.*")
+RECOMMENDED = ("*.fast", "*.fast.*")
 """Of each framework the route to use: measured by default, beside the published layers."""
 
 
