@@ -68,7 +68,7 @@ def test_the_limit_counts_weights_once_and_arithmetic_three_times_in_a_step():
     machine.products = [1.0]
     assert machine.limit(SMALL, "step") == 3 * machine.limit(SMALL, "forward") == 3 * SMALL.products
     machine.measure()
-    Machine(1, "processor").measure()
+    machine.close()
     assert all(rate > 0 for rate in machine.rates().values())
 
 

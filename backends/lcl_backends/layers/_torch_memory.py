@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HUGE_BYTES = 2 << 20
-"""Size of a huge page: smaller tensors hold none."""
+HUGE_BYTES = 8 << 20
+"""Results from this size on: smaller ones are mostly made in memory that was written to before."""
 
 KEPT_BYTES = 8 << 20
 """Largest piece of scratch memory that is kept from call to call."""

@@ -81,6 +81,8 @@ class Route:
         Whether matrices are thin in outputs, or in inputs.
     large_blocks : bool
         Whether one position sees all of the input, as in a block-diagonal layer, and matrices are not thin.
+    views : bool
+        Whether windows of any run of positions are a view, so that none is held.
     own, tied : list of int
         Position axes with weights of their own, and those that share them.
     """
@@ -93,12 +95,14 @@ class Route:
         self.laid_out = (*sites, self.groups * spec.group_channels)
         self.plain = spec.channel_table is None and not any(map(any, spec.padding))
         windows = math.prod(spec.output_size) * spec.fan_in * self.groups
-        self.batch_last = windows > 2 * math.prod(self.laid_out) and not _in_runs(spec, self.laid_out)
+        in_runs = _in_runs(spec, self.laid_out)
+        self.batch_last = windows > 2 * math.prod(self.laid_out) and not in_runs
         self.apart = _apart(spec)
         self.few_outputs, self.few_inputs = self.outputs < THIN, spec.fan_in < THIN
         sees_all = math.prod(spec.output_size) == 1 and spec.fan_in * self.groups == math.prod(self.laid_out)
         in_order = self.plain and (spec.rank == 0 or self.groups == 1)
         self.large_blocks = sees_all and in_order and not self.few_outputs and not self.few_inputs
+        self.views = spec.rank == 1 and self.groups == 1 and in_runs and not any(spec.shared)
         self.own, self.tied = ([a for a in range(spec.rank) if spec.shared[a] is kind] for kind in (False, True))
 
     def fits(self, x: Tensor, most: int) -> bool:
@@ -139,9 +143,13 @@ class Route:
         sample = math.prod(self.laid_out) * wide(x).itemsize
         return _runs(len(x), max(PART_BYTES, weights // 40) // sample)
 
-    def boxes(self, windows: Tensor) -> Iterator[Box]:
-        """Yield boxes that cover the output: whole along the last axes, a run along one, single along the first."""
-        position = windows.shape[-1] * (self.spec.fan_in * self.groups + self.spec.out_channels) * windows.itemsize
+    def boxes(self, windows: Tensor, *, made: bool = False) -> Iterator[Box]:
+        """Yield boxes that cover the output: whole along the last axes, a run along one, single along the first.
+
+        `made` says that windows are a result, which is held even where windows of the input would be views.
+        """
+        inputs = 0 if self.views and not made else self.spec.fan_in * self.groups
+        position = windows.shape[-1] * (inputs + self.spec.out_channels) * windows.itemsize
         room, runs = BOX_BYTES // position, []
         for size in reversed(self.spec.output_size):
             runs.append(_runs(size, room))

@@ -74,7 +74,7 @@ def _input_cotangent(route: Route, dy: Tensor, weight: Tensor, dx: Tensor, adds:
     matrices, scratch, direct = _matrices(route, weight), scratch_of(dy, wide(dy)), _as_it_lies(route, dx)
     total = dx.zero_().movedim(0, -1) if direct else _room(route, dx).zero_()
     windows, cotangents = _windows(route, total), _outputs(route, dy)
-    for box in route.boxes(windows):
+    for box in route.boxes(windows, made=True):
         right = _stacked(route, cotangents[box], scratch, "cotangents", samples_last=False)
         _fold(route, _product_back(route, _of_box(route, matrices, box), right, scratch), box, windows)
     if not direct:

@@ -30,7 +30,7 @@ from lcl_ref.suite.worker import availability
 VJP_WITHOUT_FORWARD = ("numpy", "mlx")
 """Frameworks whose `vjp` does not compute the output on its way: a step calls `forward` as well."""
 
-LONG_SECONDS = 1.0
+LONG_SECONDS = 4.0
 TURN_SECONDS = 0.05
 
 

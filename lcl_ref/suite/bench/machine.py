@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lcl_ref.suite.bench.workloads import Workload
+from lcl_ref.suite.process import THREAD_VARIABLES
 
 STREAM_BYTES = 64 << 20
 """Memory that is read and written to measure: more than a cache holds."""
@@ -29,7 +34,7 @@ class Machine:
     Parameters
     ----------
     threads : int
-        How many threads read and write; those of the matrix product are set by the environment.
+        How many threads may read, write and multiply.
     clock : str
         Of `CLOCKS`.
     """
@@ -39,25 +44,35 @@ class Machine:
     reads: list[float] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
     products: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._parts = np.array_split(np.ones(STREAM_BYTES // 4, np.float32), self.threads)
-        self._matrix = np.ones((MATRIX, MATRIX), np.float32)
-        self._pool = ThreadPoolExecutor(self.threads)
+    _process: subprocess.Popen[str] | None = None
 
     def measure(self) -> None:
-        """Time one read, one write and one matrix product."""
-        self.reads.append(STREAM_BYTES / self._seconds(lambda part: part.max()))
-        self.writes.append(STREAM_BYTES / self._seconds(lambda part: part.fill(1)))
-        self.products.append(MATRIX**3 / self._taken(lambda: np.matmul(self._matrix, self._matrix)))
+        """Time one read, one write and one matrix product, in a process that has so many threads as the backends."""
+        if self._process is None:
+            self._process = self._started()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        for rates, rate in zip(
+            (self.reads, self.writes, self.products), json.loads(self._process.stdout.readline()), strict=True
+        ):
+            rates.append(rate)
 
-    def _seconds(self, work: Callable[[np.ndarray], object]) -> float:
-        return self._taken(lambda: list(self._pool.map(work, self._parts)))
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 -- this module
+            [sys.executable, "-m", "lcl_ref.suite.bench.machine", str(self.threads), self.clock],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            text=True,
+        )
 
-    def _taken(self, work: Callable[[], object]) -> float:
-        began = CLOCKS[self.clock]()
-        work()
-        return CLOCKS[self.clock]() - began
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
     def limit(self, workload: Workload, op: str) -> float:
         """Return the seconds `op` takes at least: its memory traffic or its arithmetic, whichever is slower.
@@ -77,3 +92,33 @@ class Machine:
             for name, values in measured.items()
             for kind, pick in (("best", max), ("median", statistics.median))
         }
+
+
+class Meter:
+    """What `Machine` measures, in the process that it starts."""
+
+    def __init__(self, threads: int, clock: str) -> None:
+        self._clock = CLOCKS[clock]
+        self._parts = np.array_split(np.ones(STREAM_BYTES // 4, np.float32), threads)
+        self._matrix = np.ones((MATRIX, MATRIX), np.float32)
+        self._pool = ThreadPoolExecutor(threads)
+
+    def rates(self) -> list[float]:
+        """Return bytes read, bytes written and multiply-adds per second."""
+        return [
+            STREAM_BYTES / self._seconds(lambda: list(self._pool.map(lambda part: part.max(), self._parts))),
+            STREAM_BYTES / self._seconds(lambda: list(self._pool.map(lambda part: part.fill(1), self._parts))),
+            MATRIX**3 / self._seconds(lambda: np.matmul(self._matrix, self._matrix)),
+        ]
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        began = self._clock()
+        work()
+        return self._clock() - began
+
+
+if __name__ == "__main__":
+    meter = Meter(int(sys.argv[1]), sys.argv[2])
+    for _ in sys.stdin:
+        sys.stdout.write(json.dumps(meter.rates()) + "\n")
+        sys.stdout.flush()

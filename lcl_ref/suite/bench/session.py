@@ -84,6 +84,7 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.machine.close()
         for contestant in self._open.values():
             contestant.close()
 

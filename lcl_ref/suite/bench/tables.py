@@ -63,7 +63,7 @@ def _cells(measurement: Measurement, op: str, limit: float, best: Measurement | 
     median = measurement.median(op)
     return [
         f"{median * 1e3:.2f}",
-        f"{min(seconds) * 1e3:.1f}-{max(seconds) * 1e3:.1f}",
+        f"{100 * (max(seconds) - min(seconds)) / median:.0f} %",
         f"{median / limit:.1f}",
         "-" if best is None else f"{median / best.median(op):.2f}",
         "?" if extra is None else f"{extra / 1e6:.0f}",
