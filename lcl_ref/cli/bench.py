@@ -89,7 +89,7 @@ def bench(
         for fit in tables.growth(found) if scaling else ():
             out.print("{backend}: {op} grows as {series}^{exponent:.2f}".format(**fit), highlight=False)
         recommended = [ref.name for ref in refs if _matches(ref.name, RECOMMENDED)]
-        for line in tables.summary(found, named, session.machine, recommended):
+        for line in tables.summary(found, named, session.machine, recommended) if named else ():
             out.print(_sentence(line), highlight=False)
         if json_file:
             report.write_json(json_file, tables.document(found, named, session.machine, settings, recommended))
