@@ -39,14 +39,17 @@ def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
     walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x)
     wide = _width(spec) >= len(x)  # the longer side of a product goes last
+    sides = (len(x), _width(spec)) if wide else (_width(spec), len(x))
 
     def box(own: Any, tied: Any, y: Any) -> Any:
         windows, matrices = walk.gather(sites, own, tied), _matrices(spec, weight, own)
-        part = _matmul(windows.mT, matrices) if wide else _matmul(matrices.mT, windows).mT  # (own*g, tied*n, co/g)
-        split = part.reshape(own[1], groups(spec), tied[1], len(x), _width(spec))
-        return _put(y, split if wide else split.swapaxes(-1, -2), own, 0, tied)
+        if wide:
+            split = _matmul(windows.mT, matrices).reshape(own[1], groups(spec), tied[1], *sides)
+        else:  # no transposition and back, which XLA would undo by exchanging the factors
+            split = _matmul(matrices.mT, windows).reshape(own[1], groups(spec), sides[0], tied[1], sides[1])
+            split = split.swapaxes(2, 3)
+        return _put(y, split, own, 0, tied)
 
-    sides = (len(x), _width(spec)) if wide else (_width(spec), len(x))
     y = walk.over(box, jnp.zeros((len(walk.own), groups(spec), len(walk.tied), *sides), x.dtype))
     return _from_rows(spec, y if wide else y.swapaxes(-1, -2))
 
