@@ -145,6 +145,7 @@ def test_every_deviation_explains_itself(deviation, tier):
     assert found.deviations == (deviation,) or same_layer(found.deviations, (deviation,), tier)
 
 
+@pytest.mark.slow
 @tiers
 def test_pairs_are_found(tier):
     """Of 50 random pairs that can be told from every smaller explanation, at least 45 are named."""

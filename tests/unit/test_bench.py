@@ -201,6 +201,7 @@ def test_summary_is_the_mean_over_large_layers_and_the_worst_peer_of_the_framewo
     assert tables.summary(found, [SMALL], machine, ["torch.fast"])[0]["limit_ratio"] is None
 
 
+@pytest.mark.slow
 def test_published_layers_are_contestants_with_what_is_missing_told(monkeypatch, tmp_path):
     names = [ref.name for ref in published.refs()]
     assert {"forum.LocallyConnected2d", "mhcflurry.LocallyConnected1D", "flax.conv_local"} <= set(names)

@@ -160,7 +160,7 @@ def live_output(layer, x):
     return np.moveaxis(y, 1, -1) if first else y
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [FORMATS[0], pytest.param(FORMATS[1], marks=pytest.mark.slow)])
 def test_every_target_layout_computes_what_keras_computes(saved, name, tmp_path, request):
     model, names, folder = saved
     with open_weights(folder / name) as file:

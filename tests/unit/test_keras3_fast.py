@@ -35,7 +35,14 @@ ENGINES = {
 }
 
 
-@pytest.mark.parametrize(("kind", "backend"), [("OnTensorflow", "tensorflow"), ("OnTorch", "torch"), ("OnJax", "jax")])
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("OnJax", "jax"),
+        pytest.param("OnTensorflow", "tensorflow", marks=pytest.mark.slow),  # the matrix asks both as well
+        pytest.param("OnTorch", "torch", marks=pytest.mark.slow),
+    ],
+)
 def test_engines_equal_the_reference_and_are_used(kind, backend):
     code = PROGRAM.format(tests=str(Path(__file__).parent), kind=kind, before=ENGINES[kind], after="assert calls")
     assert run(code).split() == [backend]

@@ -166,7 +166,14 @@ print(keras.config.backend())
 """
 
 
-@pytest.mark.parametrize(("kind", "backend"), [("OnTensorflow", "tensorflow"), ("OnTorch", "torch"), ("OnJax", "jax")])
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("OnJax", "jax"),
+        pytest.param("OnTensorflow", "tensorflow", marks=pytest.mark.slow),  # the matrix asks both as well
+        pytest.param("OnTorch", "torch", marks=pytest.mark.slow),
+    ],
+)
 def test_keras3_patches_equal_the_reference(kind, backend):
     assert run(KERAS3.format(tests=str(Path(__file__).parent), kind=kind)).split() == [backend]
 

@@ -146,6 +146,7 @@ for make in (
 """
 
 
+@pytest.mark.slow
 def test_errors_say_what_was_expected():
     kernel, padding, implementation, small, unknown = run(backend="torch", program=MESSAGES).splitlines()
     assert "kernel_size of LocallyConnected2D must be an int or 2 of them. Received: (2, 2, 2)" in kernel
@@ -166,6 +167,7 @@ for implementation in (1, 2, 3):
 """
 
 
+@pytest.mark.slow
 def test_initial_weights_see_the_fans_of_one_position():
     largest = [float(line) for line in run(backend="torch", program=FANS).splitlines()]
     bound = (6 / (5 * 5 * 3 + 16)) ** 0.5

@@ -174,7 +174,9 @@ def test_exported_program_needs_nothing_of_this_package(name):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of torch about torch
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("2d", "block") else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
+)
 def test_onnx_file_gives_the_same_answers_in_onnxruntime(name, tmp_path):
     layer, x = made(name, torch.float32)
     torch.onnx.export(
