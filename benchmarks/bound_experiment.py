@@ -6,6 +6,7 @@ answer lies beyond its limit.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
@@ -21,7 +22,9 @@ COLUMNS = (*ORDERS, MATRIX_PRODUCT)
 
 def main(words: list[str]) -> int:
     """Run the experiment, print the table, return the exit status."""
-    outputs, over = int(words[0]) if words else OUTPUTS, 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("outputs", type=int, nargs="?", default=OUTPUTS)
+    outputs, over = parser.parse_args(words).outputs, 0
     print("largest error as a share of its limit, per order of summation; warned: beyond the line of SPEC 12.3")
     widths = [max(len(name), 8) for name in COLUMNS]
     head = "  ".join(name.rjust(width) for name, width in zip(COLUMNS, widths, strict=True))

@@ -7,6 +7,7 @@ half type (in results of at least 16 elements: one or two can come out right by 
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from lcl_ref.suite.cheaper import ARITHMETICS, Cheaper, seen, seen_in_catalogue
@@ -26,7 +27,9 @@ def wanted(arithmetic: Cheaper) -> float:
 
 def main(words: list[str]) -> int:
     """Run the experiment, print the table, return the exit status."""
-    cases, missed = int(words[0]) if words else CASES, 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=int, nargs="?", default=CASES)
+    cases, missed = parser.parse_args(words).cases, 0
     store = Store(default_root())
     print(
         "a case is a layer and an operation; flagged: failed, or passed with a warning; mixed or one: signs of operands"
