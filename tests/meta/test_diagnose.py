@@ -299,9 +299,9 @@ def run_diagnose(folder, *words):
             ":mine",
             "windows/one-late",
         ),
-        ("mine = DwAveraged()", ":mine", "dw/batch-averaged"),
-        ("mine = FirstGroupOnly()", ":mine", "groups/ignored"),
-        ("mine = PaddedOtherSide()", ":mine", "padding/sides-swapped"),
+        pytest.param("mine = DwAveraged()", ":mine", "dw/batch-averaged", marks=pytest.mark.slow),
+        pytest.param("mine = FirstGroupOnly()", ":mine", "groups/ignored", marks=pytest.mark.slow),
+        pytest.param("mine = PaddedOtherSide()", ":mine", "padding/sides-swapped", marks=pytest.mark.slow),
     ],
 )
 def test_command_names_the_mistake_with_a_program_that_shows_it(tmp_path, body, attribute, deviation):

@@ -122,7 +122,10 @@ def test_there_are_enough_of_them():
     assert len(leaves(PROGRAMS.InACell)) >= 20
 
 
-@pytest.mark.parametrize("name", leaves(PROGRAMS.AtStart))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "IsSilent" else name for name in leaves(PROGRAMS.AtStart)],
+)
 def test_at_start(folder, name):
     kind, message = getattr(PROGRAMS, name).expected
     outcomes = ask(folder, name, "0d/linear/*")

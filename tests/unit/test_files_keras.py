@@ -104,7 +104,12 @@ def find(model, name):
     return None
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in ("nested", "channels_first") else pytest.param(name, marks=pytest.mark.slow) for name in MODELS
+    ],
+)
 def saved(request, tmp_path_factory):
     """Return a model with integer weights and the folder that holds it in every format of Keras."""
     build, names = MODELS[request.param]
