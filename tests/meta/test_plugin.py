@@ -120,6 +120,7 @@ def test_capabilities_are_declared_in_their_code(repository):
     assert len(tests) > 30
 
 
+@pytest.mark.slow
 def test_the_same_tests_run_on_several_processes(repository):
     folder = repository(WHOLE, ', tier="smoke"')
     alone, together = counts(run(folder)), counts(run(folder, "-n", "2"))

@@ -400,6 +400,7 @@ print(sorted({"tensorflow", "tf_keras", "keras", "jax", "torch"} & set(sys.modul
     assert run(code).splitlines() == ["keras3.patches keras.local1", "[]"]
 
 
+@pytest.mark.slow
 def test_tensorflow_takes_the_threads_it_is_given():
     code = """
 import os

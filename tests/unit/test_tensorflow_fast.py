@@ -23,7 +23,7 @@ def small_boxes(monkeypatch):
     monkeypatch.setattr(boxes, "BOX_BYTES", 1000)
 
 
-@pytest.mark.parametrize("room", [1, 600])
+@pytest.mark.parametrize("room", [pytest.param(1, marks=pytest.mark.slow), 600])
 def test_boxes_give_the_answers_of_the_reference(monkeypatch, room):
     monkeypatch.setattr(boxes, "ROOM_BYTES", 0)
     monkeypatch.setattr(boxes, "BOX_BYTES", room)
