@@ -16,6 +16,9 @@ import numpy as np
 from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
+"""The routes on JAX run in these on the CPU, and those of Keras 3 on any of its backends."""
+
 QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": False,

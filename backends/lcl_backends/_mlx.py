@@ -11,6 +11,9 @@ import numpy as np
 from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
+"""MLX has these on the CPU."""
+
 
 @dataclass(frozen=True)
 class MlxLayer:
@@ -81,9 +84,7 @@ def layer(spec: Spec, dtype: str, product: Any, weight: Any, bias: Any, restore:
     """
 
     def apply(x: Any, weight: Any, bias: Any) -> Any:
-        import mlx.core as mx
-
-        wide = mx.float32 if x.dtype in (mx.float16, mx.bfloat16) else x.dtype
+        wide = widened(x.dtype)
         y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide)).reshape(spec.y_shape(len(x)))
         return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
 
@@ -101,6 +102,13 @@ def stream(dtype: str) -> Any:
     import mlx.core as mx
 
     return mx.stream(mx.cpu if dtype == "float64" else mx.default_device())
+
+
+def widened(dtype: Any) -> Any:
+    """Return the dtype sums are kept in: float32 for half types."""
+    import mlx.core as mx
+
+    return mx.float32 if dtype in (mx.float16, mx.bfloat16) else dtype
 
 
 def from_numpy(array: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Geometry as tables of flat indices, in NumPy; shared by the JAX, Keras, MLX and TensorFlow adapters."""
+"""Geometry as tables of flat indices, in NumPy; shared by the adapters of every framework but NumPy."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
+from lcl_backends._patches import groups
 from lcl_ref.padding import window_extent
 from lcl_ref.spec import Spec
 
@@ -107,11 +108,6 @@ class TorchLayer:
         cotangent = to_tensor(y)
         inputs = torch.zeros(self.spec.x_shape(len(cotangent)), dtype=cotangent.dtype, requires_grad=True)
         return torch.autograd.grad(self.apply(inputs), inputs, cotangent)[0]
-
-
-def groups(spec: Spec) -> int:
-    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
-    return spec.groups if spec.channel_table is None else spec.out_channels
 
 
 def gathered(spec: Spec, x: torch.Tensor) -> torch.Tensor:

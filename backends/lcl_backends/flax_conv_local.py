@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._jax import JaxLayer, fuse_kernel, prepared, unfuse_kernel
+from lcl_backends._jax import DTYPES, JaxLayer, fuse_kernel, prepared, unfuse_kernel
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -24,7 +24,7 @@ class Adapter:
             groups=False,
             sharing=("none",),
             bias=("none", "position"),
-            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
+            dtypes=DTYPES,
             nonfinite=False,
             why={
                 "ranks": "without spatial axes the module computes a kernel shape that is not an integer",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._jax import JaxLayer, prepared
+from lcl_backends._jax import DTYPES, JaxLayer, prepared
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -18,9 +18,7 @@ def _declaration(kind: str) -> Declaration:
         modules=("flax", "jax"),
         summary=f"The flax.{kind} module to drop in, on the product of jax.fast.",
         layout="canonical",
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
 

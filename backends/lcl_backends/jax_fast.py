@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._jax import JaxLayer, layer, prepared
+from lcl_backends._jax import DTYPES, JaxLayer, layer, prepared
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -20,9 +20,7 @@ class Adapter:
         modules=("jax",),
         summary="Windows of a box of positions by a gather, batch last, times their weights; derivatives likewise.",
         layout="canonical",
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:

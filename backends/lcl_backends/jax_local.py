@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._jax import JaxLayer, fuse_kernel, layer, prepared, unfuse_kernel
+from lcl_backends._jax import DTYPES, JaxLayer, fuse_kernel, layer, prepared, unfuse_kernel
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -21,7 +21,7 @@ class Adapter:
         layout="jax/local/HWIO",
         capabilities=Capabilities(
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
+            dtypes=DTYPES,
             nonfinite=False,
             why={
                 "nonfinite": "the patches are made by a convolution with an identity kernel, and 0 * inf is NaN, "

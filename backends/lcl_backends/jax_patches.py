@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lcl_backends._jax import JaxLayer, layer, prepared
+from lcl_backends._jax import DTYPES, JaxLayer, layer, prepared
 from lcl_backends._patches import PRODUCT, grouped, sites, windows_shape
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
@@ -20,9 +20,7 @@ class Adapter:
         modules=("jax",),
         summary="Windows gathered in one indexing operation, then one einsum, which broadcasts shared weights.",
         layout="canonical",
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lcl_backends import _keras3, _tensorflow
-from lcl_backends._jax import JaxLayer, prepared
+from lcl_backends._jax import DTYPES, JaxLayer, prepared
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -24,9 +24,7 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
         summary=f"Keras on {backend}, by the engine of {backend}.fast: windows of a box of positions at a time.",
         layout="canonical",
         environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lcl_backends import _keras3, _patches, _tensorflow
-from lcl_backends._jax import JaxLayer
+from lcl_backends._jax import DTYPES, JaxLayer
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -51,9 +51,7 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
         environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._mlx import TILE_LIMITS, MlxLayer, layer, tile
+from lcl_backends._mlx import DTYPES, TILE_LIMITS, MlxLayer, layer, tile
 from lcl_backends._patches import groups
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
@@ -27,7 +27,7 @@ class Adapter:
             dilation=False,
             padding=("valid",),
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
+            dtypes=DTYPES,
             empty_batch=False,
             why=TILE_LIMITS,
         ),

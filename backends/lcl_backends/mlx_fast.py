@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._mlx import MlxLayer, prepared
+from lcl_backends._mlx import DTYPES, MlxLayer, prepared
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -21,9 +21,7 @@ class Adapter:
         modules=("mlx.core",),
         summary="Windows of a box of positions, batch last, times their weights in place; derivatives likewise.",
         layout="canonical",
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:

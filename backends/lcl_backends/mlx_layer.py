@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends._mlx import from_numpy, stream, to_numpy
+from lcl_backends._mlx import DTYPES, from_numpy, stream, to_numpy
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -22,9 +22,7 @@ class Adapter:
         modules=("mlx.core", "mlx.nn"),
         summary="The mlx.nn modules to drop in: small windows at once by slices, large ones on the engine of mlx.fast.",
         layout="canonical",
-        capabilities=Capabilities(
-            channel_table=True, dtypes=("float16", "bfloat16", "float32", "float64", "complex64")
-        ),
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ModuleLayer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends._mlx import TILE_LIMITS, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply, tile
+from lcl_backends._mlx import DTYPES, TILE_LIMITS, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply, tile
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -24,7 +24,7 @@ class Adapter:
             dilation=False,
             padding=("valid",),
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
+            dtypes=DTYPES,
             empty_batch=False,
             why=TILE_LIMITS,
         ),

@@ -7,7 +7,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
-from lcl_backends._mlx import MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply
+from lcl_backends._mlx import DTYPES, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -23,7 +23,7 @@ class Adapter:
         layout="mlx/issue1881",
         capabilities=Capabilities(
             channel_table=True,
-            dtypes=("float16", "bfloat16", "float32", "float64", "complex64"),
+            dtypes=DTYPES,
             empty_batch=False,
             why={"empty_batch": "the gradient of as_strided is a scatter, which MLX refuses on an empty array"},
         ),

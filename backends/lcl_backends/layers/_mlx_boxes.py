@@ -22,6 +22,7 @@ import mlx.core as mx
 
 from lcl_backends import _boxes
 from lcl_backends._boxes import Box
+from lcl_backends._mlx import widened
 from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
@@ -65,7 +66,7 @@ def _differentiable(spec: Spec) -> Callable[[Any, Any], Any]:
 
 def _output(spec: Spec, x: Any, weight: Any) -> Any:
     """Return ``y (n, o*, co)``, wide."""
-    dtype, first = _wide(mx.result_type(x, weight)), _samples_first(spec)
+    dtype, first = widened(mx.result_type(x, weight)), _samples_first(spec)
     y = _Sum((len(x), *spec.output_size, groups(spec), spec.out_channels // groups(spec)), dtype)
     for part in _boxes.parts(spec, len(x), dtype.size):
         sites = (_batch_first if first else _batch_last)(spec, x[part].astype(dtype))
@@ -80,7 +81,7 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
 
 def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
     """Return ``dx (n, i*, ci)``: a cotangent per window, added up where windows overlap."""
-    dtype, first = _wide(mx.result_type(dy, weight)), _samples_first(spec)
+    dtype, first = widened(mx.result_type(dy, weight)), _samples_first(spec)
     dx = _Sum(spec.x_shape(len(dy)), dtype)
     for part in _boxes.parts(spec, len(dy), dtype.size):
         batch = len(dy[part])
@@ -96,7 +97,7 @@ def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
 
 def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     """Return ``dw (o*, k*, cg, co)``, wide; boxes add up along shared axes, and so do parts of the batch."""
-    dtype, first = _wide(mx.result_type(x, dy)), _samples_first(spec)
+    dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
     dw = _Sum(spec.weight_shape, dtype)
     for part in _boxes.parts(spec, len(x), dtype.size):
         sites = _batch_first(spec, x[part].astype(dtype))
@@ -137,11 +138,6 @@ class _Sum:
 def _samples_first(spec: Spec) -> bool:
     """Tell whether output channels are enough for the innermost loop, or the input serves as it lies."""
     return _boxes.side_by_side(spec) or spec.out_channels // groups(spec) >= WIDE
-
-
-def _wide(dtype: Any) -> Any:
-    """Return the dtype sums are kept in."""
-    return mx.float32 if dtype.size == 2 else dtype
 
 
 def _batch_first(spec: Spec, x: Any) -> Any:

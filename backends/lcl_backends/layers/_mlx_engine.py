@@ -7,7 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from lcl_backends._mlx import split_channels, tile
+from lcl_backends import _boxes
+from lcl_backends._mlx import split_channels, tile, widened
 from lcl_backends._patches import groups
 from lcl_backends.layers import _mlx_boxes
 from lcl_ref.spec import Spec
@@ -22,7 +23,7 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     Half types are summed in float32 and rounded once.
     """
     dtype = mx.result_type(x, weight)
-    wide = mx.float32 if dtype in (mx.float16, mx.bfloat16) else dtype
+    wide = widened(dtype)
     held = len(x) * math.prod(spec.output_size) * spec.fan_in * groups(spec) * wide.size
     if len(x) == 0 or held > WHOLE_BYTES:
         return _mlx_boxes.local(spec, x, weight, bias)
@@ -33,7 +34,7 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 def windows(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (n, o*, k*, g, cg)`` by slices: a strided view has a scatter as gradient, which is slow."""
     rank = spec.rank
-    if _tiles(spec):  # windows side by side need no copies
+    if _boxes.side_by_side(spec):  # windows side by side need no copies
         return tile(spec, x).transpose(
             0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1, 2 * rank + 2
         )
@@ -44,12 +45,6 @@ def windows(spec: Spec, x: Any) -> Any:
         before = (slice(None),) * axis
         x = mx.stack([x[(*before, sites_of_tap)] for sites_of_tap in seen], axis=rank + axis)
     return x
-
-
-def _tiles(spec: Spec) -> bool:
-    covered = tuple(count * size for count, size in zip(spec.output_size, spec.kernel_size, strict=True))
-    plain = not any(map(any, spec.padding)) and all(spread == 1 for spread in spec.dilation)
-    return plain and spec.stride == spec.kernel_size and covered == spec.input_size
 
 
 def _products(spec: Spec, seen: Any, weight: Any) -> Any:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
+from lcl_backends._patches import groups
 from lcl_backends.layers import _torch_route as routes
 from lcl_backends.layers import _torch_slabs as slabs
-from lcl_backends.layers._torch_route import Route, group_count, wide
+from lcl_backends.layers._torch_route import Route, wide
 from lcl_ref.padding import window_extent
 from lcl_ref.spec import Spec
 
@@ -63,10 +64,10 @@ def plain(spec: Spec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     windows = torch.nn.functional.pad(windows, [0, 0, *(side for pair in reversed(spec.padding) for side in pair)])
     for axis, (kernel, dilation, stride) in enumerate(zip(spec.kernel_size, spec.dilation, spec.stride, strict=True)):
         windows = windows.unfold(axis + 1, window_extent(kernel, dilation), stride)[..., ::dilation]
-    groups, rank = group_count(spec), spec.rank
-    windows = windows.unflatten(rank + 1, (groups, -1))  # (n, o*, g, cg, k*)
+    count, rank = groups(spec), spec.rank
+    windows = windows.unflatten(rank + 1, (count, -1))  # (n, o*, g, cg, k*)
     rows = windows.permute(*range(1, rank + 2), 0, *range(rank + 3, 2 * rank + 3), rank + 2).flatten(rank + 2)
-    matrices = weight.flatten(rank, -2).unflatten(-1, (groups, -1)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
+    matrices = weight.flatten(rank, -2).unflatten(-1, (count, -1)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
     y = torch.matmul(rows, matrices).permute(rank + 1, *range(rank + 1), rank + 2).flatten(-2)
     return y if bias is None else y + bias
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lcl_backends._patches import groups
 from lcl_ref.padding import window_extent
 from lcl_ref.spec import Spec
 
@@ -50,11 +51,6 @@ Box = tuple[slice, ...]
 def wide(tensor: Tensor) -> torch.dtype:
     """Return the dtype sums are kept in."""
     return torch.float32 if tensor.dtype.itemsize == 2 else tensor.dtype
-
-
-def group_count(spec: Spec) -> int:
-    """Return the number of groups after gathering: a connection table makes every output channel its own group."""
-    return spec.groups if spec.channel_table is None else spec.out_channels
 
 
 class Route:
@@ -89,7 +85,7 @@ class Route:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.groups = group_count(spec)
+        self.groups = groups(spec)
         self.outputs = spec.out_channels // self.groups
         sites = [size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True)]
         self.laid_out = (*sites, self.groups * spec.group_channels)
