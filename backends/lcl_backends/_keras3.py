@@ -138,5 +138,5 @@ class KerasLayer:
         return dx, dw.reshape(self._spec.weight_shape), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
-        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), self._weights[0])[0]
+        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
+        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), *self._weights)[0]

@@ -7,9 +7,12 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from lcl_ref.spec import Spec
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
@@ -80,3 +83,48 @@ def pullback(function: Callable[..., Any], operands: Sequence[Any], cotangent: A
         result = function(*operands)
     gradients = tape.gradient(result, list(operands), output_gradients=tf.convert_to_tensor(cotangent))
     return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]
+
+
+@dataclass(frozen=True)
+class TensorflowLayer:
+    """A layer of tensors, differentiated by `tf.GradientTape`.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    apply : callable
+        ``(x, weight[, bias]) -> y`` between tensors.
+    weight, bias : tf.Tensor
+        The weight in an order of numbers that `apply` takes and a reshape makes canonical; bias None where there is
+        none.
+    """
+
+    spec: Spec
+    apply: Callable[..., Any]
+    weight: Any
+    bias: Any
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        return np.asarray(self.apply(*self._operands(x)))
+
+    def vjp(self, x: Any, dy: Any) -> Any:
+        """Return ``(dx, dw, db)``."""
+        dx, dw, *db = pullback(self.apply, self._operands(x), dy)
+        return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
+        x = load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
+        return pullback(lambda x: self.apply(x, self.weight), [x], y)[0]
+
+    def _operands(self, x: Any) -> list[Any]:
+        tensor = load().convert_to_tensor(x)
+        return [tensor, self.weight] if self.bias is None else [tensor, self.weight, self.bias]
+
+
+def prepared(spec: Spec, apply: Callable[..., Any], weight: Any, bias: Any) -> TensorflowLayer:
+    """Return the layer for NumPy weight (as `apply` takes it) and bias, as constants of TensorFlow."""
+    held = (None if array is None else load().constant(array) for array in (weight, bias))
+    return TensorflowLayer(spec, apply, *held)

@@ -5,9 +5,8 @@ Keras fixes its backend at its first import, so each of these adapters needs a p
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from lcl_backends import _keras3, _tensorflow
 from lcl_backends._jax import JaxLayer, prepared
@@ -38,28 +37,10 @@ def _call(module: Any, x: Any, *held: Any) -> Any:
     return module.stateless_call(list(held), [], x)[0]
 
 
-class ModuleLayer:
-    """A layer on TensorFlow or torch, which `engine` runs and differentiates."""
-
-    def __init__(self, spec: Spec, module: Any, engine: Any) -> None:
-        self._spec = spec
-        self._held = [engine.tensor(array) for array in module.get_weights()]
-        self._forward = engine.function(lambda *operands: _call(module, *operands))
-        self._vjp = engine.pullback(lambda *operands: _call(module, *operands), 1 + len(self._held))
-        self._transpose = engine.pullback(lambda *operands: _call(module, *operands), 1)
-
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return self._forward(x, *self._held)
-
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``."""
-        dx, dw, *db = self._vjp(dy, x, *self._held)
-        return dx, dw.reshape(self._spec.weight_shape), db[0] if db else None
-
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
-        return self._transpose(y, np.zeros(self._spec.x_shape(len(y)), y.dtype), *self._held)[0]
+def _layer(spec: Spec, weight: Any, bias: Any, dtype: str, engine: Any) -> _keras3.KerasLayer:
+    module = _module(spec, weight, bias, dtype)
+    kernel, *offsets = module.get_weights()
+    return _keras3.KerasLayer(spec, partial(_call, module), kernel, offsets[0] if offsets else None, engine)
 
 
 def _declaration(backend: str, suffix: str = "") -> Declaration:
@@ -114,10 +95,10 @@ class OnTensorflow:
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ModuleLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
         """Choose the backend and build the layer."""
         _keras3.load("tensorflow")
-        return ModuleLayer(spec, _module(spec, weight, bias, dtype), _keras3.TensorflowEngine())
+        return _layer(spec, weight, bias, dtype, _keras3.TensorflowEngine())
 
 
 class OnTorch:
@@ -125,7 +106,7 @@ class OnTorch:
 
     declaration = _declaration("torch", ".torch")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ModuleLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
         """Choose the backend and build the layer."""
         _keras3.load("torch")
-        return ModuleLayer(spec, _module(spec, weight, bias, dtype), _keras3.TorchEngine())
+        return _layer(spec, weight, bias, dtype, _keras3.TorchEngine())

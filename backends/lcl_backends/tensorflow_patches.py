@@ -3,59 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from lcl_backends import _patches, _tensorflow
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
-@dataclass(frozen=True)
-class PatchesLayer:
-    """The layer's table of `lcl_backends._patches.sites`, and as tensors its `grouped` weight and canonical bias."""
+def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
+    """Gather ``(n, i*, ci) -> (n, o*, K, g, cg)``, padding being one more site that holds zeros, and multiply."""
+    tf, order = _tensorflow.load(), _patches.gathered(spec)
+    seen = x if order is None else tf.gather(x, order, axis=-1)
+    flat = tf.reshape(seen, (len(x), math.prod(spec.input_size), seen.shape[-1]))
+    if _patches.reads_padding(spec, sites):
+        flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
+    shaped = tf.reshape(tf.gather(flat, sites, axis=1), _patches.windows_shape(spec, len(x)))
+    return tf.reshape(tf.einsum(_patches.PRODUCT, shaped, weight), spec.y_shape(len(x)))
 
-    spec: Spec
-    sites: Any
-    weight: Any
-    bias: Any
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return np.asarray(self._apply(*self._operands(x)))
-
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``."""
-        dx, dw, *db = _tensorflow.pullback(self._apply, self._operands(x), dy)
-        return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
-
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
-        x = _tensorflow.load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
-        return _tensorflow.pullback(lambda x: self._apply(x, self.weight), [x], y)[0]
-
-    def _operands(self, x: Any) -> list[Any]:
-        tensor = _tensorflow.load().convert_to_tensor(x)
-        return [tensor, self.weight] if self.bias is None else [tensor, self.weight, self.bias]
-
-    def _linear(self, x: Any, weight: Any) -> Any:
-        """Gather ``(n, i*, ci) -> (n, o*, K, g, cg)``, padding being one more site that holds zeros, and multiply."""
-        tf, spec, order = _tensorflow.load(), self.spec, _patches.gathered(self.spec)
-        seen = x if order is None else tf.gather(x, order, axis=-1)
-        flat = tf.reshape(seen, (len(x), math.prod(spec.input_size), seen.shape[-1]))
-        if _patches.reads_padding(spec, self.sites):
-            flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
-        shaped = tf.reshape(tf.gather(flat, self.sites, axis=1), _patches.windows_shape(spec, len(x)))
-        return tf.reshape(tf.einsum(_patches.PRODUCT, shaped, weight), spec.y_shape(len(x)))
-
-    def _apply(self, x: Any, weight: Any, bias: Any = None) -> Any:
-        """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
-        tf = _tensorflow.load()
-        wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
-        y = self._linear(tf.cast(x, wide), tf.cast(weight, wide))
-        return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
+def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
+    tf = _tensorflow.load()
+    wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
+    y = _linear(spec, sites, tf.cast(x, wide), tf.cast(weight, wide))
+    return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
 
 
 class Adapter:
@@ -71,8 +43,7 @@ class Adapter:
         capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.WITH_COMPLEX),
     )
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PatchesLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _tensorflow.TensorflowLayer:
         """Compute the table of sites and hand the weights to TensorFlow once."""
-        tensor = _tensorflow.load().convert_to_tensor
-        held = tensor(_patches.grouped(spec, weight))
-        return PatchesLayer(spec, _patches.sites(spec), held, None if bias is None else tensor(np.asarray(bias)))
+        apply = partial(_apply, spec, _patches.sites(spec))
+        return _tensorflow.prepared(spec, apply, _patches.grouped(spec, weight), bias)
