@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from pathlib import Path
 from lcl_ref.suite import fixtures
 from lcl_ref.suite.loading import BackendRef, load, resolve
 from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import make_plan
+from lcl_ref.suite.plan import make_plan, supports
 from lcl_ref.suite.runner import MatrixRun, Settings
 from lcl_ref.suite.store import Store
 from lcl_ref.suite.tiers import in_tier
@@ -66,24 +67,6 @@ def ask(ref: BackendRef, cells: list[Cell], data: Path) -> None:
         sys.exit(f"{ref.name}: {', '.join(sorted(states))}")
 
 
-def asked(ref: BackendRef, cells: list[Cell], store: Store) -> list[Cell]:
-    """Return the cells that are not declared unsupported."""
-    limits = load(ref).declaration.capabilities
-    refused = {}
-    for cell in cells:
-        tags = store.entries[cell.case]["tags"]
-        refused[cell] = limits.refusal(store.spec(cell.case), cell.dtype, cell.op, tags)
-    return [cell for cell in cells if refused[cell] is None]
-
-
-def exponent(pairs: list[tuple[float, float]]) -> float:
-    """Return the slope of the least-squares line through the logarithms."""
-    logs = [(math.log(x), math.log(y)) for x, y in pairs]
-    middles = [sum(column) / len(logs) for column in zip(*logs, strict=True)]
-    above = sum((x - middles[0]) * (y - middles[1]) for x, y in logs)
-    return above / sum((x - middles[0]) ** 2 for x, _ in logs)
-
-
 def main() -> None:
     """Print both tables."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -99,11 +82,12 @@ def main() -> None:
     print(f"{'cells/s':>9}{'exponent':>10}")
     for ref in resolve(list(names)):
         plan = make_plan([ref], store, in_tier("core"))
-        cells = asked(ref, plan[ref], store)
+        limits = load(ref).declaration.capabilities
+        cells = [cell for cell in plan[ref] if supports(limits, cell, store)]
         start = cost(lambda ref=ref, cells=cells: ask(ref, cells[:1], data)).processor
         took = [cost(lambda ref=ref, many=cells * k: ask(ref, many, data)).processor - start for k in TIMES]
         row = f"{ref.name:<24}{start:>9.2f}{len(cells):>7}" + "".join(f"{seconds:>9.2f}" for seconds in took)
-        fit = exponent(list(zip(TIMES, took, strict=True)))
+        fit = statistics.linear_regression(list(map(math.log, TIMES)), list(map(math.log, took))).slope
         print(f"{row}{TIMES[-1] * len(cells) / took[-1]:>9.0f}{fit:>10.2f}", flush=True)
 
 

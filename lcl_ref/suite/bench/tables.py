@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,15 +126,9 @@ def growth(found: Sequence[Measurement]) -> list[dict[str, Any]]:
         for op in OPS:
             pairs = [(math.log(each.products), math.log(each.median(op))) for each in points]
             if len(pairs) == len(FACTORS):
-                fits.append({"backend": backend, "series": series, "op": op, "exponent": _slope(pairs)})
+                slope = statistics.linear_regression(*zip(*pairs, strict=True)).slope
+                fits.append({"backend": backend, "series": series, "op": op, "exponent": slope})
     return fits
-
-
-def _slope(pairs: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of the least-squares line."""
-    middle_x = sum(x for x, _ in pairs) / len(pairs)
-    middle_y = sum(y for _, y in pairs) / len(pairs)
-    return sum((x - middle_x) * (y - middle_y) for x, y in pairs) / sum((x - middle_x) ** 2 for x, _ in pairs)
 
 
 def document(
