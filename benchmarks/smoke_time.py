@@ -15,7 +15,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("backends", nargs="*", default=["numpy.loop", "numpy.matmul", "torch.unfold"])
     store = fixtures.verify(fixtures.default_root())
-    for ref, cells in make_plan(resolve(parser.parse_args().backends), store, in_tier("smoke")).items():
+    plan = make_plan(resolve(parser.parse_args().backends), store, in_tier("smoke"), tier="smoke")
+    for ref, cells in plan.items():
         evaluator = Evaluator(load(ref), store)
         evaluator.judge(cells[0])
         began = time.process_time()

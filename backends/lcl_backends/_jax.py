@@ -5,7 +5,9 @@ A route is one function ``product(spec, x, kernel)`` on JAX arrays; JAX's own au
 
 from __future__ import annotations
 
+import atexit
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -122,6 +124,18 @@ class JaxLayer:
 
 
 @cache
+def compile_once() -> None:
+    """Keep compiled programs in a folder of this process: layers by different names often are the same program."""
+    import jax
+
+    folder = tempfile.TemporaryDirectory(prefix="lcl-programs-")
+    atexit.register(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@cache
 def known(**options: Any) -> dict[str, Any] | None:
     """Return compiler options, or None where the installed compiler does not know one of them."""
     import jax
@@ -137,6 +151,7 @@ def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore
     """Return the layer for NumPy weight (in the layout of `apply`) and bias, copied to the device."""
     import jax
 
+    compile_once()
     with jax.enable_x64(dtype == "float64"):
         held = [None if array is None else jax.device_put(np.array(array)) for array in (weight, bias)]
     return JaxLayer(spec, dtype, apply, *held, restore)

@@ -67,7 +67,7 @@ def run(
     """
     store = fixtures.verify(data)
     tier = tier or ("full" if backends or cases else "core")
-    plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops)
+    plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops, tier)
     out = console()
     settings = Settings(data, jobs, timeout, start_timeout)
     reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)

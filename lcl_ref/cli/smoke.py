@@ -35,7 +35,7 @@ def smoke(backends: Sequence[str], timeout: float, start_timeout: float, data: P
     Exit status: 0 conforms so far, 1 broken or deviates, 2 wrong input, 3 nothing was run.
     """
     store = fixtures.verify(data)
-    plan = make_plan(resolve(list(backends)), store, in_tier("smoke"))
+    plan = make_plan(resolve(list(backends)), store, in_tier("smoke"), tier="smoke")
     reports, outcomes = execute(plan, Settings(data, os.cpu_count() or 1, timeout, start_timeout))
     refuse_what_is_no_layer(reports)
     out = console()

@@ -30,6 +30,7 @@ from lcl_ref.suite.equivalence import equivalent, same_results
 from lcl_ref.suite.evaluate import Evaluator, Task, cell_exists, load_task
 from lcl_ref.suite.outcome import Cell
 from lcl_ref.suite.store import Store
+from lcl_ref.suite.tiers import deciding_dtypes
 from lcl_ref.suite.user_layer import FunctionLayer, UserAdapter
 
 State = Literal["killed", "refused", "identical", "equivalent", "blind", "absent"]
@@ -130,8 +131,8 @@ def kill_matrix(
 
 
 def _asked(store: Store, case: Case) -> dict[str, list[Task]]:
-    """Return the tasks of each operation: one dtype where values are exact (the same in all), two where rounded."""
-    dtypes = ("float32", "float64") if case.values == "rounded" else ("float32",)
+    """Return the tasks of each operation, in the dtypes that the smoke tier asks too."""
+    dtypes = deciding_dtypes(case.values)
     tasks = {dtype: load_task(store, case.id, dtype) for dtype in dtypes}
     entry = store.entries[case.id]
     asked = {op: [tasks[dtype] for dtype in dtypes if cell_exists(entry, op, dtype)] for op in OPS}

@@ -12,6 +12,7 @@ from lcl_ref.suite.evaluate import cell_exists
 from lcl_ref.suite.loading import BackendRef, Kind
 from lcl_ref.suite.outcome import Cell
 from lcl_ref.suite.store import Store
+from lcl_ref.suite.tiers import asks
 from lcl_ref.suite.user_layer import DEFAULT_DTYPES
 
 DECLARING: tuple[Kind, ...] = ("registered", "exec")
@@ -26,10 +27,12 @@ def make_plan(
     case_globs: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     ops: Sequence[str] = (),
+    tier: str = "full",
 ) -> Plan:
     """Return the cells of each backend, cases in catalogue order, the operations of one case and dtype together.
 
-    Without `dtypes`, backends that declare theirs are asked in all of them, other layers in `DEFAULT_DTYPES`.
+    Without `dtypes`, backends that declare theirs are asked in all of them, other layers in `DEFAULT_DTYPES`, as far as
+    `tier` goes; which cases it holds is for `in_tier` to say.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def make_plan(
             for entry in entries
             for dtype in asked
             for op in chosen_ops
-            if cell_exists(entry, op, dtype)
+            if cell_exists(entry, op, dtype) and (dtypes or asks(tier, entry["values"], dtype))
         ]
     return plan
 

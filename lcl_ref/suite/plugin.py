@@ -22,7 +22,7 @@ from lcl_ref.suite.outcome import Cell, Outcome
 from lcl_ref.suite.plan import Plan, make_plan, matches, supports
 from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.store import Store
-from lcl_ref.suite.tiers import TIERS, in_tier
+from lcl_ref.suite.tiers import TIERS, asks, in_tier
 
 PLAN = pytest.StashKey[Plan]()
 UNSUPPORTED = pytest.StashKey[int]()
@@ -64,7 +64,9 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
     tier = config.getoption("--lcl-tier") or item.function.lcl_tier  # type: ignore[attr-defined]
     globs, dtypes = config.getoption("--lcl-case"), config.getoption("--lcl-dtype")
     chosen = not globs or any(fnmatchcase(cell.case, glob) for glob in globs)
-    return chosen and (not dtypes or cell.dtype in dtypes) and TIERS[tier](ACCEPTED[cell.case])
+    case = ACCEPTED[cell.case]
+    in_dtype = cell.dtype in dtypes if dtypes else asks(tier, case.values, cell.dtype)
+    return chosen and in_dtype and TIERS[tier](case)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
@@ -84,8 +86,9 @@ def _plan(config: pytest.Config) -> Plan:
         try:
             store = fixtures.verify(_data(config))
             refs = resolve(config.getoption("--lcl-backend"))
-            cases = in_tier(config.getoption("--lcl-tier") or "full", config.getoption("--lcl-case"))
-            full = make_plan(refs, store, cases, config.getoption("--lcl-dtype"))
+            tier = config.getoption("--lcl-tier") or "full"
+            cases = in_tier(tier, config.getoption("--lcl-case"))
+            full = make_plan(refs, store, cases, config.getoption("--lcl-dtype"), tier=tier)
         except LclError as error:
             raise pytest.UsageError(str(error)) from error
         config.stash[PLAN] = _supported(full, store)

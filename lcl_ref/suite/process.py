@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from lcl_ref.suite.loading import BackendRef
@@ -31,7 +33,7 @@ class TimedOut(Exception):  # noqa: N818 -- an event, reported as an outcome
 
 
 class Worker:
-    """A running worker with one job.
+    """A running worker with a job, and others after it.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ class Worker:
         Arguments of `lcl_ref.suite.fuzzing.search`, to be run instead of the cells.
     diagnose : dict, optional
         Arguments of `lcl_ref.suite.diagnosing.serve`, to be run instead of the cells.
+    environment : mapping of str to str
+        Variables that it starts with, besides those of this process.
     """
 
     def __init__(
@@ -60,8 +64,8 @@ class Worker:
         limits: dict[str, float],
         fuzz: dict[str, Any] | None = None,
         diagnose: dict[str, Any] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.ref = ref
         self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         self._process = subprocess.Popen(
@@ -69,13 +73,21 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TMPDIR": self._folder.name},
+            env=os.environ
+            | environment
+            | dict.fromkeys(THREAD_VARIABLES, str(threads))
+            | {"TMPDIR": self._folder.name},
             start_new_session=True,
         )
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        job: dict[str, Any] = {"backend": ref.to_dict(), "data": str(data), "cells": cells, "limits": limits}
-        job |= {"fuzz": fuzz, "diagnose": diagnose}
+        self._terms = {"data": str(data), "limits": limits, "fuzz": fuzz, "diagnose": diagnose}
+        self.take_up(ref, cells)
+
+    def take_up(self, ref: BackendRef, cells: list[tuple[str, str, str]]) -> None:
+        """Give it a backend to load and cells to ask, after those before were done."""
+        self.ref = ref
+        job = self._terms | {"backend": ref.to_dict(), "cells": cells}
         with contextlib.suppress(BrokenPipeError):
             self._pipe_in.write(json.dumps(job).encode() + b"\n")
             self._pipe_in.flush()

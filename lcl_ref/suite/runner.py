@@ -1,11 +1,11 @@
-"""The matrix: every backend in a worker process of its own, side by side, outcomes streaming back.
+"""The matrix: backends in worker processes, side by side, outcomes streaming back.
 
 A crash or a hang becomes the outcome of the one cell that was being asked; the worker is started again for the rest.
+Which backends may follow each other in one process is for `companies` to say.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.companies import Companies, Company
 from lcl_ref.suite.loading import BackendRef
 from lcl_ref.suite.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
 from lcl_ref.suite.process import Gone, TimedOut, Worker
 
 LOAD_SECONDS = 180.0
 """How long a backend may take to import its framework."""
+
+LOSSES: tuple[ErrorKind, ...] = ("crash", "timeout")
+"""How a process is lost."""
 
 PATIENCE_SECONDS = 10.0
 """A worker that watches over a program reports its timeouts itself; so much later it is a timeout of the worker."""
@@ -78,10 +82,11 @@ class MatrixRun:
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopped = False
+        self._companies = Companies(plan)
+        self._open = min(settings.jobs, len(plan))
         self._pool = ThreadPoolExecutor(max_workers=settings.jobs)
-        self._open = len(plan)
-        for ref, cells in plan.items():
-            self._pool.submit(self._run_backend, ref, cells)
+        for _ in range(self._open):
+            self._pool.submit(self._run_lane)
 
     def __enter__(self) -> Self:
         return self
@@ -103,46 +108,69 @@ class MatrixRun:
             else:
                 yield event
 
-    def _run_backend(self, ref: BackendRef, cells: list[Cell]) -> None:
+    def _run_lane(self) -> None:
+        """Run one backend after the other, in the same process where they are of one company."""
+        company: Company | None = None
+        worker: Worker | None = None
         try:
-            self._ask_all(ref, cells)
+            while (turn := self._companies.next(company)) is not None:
+                if worker is not None and turn[0] is not company:
+                    self._end(worker)
+                    worker = None
+                company, ref, cells = turn
+                worker = self._ask_all(worker, company, ref, cells)
+            if worker is not None:
+                self._end(worker)
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that iterates
             if not self._stopped:
                 self._events.put(error)
         finally:
             self._events.put(None)
 
-    def _ask_all(self, ref: BackendRef, cells: list[Cell]) -> None:
-        """Ask every cell, starting the worker again after each loss, until too many follow each other."""
+    def _ask_all(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+        """Ask every cell, starting the worker again after each loss, until too many follow each other.
+
+        `warm` is a worker that has served the company. Returns the worker if it can serve it again.
+        """
         left, losses, told = list(cells), 0, False
         while left and losses < MAX_LOSSES:
-            worker = self._start(ref, left)
+            worker = self._at_work(warm, company, ref, left)
             if worker is None:
-                return
-            try:
-                report = self._loaded(ref, worker)
-                if not told or report.availability != "present":
-                    self._events.put(report)
-                told = True
-                if report.availability != "present":
-                    self._put_all(left, report)
-                    return
-                settled, answered, lost = self._listen(worker, left)
-            finally:
+                return None
+            report, served, warm = self._loaded(ref, worker), worker is warm, None
+            if served and report.availability == "broken" and report.error_kind in LOSSES:
+                self._end(worker)  # others before it may have done that: ask a new one
+                continue
+            if not told or report.availability != "present":
+                self._events.put(report)
+            told = True
+            if report.availability != "present":
+                self._put_all(left, report)
                 self._end(worker)
-            losses = 0 if answered or lost is None else losses + 1
+                return None
+            settled, answered, lost = self._listen(worker, left)
             left = left[settled:]
+            if lost is None:
+                warm = worker
+                continue
+            self._end(worker)
+            losses = 0 if answered else losses + 1
         for cell in left:
             self._events.put(outcome(cell, "not_run", message=GIVEN_UP))
+        return warm
 
-    def _start(self, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+    def _at_work(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+        """Return a worker that was given these cells, a `warm` one if there is one; None where the run was stopped."""
         with self._lock:
             if self._stopped:
                 return None
-            threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
+            if warm is not None:
+                warm.take_up(ref, asked)
+                return warm
+            threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
             limits = {"start": self._settings.start_timeout, "case": self._settings.timeout}
-            worker = Worker(ref, self._settings.data, asked, threads, limits)
+            worker = Worker(ref, self._settings.data, asked, threads, limits, environment=company.environment)
             self._workers.add(worker)
             return worker
 
@@ -180,8 +208,10 @@ class MatrixRun:
             answer = _outcome_of(message)
             answered += answer.state != "unsupported"
             self._events.put(answer)
-        with contextlib.suppress(Gone, TimedOut):
+        try:
             worker.next_message(PATIENCE_SECONDS)  # "done": a program was told to stop
+        except (Gone, TimedOut) as end:
+            return len(cells), answered, f"not done: {end}"
         return len(cells), answered, None
 
     def _put_all(self, cells: list[Cell], report: BackendReport) -> None:

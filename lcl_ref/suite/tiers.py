@@ -1,6 +1,7 @@
 """Sizes of a run: ``smoke`` for a port that was just started, ``core`` for every commit, ``full`` for a release.
 
-The smaller tiers are as small as their promises allow (`lcl_ref.suite.cases.tiers`, which is data).
+The smaller tiers are as small as their promises allow (`lcl_ref.suite.cases.tiers`, which is data). The smoke tier also
+asks each case in as few dtypes as that takes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,26 @@ TIERS: dict[str, Callable[[Case], bool]] = {
     "full": lambda case: True,  # noqa: ARG005 -- a predicate
 }
 """Tier -> whether a case belongs to it."""
+
+
+DECIDING = {"rounded": ("float32", "float64"), "complex": ("complex64",)}
+"""Kind of values -> the dtypes that tell right formulas from wrong ones."""
+
+EXACT_DTYPES = ("float32",)
+"""The same for every other kind: such values are equal in all dtypes."""
+
+
+def deciding_dtypes(values: str) -> tuple[str, ...]:
+    """Return the dtypes in which a case with this kind of values shows every mistake that it can show in any.
+
+    Mistakes of a dtype itself, such as sums kept in half precision, are for the other tiers.
+    """
+    return DECIDING.get(values, EXACT_DTYPES)
+
+
+def asks(tier: str, values: str, dtype: str) -> bool:
+    """Tell whether a tier asks cases with this kind of values in `dtype`."""
+    return tier != "smoke" or dtype in deciding_dtypes(values)
 
 
 def tier_of(case: Case) -> str:

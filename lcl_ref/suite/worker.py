@@ -1,4 +1,4 @@
-"""The worker process of one backend (``python -m lcl_ref.suite.worker``): one job from stdin, JSON lines back.
+"""A worker process (``python -m lcl_ref.suite.worker``): jobs from stdin, one backend each, JSON lines back.
 
 Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
 """
@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -29,16 +30,18 @@ from lcl_ref.suite.store import Store
 
 
 def main() -> None:
-    """Serve one job and end; end at once when the host goes away."""
+    """Serve one job after the other; end at once when the host closes the pipe or goes away."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_host, daemon=True).start()
-    serve(job, channel)
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    while True:
+        serve(json.loads(jobs.get()), channel)
 
 
-def _end_with_host() -> None:
-    sys.stdin.read()
+def _receive(jobs: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        jobs.put(line)
     kill_running()
     os._exit(1)
 

@@ -1,0 +1,101 @@
+"""Which backends run in one process after each other, and which of them is next.
+
+Starting a framework takes longer than asking it most questions, so adapters of this distribution share processes: those
+that import a module in common and want no environment variable different from each other. A backend of any other kind
+has processes of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.loading import BackendRef, load, registered
+from lcl_ref.suite.outcome import Cell
+
+DISTRIBUTION = "lcl-ref"
+"""Its adapters import without their frameworks, so that the host can read what they declare."""
+
+
+@dataclass(eq=False)
+class Company:
+    """Backends whose processes are interchangeable.
+
+    Parameters
+    ----------
+    modules : set of str
+        Top-level modules that they import.
+    environment : dict of str to str
+        Variables that their processes start with.
+    left : deque of (BackendRef, list of Cell)
+        Those not yet begun.
+    """
+
+    modules: set[str] = field(default_factory=set)
+    environment: dict[str, str] = field(default_factory=dict)
+    left: deque[tuple[BackendRef, list[Cell]]] = field(default_factory=deque)
+
+    def admits(self, declaration: Declaration) -> bool:
+        """Tell whether a backend imports what the others do, and contradicts none of them."""
+        wanted = declaration.environment
+        agrees = all(self.environment.get(name, value) == value for name, value in wanted.items())
+        return agrees and not self.modules.isdisjoint(_roots(declaration))
+
+    def join(self, declaration: Declaration) -> None:
+        """Add what a backend imports and wants."""
+        self.modules |= _roots(declaration)
+        self.environment |= declaration.environment
+
+
+class Companies:
+    """The backends of a plan by company, handed out one at a time to whoever has a process free."""
+
+    def __init__(self, plan: Mapping[BackendRef, list[Cell]]) -> None:
+        self._lock = threading.Lock()
+        self._companies: list[Company] = []
+        alone = len(plan) == 1
+        for ref, cells in plan.items():
+            self._company(None if alone else _declaration(ref)).left.append((ref, cells))
+
+    def _company(self, declaration: Declaration | None) -> Company:
+        """Return the first company that admits a backend, or a new one."""
+        found = (each for each in self._companies if declaration is not None and each.admits(declaration))
+        company = next(found, None)
+        if company is None:
+            company = Company()
+            self._companies.append(company)
+        if declaration is not None:
+            company.join(declaration)
+        return company
+
+    def next(self, last: Company | None) -> tuple[Company, BackendRef, list[Cell]] | None:
+        """Return a backend of the `last` company, or of that with the most cells left; None where all have begun."""
+        with self._lock:
+            waiting = [company for company in self._companies if company.left]
+            if not waiting:
+                return None
+            company = last if last in waiting else max(waiting, key=_cells_left)
+            return company, *company.left.popleft()
+
+
+def _cells_left(company: Company) -> int:
+    return sum(len(cells) for _, cells in company.left)
+
+
+def _roots(declaration: Declaration) -> set[str]:
+    return {name.split(".")[0] for name in declaration.modules}
+
+
+def _declaration(ref: BackendRef) -> Declaration | None:
+    """Return what an adapter of this distribution declares; None for every other backend."""
+    point = registered().get(ref.target) if ref.kind == "registered" else None
+    if point is None or point.dist is None or point.dist.name != DISTRIBUTION:
+        return None
+    try:
+        return load(ref).declaration
+    except (LclError, ImportError):  # its worker will say so
+        return None

@@ -1,0 +1,124 @@
+"""Backends that share processes: which they are, that they do, and that none of them feels the others."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lcl_ref.suite import companies, runner
+from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.companies import Companies
+from lcl_ref.suite.fixtures import default_root
+from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.outcome import Cell, Outcome
+from lcl_ref.suite.plan import make_plan
+from lcl_ref.suite.runner import MatrixRun, Settings
+from lcl_ref.suite.store import Store
+
+MISBEHAVING = Path(__file__).parent / "misbehaving.py"
+
+
+def companies_of(*words):
+    """Return the names of each company, in the order in which one worker would take them."""
+    queue = Companies({ref: [] for ref in resolve(list(words))})
+    found, company = {}, None
+    while (turn := queue.next(company)) is not None:
+        company, ref, _ = turn
+        found.setdefault(id(company), []).append(ref.name)
+    return sorted(found.values())
+
+
+def test_all_backends_of_a_framework_are_one_company_and_every_backend_is_in_one():
+    found = companies_of()
+    assert sorted(name for names in found for name in names) == [ref.name for ref in resolve([])]
+    assert [{name.split(".")[0] for name in names} for names in found] == [
+        {"jax", "flax", "keras3"},
+        {"keras", "tensorflow", "keras3"},
+        {"torch", "keras3"},
+        {"mlx"},
+        {"numpy"},
+    ]
+
+
+def test_keras_is_in_one_company_per_backend_of_its_own():
+    (jax, tensorflow, torch) = companies_of("keras3.*")
+    assert all(name.endswith(".tensorflow") for name in tensorflow)
+    assert all(name.endswith(".torch") for name in torch)
+    assert "keras3.fast" in jax
+
+
+def test_files_and_modules_keep_to_themselves():
+    assert companies_of("numpy.loop", "numpy.matmul", f"{MISBEHAVING}:right", f"{MISBEHAVING}:prints") == [
+        [f"{MISBEHAVING}:prints"],
+        [f"{MISBEHAVING}:right"],
+        ["numpy.loop", "numpy.matmul"],
+    ]
+
+
+def test_a_worker_stays_with_its_company_and_then_takes_the_largest():
+    cells = [Cell("", "", "", "")]
+    many = {"numpy.loop": 1, "numpy.matmul": 1, "mlx.fast": 3, "torch.fast": 2, "torch.loop": 2}
+    plan = {ref: cells * many[ref.name] for ref in resolve(list(many))}
+    queue, first = Companies(plan), None
+    order = []
+    while (turn := queue.next(first)) is not None:
+        first, ref, _ = turn
+        order.append(ref.name)
+    assert order == ["torch.fast", "torch.loop", "mlx.fast", "numpy.loop", "numpy.matmul"]
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Make all backends one company, and count the processes that are started."""
+    declaration = Declaration(
+        name="any", framework="numpy", modules=("numpy",), summary="", layout="canonical", capabilities=Capabilities()
+    )
+    monkeypatch.setattr(companies, "_declaration", lambda _: declaration)
+    started = []
+
+    class Counted(runner.Worker):
+        def __init__(self, ref, *terms, **more):
+            started.append(ref.name.rpartition(":")[2])
+            super().__init__(ref, *terms, **more)
+
+    monkeypatch.setattr(runner, "Worker", Counted)
+    return started
+
+
+def states(*names):
+    """Return the states of one cell of layers, asked in this order by one lane."""
+    refs = resolve([f"{MISBEHAVING}:{name}" for name in names])
+    plan = make_plan(refs, Store(default_root()), ["1d/stride/two-even"], ["float32"], ["forward"])
+    with MatrixRun(plan, Settings(default_root(), 1, 30.0)) as matrix:
+        return {event.backend.rpartition(":")[2]: event.state for event in matrix if isinstance(event, Outcome)}
+
+
+def test_backends_of_a_company_run_in_one_process(together):
+    assert set(states("right", "prints", "wrong_shape", "Stateful").values()) == {"pass", "error"}
+    assert together == ["right"]
+
+
+def test_a_crash_is_the_crashing_layers_own(together):
+    assert states("right", "dies", "prints", "crashes", "Prepares") == {
+        "right": "pass",
+        "dies": "error",
+        "prints": "pass",
+        "crashes": "error",
+        "Prepares": "pass",
+    }
+    assert Counter(together) == Counter(["right", "prints", "Prepares"])
+
+
+def test_what_is_left_in_a_process_is_not_blamed_on_the_next(together, monkeypatch):
+    """A worker that dies between two backends is replaced, and the second one answers from a new process."""
+    take_up = runner.Worker.take_up
+
+    def killed_first(self, ref, cells):
+        if ref.name.endswith(":prints") and together == ["right"]:
+            self._process.kill()
+            self._process.wait()
+        take_up(self, ref, cells)
+
+    monkeypatch.setattr(runner.Worker, "take_up", killed_first)
+    assert states("right", "prints") == {"right": "pass", "prints": "pass"}
+    assert together == ["right", "prints"]
