@@ -7,14 +7,14 @@ has processes of its own.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Declaration
-from lcl_ref.suite.loading import BackendRef, load, registered
+from lcl_ref.suite.loading import BackendRef, registered
 from lcl_ref.suite.outcome import Cell
 
 DISTRIBUTION = "lcl-ref"
@@ -57,9 +57,9 @@ class Companies:
     def __init__(self, plan: Mapping[BackendRef, list[Cell]]) -> None:
         self._lock = threading.Lock()
         self._companies: list[Company] = []
-        alone = len(plan) == 1
+        known = _declarations(plan) if len(plan) > 1 else {}
         for ref, cells in plan.items():
-            self._company(None if alone else _declaration(ref)).left.append((ref, cells))
+            self._company(known.get(ref)).left.append((ref, cells))
 
     def _company(self, declaration: Declaration | None) -> Company:
         """Return the first company that admits a backend, or a new one."""
@@ -90,12 +90,12 @@ def _roots(declaration: Declaration) -> set[str]:
     return {name.split(".")[0] for name in declaration.modules}
 
 
-def _declaration(ref: BackendRef) -> Declaration | None:
-    """Return what an adapter of this distribution declares; None for every other backend."""
-    point = registered().get(ref.target) if ref.kind == "registered" else None
-    if point is None or point.dist is None or point.dist.name != DISTRIBUTION:
-        return None
-    try:
-        return load(ref).declaration
-    except (LclError, ImportError):  # its worker will say so
-        return None
+def _declarations(refs: Iterable[BackendRef]) -> dict[BackendRef, Declaration]:
+    """Return what adapters of this distribution declare; one that does not import is for its worker to report."""
+    points, found = registered(), {}
+    for ref in refs:
+        point = points.get(ref.target) if ref.kind == "registered" else None
+        if point is not None and point.dist is not None and point.dist.name == DISTRIBUTION:
+            with contextlib.suppress(ImportError):
+                found[ref] = point.load().declaration
+    return found

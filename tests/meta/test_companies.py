@@ -73,7 +73,7 @@ def together(monkeypatch):
     declaration = Declaration(
         name="any", framework="numpy", modules=("numpy",), summary="", layout="canonical", capabilities=Capabilities()
     )
-    monkeypatch.setattr(companies, "_declaration", lambda _: declaration)
+    monkeypatch.setattr(companies, "_declarations", lambda refs: dict.fromkeys(refs, declaration))
     started = []
 
     class Counted(runner.Worker):
