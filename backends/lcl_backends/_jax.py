@@ -69,24 +69,28 @@ class JaxLayer:
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)`` by `jax.vjp`; db is None without bias."""
         pull_back = self._quick if self._small(len(x)) else self._value_and_vjp
-        _, dx, dw, db = self._run(pull_back, x, self.weight, self.bias, dy)
+        _, dw, db, dx = self._run(pull_back, x, self.weight, self.bias, dy)
         return dx, self.restore(np.asarray(dw)), db
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``; the layer is affine in x, so its cotangent anywhere is its adjoint."""
         if self._small(len(y)):
-            return self._run(self._quick, np.zeros(self.spec.x_shape(len(y)), y.dtype), self.weight, self.bias, y)[1]
+            return self._run(self._quick, np.zeros(self.spec.x_shape(len(y)), y.dtype), self.weight, self.bias, y)[-1]
         return self._run(self._adjoint, self.weight, y)
 
     def _small(self, batch: int) -> bool:
         return math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS
 
     def _y_and_cotangents(self, x: Any, weight: Any, bias: Any, dy: Any) -> Any:
-        """Return ``(y, dx, dw, db)``, dw in the route's own layout."""
+        """Return ``(y, dw, db, dx)``, dw in the route's own layout.
+
+        XLA computes results in their order: in this one, what y and dw read of x is gone before dx is summed.
+        """
         import jax
 
         y, pull_back = jax.vjp(self.apply, x, weight, bias)
-        return y, *pull_back(dy)
+        dx, dw, db = pull_back(dy)
+        return y, dw, db, dx
 
     @cached_property
     def _quick(self) -> Any:

@@ -39,40 +39,39 @@ def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
     walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x)
     wide = _width(spec) >= len(x)  # the longer side of a product goes last
-    sides = (len(x), _width(spec)) if wide else (_width(spec), len(x))
 
     def box(own: Any, tied: Any, y: Any) -> Any:
         windows, matrices = walk.gather(sites, own, tied), _matrices(spec, weight, own)
         if wide:
-            split = _matmul(windows.mT, matrices).reshape(own[1], groups(spec), tied[1], *sides)
-        else:  # no transposition and back, which XLA would undo by exchanging the factors
-            split = _matmul(matrices.mT, windows).reshape(own[1], groups(spec), sides[0], tied[1], sides[1])
-            split = split.swapaxes(2, 3)
-        return _put(y, split, own, 0, tied)
+            split = _matmul(windows.mT, matrices).reshape(own[1], groups(spec), tied[1], len(x), _width(spec))
+            part = split.transpose(3, 0, 2, 1, 4)
+        else:
+            split = _matmul(matrices.mT, windows).reshape(own[1], groups(spec), _width(spec), tied[1], len(x))
+            part = split.transpose(4, 0, 3, 1, 2)
+        return _put(y, part, 0, own, tied)
 
-    y = walk.over(box, jnp.zeros((len(walk.own), groups(spec), len(walk.tied), *sides), x.dtype))
-    return _from_rows(spec, y if wide else y.swapaxes(-1, -2))
+    shape = (len(x), len(walk.own), len(walk.tied), groups(spec), _width(spec))
+    return _from_rows(spec, walk.over(box, jnp.zeros(shape, x.dtype)))
 
 
 def _input_cotangent(dy: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
-    walk, rows = _Walk(spec, len(dy), dy.dtype.itemsize), _rows(spec, dy)
+    walk = _Walk(spec, len(dy), dy.dtype.itemsize)
 
     def box(own: Any, tied: Any, total: Any) -> Any:
-        columns = _rows_of(rows, own, tied).mT
+        columns = _rows(spec, dy, own, tied).mT
         return walk.scatter(total, _matmul(_matrices(spec, weight, own), columns), own, tied)
 
     *sites, count, width, batch = _boxes.laid_out_shape(spec, len(dy))
-    total = walk.over(box, jnp.zeros((math.prod(sites), count, width, batch), dy.dtype))
-    return jnp.moveaxis(total.reshape(*sites, count, width, batch)[_boxes.inside(spec)], -1, 0)
+    return _taken_back(spec, walk.over(box, jnp.zeros((math.prod(sites), count * width, batch), dy.dtype)))
 
 
 def _weight_cotangent(x: Any, dy: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (n, o*, g, co/g) -> (o*, k*, cg, co)``."""
-    walk, sites, rows = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x), _rows(spec, dy)
+    walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x)
 
     def box(own: Any, tied: Any, dw: Any) -> Any:
-        here = _rows_of(rows, own, tied)
+        here = _rows(spec, dy, own, tied)
         part = _matmul(walk.gather(sites, own, tied), here)  # (own*g, k*cg, co/g)
         split = part.reshape(own[1], groups(spec), *part.shape[1:]).swapaxes(1, 2)
         return _put(dw, split + _cut(dw, own) if tied[1] < len(walk.tied) else split, own)
@@ -86,7 +85,7 @@ class _Walk(_boxes.Walk):
 
     def __init__(self, spec: Spec, batch: int, itemsize: int) -> None:
         super().__init__(spec, batch, itemsize, BOX_BYTES)
-        self._rank = spec.rank
+        self._spec = spec
 
     def _places(self, own: Run, tied: Run) -> Any:
         """``(o, k, t)``: the flat site each tap of each position of the box sees."""
@@ -94,17 +93,17 @@ class _Walk(_boxes.Walk):
         return first[..., None] + _cut(jnp.asarray(self.tied), tied)
 
     def gather(self, sites: Any, own: Run, tied: Run) -> Any:
-        """``(sites*, g, cg, n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
-        length, (count, width, batch) = math.prod(sites.shape[: self._rank]), sites.shape[self._rank :]
-        flat = sites.reshape(length, count, width, batch)  # here: flattened before the loop, it would be copied
-        seen = flat.at[self._places(own, tied)].get(mode="promise_in_bounds")
-        ordered = seen.transpose(0, 3, 1, 4, 2, 5)  # of the axes (o, k, t, g, cg, n)
-        return ordered.reshape(own[1] * count, len(self.taps) * width, tied[1] * batch)
+        """``(sites, g * cg, n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
+        count, width, batch = groups(self._spec), self._spec.group_channels, sites.shape[-1]
+        seen = sites.at[self._places(own, tied)].get(mode="promise_in_bounds")
+        split = seen.reshape(*seen.shape[:3], count, width, batch).transpose(0, 3, 1, 4, 2, 5)
+        return split.reshape(own[1] * count, self._spec.fan_in, tied[1] * batch)
 
     def scatter(self, total: Any, windows: Any, own: Run, tied: Run) -> Any:
-        """Add ``(own*g, k*cg, tied*n)`` to the flat sites ``(sites, g, cg, n)``: the adjoint of `gather`."""
-        groups, width, batch = total.shape[1:]
-        seen = windows.reshape(own[1], groups, len(self.taps), width, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
+        """Add ``(own*g, k*cg, tied*n)`` to the sites ``(sites, g * cg, n)``: the adjoint of `gather`."""
+        count, width, taps, batch = groups(self._spec), self._spec.group_channels, len(self.taps), total.shape[-1]
+        split = windows.reshape(own[1], count, taps, width, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
+        seen = split.reshape(own[1], taps, tied[1], count * width, batch)
         return total.at[self._places(own, tied)].add(seen, mode="promise_in_bounds")
 
     def over(self, box: Callable[[Run, Run, Any], Any], held: Any) -> Any:
@@ -146,8 +145,17 @@ def _width(spec: Spec) -> int:
 
 
 def _laid_out(spec: Spec, x: Any) -> Any:
-    """``(n, i*, g, cg) -> (sites*, g, cg, n)`` with zeros in the padding."""
-    return jnp.pad(jnp.moveaxis(x, 0, -1), (*spec.padding, (0, 0), (0, 0), (0, 0)))
+    """``(n, i*, g, cg) -> (sites, g * cg, n)`` with zeros in the padding; XLA would copy an axis of one group twice."""
+    channels = x.shape[-2] * x.shape[-1]
+    seen = jnp.pad(x.reshape(*x.shape[:-2], channels), ((0, 0), *spec.padding, (0, 0)))
+    sites = math.prod(seen.shape[1:-1])
+    return seen.reshape(len(x), sites * channels).T.reshape(sites, channels, len(x))
+
+
+def _taken_back(spec: Spec, total: Any) -> Any:
+    """``(sites, g * cg, n) -> (n, i*, g, cg)``: the adjoint of `_laid_out`."""
+    sites = total.reshape(_boxes.laid_out_shape(spec, total.shape[-1]))
+    return jnp.moveaxis(sites[_boxes.inside(spec)], -1, 0)
 
 
 def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
@@ -156,26 +164,21 @@ def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
     return part.reshape(-1, *part.shape[2:])
 
 
-def _rows(spec: Spec, dy: Any) -> Any:
-    """``(n, o*, g, co/g) -> (own, g, tied, n, co/g)``."""
-    own, tied = ([axis + 1 for axis in part] for part in (_boxes.own(spec), _boxes.tied(spec)))
-    ordered = dy.transpose(*own, spec.rank + 1, *tied, 0, spec.rank + 2)
-    lengths = math.prod(ordered.shape[: len(own)]), math.prod(ordered.shape[len(own) + 1 : spec.rank + 1])
-    return ordered.reshape(lengths[0], ordered.shape[len(own)], lengths[1], *ordered.shape[spec.rank + 1 :])
+def _rows(spec: Spec, dy: Any, own: Run, tied: Run) -> Any:
+    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a box."""
+    parts = _boxes.own(spec), _boxes.tied(spec)
+    lengths = (math.prod(spec.output_size[axis] for axis in part) for part in parts)
+    ordered = dy.transpose(0, *(axis + 1 for part in parts for axis in part), spec.rank + 1, spec.rank + 2)
+    part = _cut(ordered.reshape(len(dy), *lengths, *dy.shape[-2:]), 0, own, tied).transpose(1, 3, 2, 0, 4)
+    return part.reshape(own[1] * dy.shape[-2], tied[1] * len(dy), dy.shape[-1])
 
 
-def _rows_of(rows: Any, own: Run, tied: Run) -> Any:
-    """``(own, g, tied, n, co/g) -> (own*g, tied*n, co/g)`` of a box."""
-    part = _cut(rows, own, 0, tied)
-    return part.reshape(part.shape[0] * part.shape[1], part.shape[2] * part.shape[3], part.shape[4])
-
-
-def _from_rows(spec: Spec, rows: Any) -> Any:
-    """``(own, g, tied, n, co/g) -> (n, o*, g, co/g)``: the inverse of `_rows`."""
-    own, tied = ([spec.output_size[axis] for axis in part] for part in (_boxes.own(spec), _boxes.tied(spec)))
-    split = rows.reshape(*own, rows.shape[1], *tied, *rows.shape[3:])
-    order = [*_boxes.own(spec), spec.rank, *_boxes.tied(spec)]  # of the axes (o*, g)
-    return split.transpose(spec.rank + 1, *map(order.index, range(spec.rank + 1)), spec.rank + 2)
+def _from_rows(spec: Spec, y: Any) -> Any:
+    """``(n, own, tied, g, co/g) -> (n, o*, g, co/g)``."""
+    order = [*_boxes.own(spec), *_boxes.tied(spec)]
+    split = y.reshape(len(y), *(spec.output_size[axis] for axis in order), *y.shape[-2:])
+    back = [order.index(axis) + 1 for axis in range(spec.rank)]
+    return split.transpose(0, *back, spec.rank + 1, spec.rank + 2)
 
 
 def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[int]]) -> Any:
