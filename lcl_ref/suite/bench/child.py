@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import json
 import os
-import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
-from lcl_ref.suite.bench.machine import CLOCKS
+from lcl_ref.suite.bench.machine import turn
 from lcl_ref.suite.bench.sampled import worst_error
 from lcl_ref.suite.bench.workloads import SERIES, WORKLOADS, Workload
 from lcl_ref.suite.convert import to_numpy
@@ -29,9 +28,6 @@ from lcl_ref.suite.worker import availability
 
 VJP_WITHOUT_FORWARD = ("numpy", "mlx")
 """Frameworks whose `vjp` does not compute the output on its way: a step calls `forward` as well."""
-
-LONG_SECONDS = 4.0
-TURN_SECONDS = 0.05
 
 
 class Bench:
@@ -71,23 +67,8 @@ class Bench:
         return first | {"dx": dx, "dw": dw, "db": db}
 
     def time(self, op: str, clock: str) -> dict[str, Any]:
-        """Return the median seconds, by a clock, of a few calls in a row, but the first: as steps of training follow.
-
-        The first finds caches full of the last contestant's work, and memory the system has taken back meanwhile. A
-        call of more than `LONG_SECONDS` hardly notices, and is made once.
-        """
-        first = self._timed(op, clock)
-        if first > LONG_SECONDS:
-            return {"seconds": first}
-        taken = [self._timed(op, clock)]
-        while sum(taken) < TURN_SECONDS:
-            taken.append(self._timed(op, clock))
-        return {"seconds": statistics.median(taken)}
-
-    def _timed(self, op: str, clock: str) -> float:
-        began = CLOCKS[clock]()
-        self.call(op)
-        return CLOCKS[clock]() - began
+        """Return the seconds of a turn."""
+        return {"seconds": turn(lambda: self.call(op), clock)}
 
     def error(self) -> dict[str, Any]:
         """Return the worst sampled error / limit of output and gradients."""
