@@ -20,7 +20,7 @@ class Adapter:
         name="torch.fast",
         framework="torch",
         modules=("torch",),
-        summary="Windows of a box of positions, batch last, times their weights in place; derivatives likewise.",
+        summary="Windows of a box of positions times their weights in place; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
     )

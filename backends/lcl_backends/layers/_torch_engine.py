@@ -36,21 +36,27 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
         return plain(_read(layer).spec, x, weight, bias)
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the route of all sizes
         route = _read(layer)
-        if route.large_blocks and route.fits(x, routes.PART_BYTES):
-            return _large_blocks(route, x, weight, bias)
+        if route.blocks and route.fits(x, routes.PART_BYTES):
+            return _blocks(route, x, weight, bias)
         if route.fits(x, routes.SMALL_BYTES):
             return plain(route.spec, x, weight, bias)
     return Output.apply(layer, x, weight, bias)
 
 
-def _large_blocks(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return what `local` returns, of a layer with one position that sees all of the input."""
+def _blocks(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what `local` returns, of a layer with one position that sees all of the input; thin blocks, transposed."""
     samples, matrices = _split(route, x.flatten(1)).movedim(1, 0), _split(route, weight.flatten(0, -2)).movedim(1, 0)
-    if bias is None:
-        product = torch.bmm(samples, matrices)
+    added = None if bias is None else _split(route, bias.flatten())[:, None]
+    if route.few_outputs or route.few_inputs:
+        product = _affine(matrices.mT, samples.mT, None if added is None else added.mT).mT
     else:
-        product = torch.baddbmm(_split(route, bias.flatten())[:, None], samples, matrices)
-    return product.movedim(0, 1).reshape(route.spec.y_shape(len(x)))
+        product = _affine(samples, matrices, added)
+    return product.movedim(0, 1).reshape(route.spec.y_shape(len(x))).contiguous()
+
+
+def _affine(left: Tensor, right: Tensor, added: Tensor | None) -> Tensor:
+    """Return the products of matrices, plus a term if any."""
+    return torch.bmm(left, right) if added is None else torch.baddbmm(added, left, right)
 
 
 def _split(route: Route, tensor: Tensor) -> Tensor:
