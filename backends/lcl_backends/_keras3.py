@@ -48,7 +48,7 @@ class TensorflowEngine:
 
     def tensor(self, array: Any) -> Any:
         """Return a tensor of the same dtype."""
-        return _tensorflow.load().convert_to_tensor(array)
+        return _tensorflow.tensor(array)
 
     def function(self, function: Function) -> Function:
         """Return `function` between arrays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_US
 No start-up notices: that of oneDNN ignores the log level and goes only with oneDNN. TensorFlow imports a Keras of its
 own accord; Keras 3 would take a second longer and fix its backend for good.
 """
+
+QUICK_PRODUCTS = 1 << 20
+"""Calls of at most this many products run eagerly: compiling them takes longer than they ever would."""
 
 
 @contextlib.contextmanager
@@ -75,14 +79,27 @@ def load_keras2() -> Any:
     return tf_keras
 
 
-def pullback(function: Callable[..., Any], operands: Sequence[Any], cotangent: Any) -> list[Any]:
-    """Return, as arrays, the cotangents of `operands` (tensors or variables) for that of ``function(*operands)``."""
+def tensor(array: Any) -> Any:
+    """Return a tensor of the same dtype, in the memory of the array where that begins at a multiple of 64 bytes.
+
+    `tf.convert_to_tensor` copies every array, and one that begins elsewhere twice.
+    """
+    return load().raw_ops.Identity(input=array)
+
+
+def cotangents(function: Callable[..., Any], operands: Sequence[Any], cotangent: Any) -> tuple[Any, list[Any]]:
+    """Return ``function(*operands)``, of tensors or variables, and their cotangents for that of the result."""
     tf = load()
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(operands)
         result = function(*operands)
-    gradients = tape.gradient(result, list(operands), output_gradients=tf.convert_to_tensor(cotangent))
-    return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]
+    gradients = tape.gradient(result, list(operands), output_gradients=cotangent)
+    return result, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def pullback(function: Callable[..., Any], operands: Sequence[Any], cotangent: Any) -> list[Any]:
+    """Return the cotangents of `operands` (tensors or variables) as arrays, for an array of that of the result."""
+    return [np.asarray(gradient) for gradient in cotangents(function, operands, tensor(cotangent))[1]]
 
 
 @dataclass(frozen=True)
@@ -98,20 +115,25 @@ class TensorflowLayer:
     weight, bias : tf.Tensor
         The weight in an order of numbers that `apply` takes and a reshape makes canonical; bias None where there is
         none.
+    compiled : bool
+        Whether XLA compiles calls of more than `QUICK_PRODUCTS` products, each as a whole; the others run eagerly.
     """
 
     spec: Spec
     apply: Callable[..., Any]
     weight: Any
     bias: Any
+    compiled: bool
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
-        return np.asarray(self.apply(*self._operands(x)))
+        run, _ = self._operations(len(x))
+        return np.asarray(run(tensor(x), *self._held))
 
     def vjp(self, x: Any, dy: Any) -> Any:
         """Return ``(dx, dw, db)``."""
-        dx, dw, *db = pullback(self.apply, self._operands(x), dy)
+        _, run = self._operations(len(x))
+        _, dw, dx, *db = map(np.asarray, run(tensor(dy), tensor(x), *self._held))
         return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
@@ -119,12 +141,29 @@ class TensorflowLayer:
         x = load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
         return pullback(lambda x: self.apply(x, self.weight), [x], y)[0]
 
-    def _operands(self, x: Any) -> list[Any]:
-        tensor = load().convert_to_tensor(x)
-        return [tensor, self.weight] if self.bias is None else [tensor, self.weight, self.bias]
+    @property
+    def _held(self) -> list[Any]:
+        return [self.weight] if self.bias is None else [self.weight, self.bias]
+
+    def _operations(self, batch: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return what gives ``y`` and ``(y, dw, dx[, db])``."""
+        if self.compiled and math.prod(self.spec.y_shape(batch)) * self.spec.fan_in > QUICK_PRODUCTS:
+            return self._by_xla
+        return self.apply, self._y_and_cotangents
+
+    @functools.cached_property
+    def _by_xla(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return tuple(load().function(run, jit_compile=True) for run in (self.apply, self._y_and_cotangents))
+
+    def _y_and_cotangents(self, dy: Any, *operands: Any) -> Any:
+        """Return ``(y, dw, dx[, db])``: XLA computes in this order, and drops the x laid out before dx."""
+        y, (dx, dw, *db) = cotangents(self.apply, operands, dy)
+        return y, dw, dx, *db
 
 
-def prepared(spec: Spec, apply: Callable[..., Any], weight: Any, bias: Any) -> TensorflowLayer:
+def prepared(
+    spec: Spec, apply: Callable[..., Any], weight: Any, bias: Any, *, compiled: bool = False
+) -> TensorflowLayer:
     """Return the layer for NumPy weight (as `apply` takes it) and bias, as constants of TensorFlow."""
     held = (None if array is None else load().constant(array) for array in (weight, bias))
-    return TensorflowLayer(spec, apply, *held)
+    return TensorflowLayer(spec, apply, *held, compiled)

@@ -46,14 +46,14 @@ class OnJax:
 
 
 class OnTensorflow:
-    """Run by TensorFlow, its loops compiled by XLA."""
+    """Compiled by XLA."""
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _tensorflow.TensorflowLayer:
         """Choose the backend and hand over the weights once."""
         _keras3.load("tensorflow")
-        return _keras3.KerasLayer(spec, _apply(spec), weight, bias, _keras3.TensorflowEngine())
+        return _tensorflow.prepared(spec, _apply(spec), weight, bias, compiled=True)
 
 
 class OnTorch:

@@ -28,4 +28,4 @@ class Adapter:
         _tensorflow.load()
         from lcl_backends.layers._tensorflow_boxes import local
 
-        return _tensorflow.prepared(spec, partial(local, spec), weight, bias)
+        return _tensorflow.prepared(spec, partial(local, spec), weight, bias, compiled=True)

@@ -1,15 +1,17 @@
 """The box route of TensorFlow, which the small cases of the matrix do not take of their own accord."""
 
+import math
 import re
 
 import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_backends import _tensorflow
+from lcl_backends import _boxes, _tensorflow
 from lcl_backends.layers import _tensorflow_boxes as boxes
 from lcl_backends.tensorflow_fast import Adapter
 from lcl_ref import reference
+from lcl_ref.suite.dtypes import DTYPES
 from tests.unit.test_torch_adapters import answers, assert_equal, golden, integers, random_spec
 
 tf = _tensorflow.load()
@@ -135,15 +137,64 @@ def test_compiled_once_per_batch_size(monkeypatch):
     assert traced == [2, 3]
 
 
-def test_weights_are_sliced_and_never_copied_whole():
-    spec = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1))
-    x, weight, _ = operands_of(spec, 4)
-    split = tf.reshape(x, (4, *spec.input_size, 1, spec.in_channels))
+WIDE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1), bias="none")
+
+
+def optimised(spec, batch):
+    """Return the lines of the forward program that XLA runs, by how many elements the arrays on them have."""
+    x, weight = (tf.constant(integers(spec, batch, 0, "float32")[name]) for name in ("x", "weight"))
+    split = tf.reshape(x, (batch, *spec.input_size, 1, spec.in_channels))
     compiled = tf.function(lambda *operands: boxes._run_output(spec, *operands), jit_compile=True)
-    program = compiled.experimental_get_compiler_ir(split, weight)(stage="optimized_hlo")
     sizes = {}
-    for line in program.splitlines():
+    for line in compiled.experimental_get_compiler_ir(split, weight)(stage="optimized_hlo").splitlines():
         for shape in re.findall(r"f32\[([\d,]+)\]", line):
             sizes.setdefault(np.prod([int(length) for length in shape.split(",")]), []).append(line)
-    assert max(sizes) == tf.size(weight)
+    return sizes
+
+
+def test_weights_are_sliced_and_never_copied_whole():
+    sizes = optimised(WIDE, 4)
+    assert max(sizes) == WIDE.parameter_count
     assert not [line for line in sizes[max(sizes)] if re.search(r"\bcopy\(|kind=kLoop", line)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"in_channels": 1}, {"padding": (0, 1)}])
+def test_the_input_is_laid_out_once(changes):
+    spec = lcl.Spec.from_dict(WIDE.to_dict() | changes)
+    sites = math.prod(_boxes.laid_out_shape(spec, 16))
+    made = [line for line in optimised(spec, 16)[sites] if re.match(r"  %\S+ = f32\[40,\S+ \w+\(.*kind=kLoop", line)]
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in DTYPES[:2])])
+def test_compiled_calls_give_the_answers_of_the_reference(monkeypatch, dtype):
+    monkeypatch.setattr(_tensorflow, "QUICK_PRODUCTS", 0)
+    monkeypatch.setattr(boxes, "ROOM_BYTES", 500)
+    draw = np.random.default_rng(0)
+    for number in range(6):
+        spec, batch = random_spec(draw), (1, 3)[number % 2]
+        operands = integers(spec, batch, number, dtype)
+        assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+
+
+def test_calls_of_many_products_are_compiled_and_a_step_computes_the_output(monkeypatch):
+    x, weight, bias, dy = integers(LAYER, 2, 0, "float32").values()
+    layer = Adapter().prepare(LAYER, weight, bias, "float32")
+    monkeypatch.setattr(_tensorflow, "QUICK_PRODUCTS", 2 * LAYER.connection_count - 1)
+    assert [layer._operations(batch)[0] is layer.apply for batch in (1, 2)] == [True, False]
+    compiled = layer._operations(2)[1]
+    operands = [tf.constant(array) for array in (dy, x, weight, bias)]
+    np.testing.assert_array_equal(compiled(*operands)[0].numpy(), reference.forward(LAYER, x, weight, bias))
+    assert "XlaMustCompile" in str(compiled.get_concrete_function(*operands).function_def.attr)
+
+
+@pytest.mark.parametrize("offset", [0, 4])
+def test_a_tensor_is_on_the_memory_of_an_array_where_that_is_aligned(offset):
+    memory = np.zeros(256 + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    array = memory[start : start + 256].view(np.float32).reshape(8, 8)
+    array[:] = np.arange(64).reshape(8, 8)
+    array.flags.writeable = False
+    held = np.asarray(_tensorflow.tensor(array))
+    assert np.shares_memory(held, memory) == (offset == 0)
+    np.testing.assert_array_equal(held, array)

@@ -6,7 +6,9 @@ windows of one box. The derivatives of the three products of a layer are each th
 run box by box.
 
 Inside, sites come with the batch last, so that a site of all samples is one run of memory: gathering windows, and
-adding up the cotangents they leave behind, move such runs.
+adding up the cotangents they leave behind, move such runs. Outputs, and their cotangents, stay with the batch first:
+each box reads or writes its own positions of them. So a loop holds, beyond its box, one copy of the input or of its
+cotangent.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from lcl_ref.spec import Spec
 
 tf, xla = _tensorflow.load(), _tensorflow.load_xla()
 
-BOX_BYTES = 2 << 20
-"""Aim for the windows of one box."""
+BOX_BYTES = 1 << 19
+"""Aim for the windows of one box: they are read again at once, from the second-level cache."""
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, and nothing is compiled."""
@@ -67,7 +69,8 @@ def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
     order = (*positions[: len(own)], 2 * rank + 1, *positions[len(own) :], 0, *taps, 2 * rank + 2)
     run = (0, math.prod(spec.output_size[axis] for axis in own))
     rows = tf.reshape(tf.transpose(split, order), (run[1] * groups(spec), -1, spec.fan_in))
-    return _from_rows(spec, tf.matmul(rows, _matrices(spec, weight, run)), _batch(x))
+    product = tf.matmul(rows, _matrices(spec, weight, run))
+    return _by_axes(spec, _batch_first(spec, product, run[1], math.prod(spec.output_size) // run[1], _batch(x)))
 
 
 def _at_once(spec: Spec, x: Any, weight: Any) -> Any:
@@ -130,42 +133,40 @@ def _weight_cotangent(spec: Spec) -> Callable[[Any, Any], Any]:
 def _run_output(spec: Spec, x: Any, weight: Any) -> Any:
     walk, sites, batch = _Walk(spec, x), _laid_out(spec, x), _batch(x)
     wide = _width(spec) >= (x.shape[0] or USUAL_BATCH)  # the longer side of a product goes last
-    back = (0, 2, 1, 3, 4) if wide else (0, 3, 1, 2, 4)
 
     def box(own: Run, tied: Run, y: Any) -> Any:
         windows, matrices = walk.gather(sites, own, tied), _matrices(spec, weight, own)
         if wide:
-            part = tf.matmul(_kept(tf.transpose(windows, (0, 2, 1))), matrices)  # (own*g, tied*n, co/g)
-            split = tf.reshape(part, (own[1], groups(spec), tied[1], batch, _width(spec)))
+            part = tf.matmul(_kept(tf.transpose(windows, (0, 2, 1))), matrices)
+            placed = _batch_first(spec, part, own[1], tied[1], batch)
         else:
             part = tf.matmul(matrices, windows, transpose_a=True)  # (own*g, co/g, tied*n)
             split = tf.reshape(part, (own[1], groups(spec), _width(spec), tied[1], batch))
-        return _put(y, tf.transpose(split, back), own, tied)
+            placed = tf.transpose(split, (4, 0, 3, 1, 2))
+        return _put(y, placed, (0, batch), own, tied)
 
-    sides = (batch, _width(spec)) if wide else (_width(spec), batch)
-    y = walk.over(box, tf.zeros((len(walk.own), len(walk.tied), groups(spec), *sides), x.dtype))
-    rows = tf.transpose(y, (0, 2, 1, 3, 4) if wide else (0, 2, 1, 4, 3))  # (own, g, tied, n, co/g)
-    return _from_rows(spec, rows, batch)
+    shape = (batch, len(walk.own), len(walk.tied), groups(spec), _width(spec))
+    return _by_axes(spec, walk.over(box, tf.zeros(shape, x.dtype)))
 
 
 def _run_input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
-    walk, rows = _Walk(spec, dy), _rows(spec, dy)
+    walk, batch = _Walk(spec, dy), _batch(dy)
 
     def box(own: Run, tied: Run, total: Any) -> Any:
-        columns = _rows_of(rows, own, tied)
-        return walk.scatter(total, tf.matmul(_matrices(spec, weight, own), columns, transpose_b=True), own, tied)
+        rows = _rows(spec, dy, own, tied)
+        return walk.scatter(total, tf.matmul(_matrices(spec, weight, own), rows, transpose_b=True), own, tied)
 
     *sites, count, width, _ = _boxes.laid_out_shape(spec, 1)
-    total = walk.over(box, tf.zeros((math.prod(sites), count, width, _batch(dy)), dy.dtype))
-    laid = tf.reshape(total, (*sites, count, width, _batch(dy)))[_boxes.inside(spec)]
+    total = walk.over(box, tf.zeros((math.prod(sites), count, width, batch), dy.dtype))
+    laid = tf.reshape(total, (*sites, count, width, batch))[_boxes.inside(spec)]
     return tf.transpose(laid, (spec.rank + 2, *range(spec.rank + 2)))
 
 
 def _run_weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
-    walk, sites, rows = _Walk(spec, x), _laid_out(spec, x), _rows(spec, dy)
+    walk, sites = _Walk(spec, x), _laid_out(spec, x)
 
     def box(own: Run, tied: Run, dw: Any) -> Any:
-        part = tf.matmul(walk.gather(sites, own, tied), _rows_of(rows, own, tied))  # (own*g, k*cg, co/g)
+        part = tf.matmul(walk.gather(sites, own, tied), _rows(spec, dy, own, tied))  # (own*g, k*cg, co/g)
         split = tf.transpose(tf.reshape(part, (own[1], groups(spec), spec.fan_in, _width(spec))), (0, 2, 1, 3))
         return _put(dw, split + _cut(dw, own) if tied[1] < len(walk.tied) else split, own)
 
@@ -187,7 +188,7 @@ class _Walk(_boxes.Walk):
         return first[..., None] + _cut(tf.constant(self.tied), tied)
 
     def gather(self, sites: Any, own: Run, tied: Run) -> Any:
-        """``(sites*, g, cg, n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
+        """``(sites*, g*cg*n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
         *length, count, width, _ = _boxes.laid_out_shape(self._spec, 1)
         flat = tf.reshape(sites, (math.prod(length), count, width, self._batch))  # before the loop, it would be copied
         ordered = tf.transpose(tf.gather(flat, self._places(own, tied)), (0, 3, 1, 4, 2, 5))  # of (o, k, t, g, cg, n)
@@ -254,9 +255,13 @@ def _kept(array: Any) -> Any:
 
 
 def _laid_out(spec: Spec, x: Any) -> Any:
-    """``(n, i*, g, cg) -> (sites*, g, cg, n)`` with zeros in the padding."""
-    last = tf.transpose(x, (*range(1, spec.rank + 3), 0))
-    return _kept(tf.pad(last, (*spec.padding, (0, 0), (0, 0), (0, 0))))
+    """``(n, i*, g, cg) -> (sites*, g*cg*n)`` with zeros in the padding.
+
+    By way of a matrix, and without axes of length 1: XLA would copy x as it is first.
+    """
+    batch, channels = _batch(x), groups(spec) * spec.group_channels
+    last = tf.transpose(tf.reshape(x, (batch, math.prod(spec.input_size) * channels)))
+    return tf.pad(tf.reshape(last, (*spec.input_size, channels * batch)), (*spec.padding, (0, 0)))
 
 
 def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
@@ -266,24 +271,24 @@ def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
     return tf.reshape(part, (own[1] * groups(spec), spec.fan_in, _width(spec)))
 
 
-def _rows(spec: Spec, dy: Any) -> Any:
-    """``(n, o*, g, co/g) -> (own, tied, g, n, co/g)``."""
-    own, tied = ([axis + 1 for axis in part] for part in (_boxes.own(spec), _boxes.tied(spec)))
-    lengths = (math.prod(spec.output_size[axis - 1] for axis in part) for part in (own, tied))
-    ordered = tf.transpose(dy, (*own, *tied, spec.rank + 1, 0, spec.rank + 2))
-    return tf.reshape(ordered, (*lengths, groups(spec), _batch(dy), _width(spec)))
+def _rows(spec: Spec, dy: Any, own: Run, tied: Run) -> Any:
+    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a box."""
+    axes, batch = [axis + 1 for axis in (*_boxes.own(spec), *_boxes.tied(spec))], _batch(dy)
+    lengths = [math.prod(spec.output_size[axis] for axis in part) for part in (_boxes.own(spec), _boxes.tied(spec))]
+    ordered = tf.transpose(dy, (0, *axes, spec.rank + 1, spec.rank + 2))
+    flat = tf.reshape(ordered, (batch, *lengths, groups(spec), _width(spec)))
+    part = tf.transpose(_cut(flat, (0, batch), own, tied), (1, 3, 2, 0, 4))
+    return tf.reshape(part, (own[1] * groups(spec), tied[1] * batch, _width(spec)))
 
 
-def _rows_of(rows: Any, own: Run, tied: Run) -> Any:
-    """``(own, tied, g, n, co/g) -> (own*g, tied*n, co/g)`` of a box."""
-    count, batch, width = rows.shape[2], tf.shape(rows)[3], rows.shape[4]
-    part = tf.transpose(_cut(rows, own, tied), (0, 2, 1, 3, 4))
-    return tf.reshape(part, (own[1] * count, tied[1] * batch, width))
+def _batch_first(spec: Spec, rows: Any, own: int, tied: int, batch: Any) -> Any:
+    """``(own*g, tied*n, co/g) -> (n, own, tied, g, co/g)``."""
+    split = tf.reshape(rows, (own, groups(spec), tied, batch, _width(spec)))
+    return tf.transpose(split, (3, 0, 2, 1, 4))
 
 
-def _from_rows(spec: Spec, rows: Any, batch: Any) -> Any:
-    """``(own*g*tied*n*co/g) -> (n, o*, g, co/g)``, in whatever shape the left comes."""
-    own, tied = ([spec.output_size[axis] for axis in part] for part in (_boxes.own(spec), _boxes.tied(spec)))
-    split = tf.reshape(rows, (*own, groups(spec), *tied, batch, _width(spec)))
-    order = [*_boxes.own(spec), spec.rank, *_boxes.tied(spec)]  # of the axes (o*, g)
-    return tf.transpose(split, (spec.rank + 1, *map(order.index, range(spec.rank + 1)), spec.rank + 2))
+def _by_axes(spec: Spec, flat: Any) -> Any:
+    """``(n, own, tied, g, co/g) -> (n, o*, g, co/g)``."""
+    order = [*_boxes.own(spec), *_boxes.tied(spec)]
+    split = tf.reshape(flat, (_batch(flat), *(spec.output_size[axis] for axis in order), groups(spec), _width(spec)))
+    return tf.transpose(split, (0, *(1 + order.index(axis) for axis in range(spec.rank)), spec.rank + 1, spec.rank + 2))
