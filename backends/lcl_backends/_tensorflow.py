@@ -8,7 +8,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -124,16 +124,15 @@ class TensorflowLayer:
     weight: Any
     bias: Any
     compiled: bool
+    _programs: dict[tuple[str, int], Any] = field(default_factory=dict, init=False)
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
-        run, _ = self._operations(len(x))
-        return np.asarray(run(tensor(x), *self._held))
+        return np.asarray(self._call("apply", tensor(x), *self._held))
 
     def vjp(self, x: Any, dy: Any) -> Any:
         """Return ``(dx, dw, db)``."""
-        _, run = self._operations(len(x))
-        _, dw, dx, *db = map(np.asarray, run(tensor(dy), tensor(x), *self._held))
+        _, dw, dx, *db = map(np.asarray, self._call("_y_and_cotangents", tensor(dy), tensor(x), *self._held))
         return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
@@ -145,15 +144,14 @@ class TensorflowLayer:
     def _held(self) -> list[Any]:
         return [self.weight] if self.bias is None else [self.weight, self.bias]
 
-    def _operations(self, batch: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Return what gives ``y`` and ``(y, dw, dx[, db])``."""
-        if self.compiled and math.prod(self.spec.y_shape(batch)) * self.spec.fan_in > QUICK_PRODUCTS:
-            return self._by_xla
-        return self.apply, self._y_and_cotangents
-
-    @functools.cached_property
-    def _by_xla(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        return tuple(load().function(run, jit_compile=True) for run in (self.apply, self._y_and_cotangents))
+    def _call(self, name: str, *operands: Any) -> Any:
+        """Call the attribute of that name: eagerly, or compiled for this batch size once."""
+        run, batch = getattr(self, name), len(operands[0])
+        if not self.compiled or math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS:
+            return run(*operands)
+        if (name, batch) not in self._programs:
+            self._programs[name, batch] = load().function(run, jit_compile=True).get_concrete_function(*operands)
+        return self._programs[name, batch](*operands)
 
     def _y_and_cotangents(self, dy: Any, *operands: Any) -> Any:
         """Return ``(y, dw, dx[, db])``: XLA computes in this order, and drops the x laid out before dx."""

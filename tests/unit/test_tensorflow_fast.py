@@ -177,15 +177,20 @@ def test_compiled_calls_give_the_answers_of_the_reference(monkeypatch, dtype):
         assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
 
 
-def test_calls_of_many_products_are_compiled_and_a_step_computes_the_output(monkeypatch):
-    x, weight, bias, dy = integers(LAYER, 2, 0, "float32").values()
+def test_calls_of_many_products_are_compiled_once_and_a_step_computes_the_output(monkeypatch):
+    operands = {batch: integers(LAYER, batch, 0, "float32") for batch in (1, 2)}
+    _, weight, bias, _ = operands[1].values()
     layer = Adapter().prepare(LAYER, weight, bias, "float32")
     monkeypatch.setattr(_tensorflow, "QUICK_PRODUCTS", 2 * LAYER.connection_count - 1)
-    assert [layer._operations(batch)[0] is layer.apply for batch in (1, 2)] == [True, False]
-    compiled = layer._operations(2)[1]
-    operands = [tf.constant(array) for array in (dy, x, weight, bias)]
-    np.testing.assert_array_equal(compiled(*operands)[0].numpy(), reference.forward(LAYER, x, weight, bias))
-    assert "XlaMustCompile" in str(compiled.get_concrete_function(*operands).function_def.attr)
+    for batch in (1, 2, 2):
+        layer.forward(operands[batch]["x"])
+        layer.vjp(operands[batch]["x"], operands[batch]["dy"])
+    programs = layer._programs
+    assert set(programs) == {("apply", 2), ("_y_and_cotangents", 2)}
+    assert all(program.function_def.attr["_XlaMustCompile"].b for program in programs.values())
+    x, dy = operands[2]["x"], operands[2]["dy"]
+    y, *_ = programs["_y_and_cotangents", 2](*map(tf.constant, (dy, x, weight, bias)))
+    np.testing.assert_array_equal(y.numpy(), reference.forward(LAYER, x, weight, bias))
 
 
 @pytest.mark.parametrize("offset", [0, 4])
