@@ -68,12 +68,12 @@ def product_shares(workload: Workload, rate: float) -> list[float]:
     count = int(np.prod(spec.output_size)) * spec.groups
     rows, inner, columns = workload.batch, spec.fan_in, spec.out_channels // spec.groups
     count = max(1, min(count, (1 << 26) // (inner * max(rows, columns))))
-    x, w, dy = (torch.rand(count, *shape) for shape in ((inner, rows), (inner, columns), (rows, columns)))
-    y, dx, dw = torch.empty_like(dy), torch.empty_like(x), torch.empty_like(w)
+    x, w, dy = (torch.rand(count, *shape) for shape in ((rows, inner), (inner, columns), (rows, columns)))
+    y, dx, dw = torch.empty_like(dy), torch.empty(count, inner, rows), torch.empty_like(w)
     seconds = [
-        best(lambda: torch.bmm(x.mT, w, out=y)),
+        best(lambda: torch.bmm(x, w, out=y)),
         best(lambda: torch.bmm(w, dy.mT, out=dx)),
-        best(lambda: torch.bmm(x, dy, out=dw)),
+        best(lambda: torch.bmm(x.mT, dy, out=dw)),
     ]
     work = count * rows * inner * columns
     return [*(work / each / rate for each in seconds), 3 * work / sum(seconds) / rate]

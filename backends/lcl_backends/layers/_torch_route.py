@@ -177,7 +177,7 @@ class Route:
         (kernel, stride), columns = (spec.kernel_size[0], spec.stride[0]), math.prod(spec.output_size[1:])
         line = inputs // kernel
         fitting = (room // columns - line * (kernel - stride)) // (line * stride + beside)
-        rows = _runs(spec.output_size[0], max(fitting, -(-kernel // stride)))
+        rows = _runs(spec.output_size[0], max(fitting, kernel // stride))
         column = line * ((rows[0].stop - 1) * stride + kernel) + rows[0].stop * beside
         if column > room:
             rows, column = _runs(spec.output_size[0], 1), inputs + beside

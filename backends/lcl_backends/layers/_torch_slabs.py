@@ -156,8 +156,9 @@ def _laid_out(route: Route, x: Tensor) -> Tensor:
     if route.spec.channel_table is not None:
         last = last.index_select(-2, _channels(route, x))
     laid = _room(route, x)
-    if any(map(any, route.spec.padding)):
-        laid.zero_()
+    for axis, (lo, hi) in enumerate(route.spec.padding):
+        laid.narrow(axis, 0, lo).zero_()
+        laid.narrow(axis, laid.shape[axis] - hi, hi).zero_()
     laid[_inside(route)].copy_(last)
     return laid
 
