@@ -26,9 +26,15 @@ from lcl_backends._mlx import widened
 from lcl_backends._patches import gathered, groups
 from lcl_ref.spec import Spec
 
-BOX_BYTES = 1 << 19
+BOX_BYTES = 15 << 15
 """Aim for the windows of one box; MLX works some ten operations ahead, and may hold the windows of as many boxes."""
 
+BOXES_AHEAD = 4
+"""So many boxes may be multiplied before they are added to the cotangent of the input."""
+
+SLIGHT = 12
+"""Windows so many times smaller than the weights are made all at once for the cotangent of the weight, then one product:
+MLX would hold a dozen pieces of it, each far larger than its windows."""
 
 WIDE = 32
 """So many output channels are enough for the innermost loop of a product."""
@@ -98,10 +104,12 @@ def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
 def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     """Return ``dw (o*, k*, cg, co)``, wide; boxes add up along shared axes, and so do parts of the batch."""
     dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
-    dw = _Sum(spec.weight_shape, dtype)
-    for part in _boxes.parts(spec, len(x), dtype.size):
+    dw, parts = _Sum(spec.weight_shape, dtype), _boxes.parts(spec, len(x), dtype.size)
+    held = len(x) * math.prod(spec.output_size) * spec.fan_in * groups(spec)
+    room = held * dtype.size if len(parts) == 1 and SLIGHT * held <= spec.parameter_count else BOX_BYTES
+    for part in parts:
         sites = _batch_first(spec, x[part].astype(dtype))
-        for box in _boxes.boxes(spec, len(sites), dtype.size, BOX_BYTES):
+        for box in _boxes.boxes(spec, len(sites), dtype.size, room):
             rows = _rows(spec, dy[(part, *box)].astype(dtype), first)
             windows = _windows(spec, sites, box, samples_first=True)
             product = windows.swapaxes(-1, -2) @ rows if first else (rows @ windows).swapaxes(-1, -2)
@@ -117,13 +125,22 @@ class _Sum:
     def __init__(self, shape: Sequence[int], dtype: Any) -> None:
         self._shape, self._dtype = tuple(shape), dtype
         self.value: Any = None
+        self._last: Any = None
+        self._count = 0
 
     def before(self, factor: Any) -> Any:
-        """Return `factor`, to be used after what has been put: MLX would hold the windows of many boxes at once."""
-        return factor if self.value is None else mx.depends([factor], [self.value])[0]
+        """Return `factor`, to be used after what has been put: MLX would hold the windows of many boxes at once.
+
+        Now and then it waits for the sum, else for the last piece: a sum that anything waits for is copied by `put`.
+        """
+        self._count += 1
+        if self.value is None:
+            return factor
+        return mx.depends([factor], [self._last if self._count % BOXES_AHEAD else self.value])[0]
 
     def put(self, where: tuple[Any, ...], piece: Any, *, add: bool = False) -> None:
         """Write `piece` at index `where`, or add it."""
+        self._last = piece
         if piece.shape == self._shape:
             self.value = self.value + piece if add and self.value is not None else piece
             return
@@ -249,8 +266,11 @@ def _fold(spec: Spec, product: Any, box: Box, total: _Sum) -> None:
 def _overlapped(seen: Any, axis: int, stride: int, dilation: int) -> Any:
     """``(.., o, k, ..) -> (.., i, ..)``: add tap k of position o to site ``o * stride + k * dilation``.
 
-    Sites a stride apart make up a phase; each tap is one addition to the phase it falls into.
+    Sites a stride apart make up a phase; each tap is one addition to the phase it falls into. Where there are fewer
+    positions than taps, they exchange their parts.
     """
+    if seen.shape[axis] < seen.shape[axis + 1]:
+        seen, stride, dilation = seen.swapaxes(axis, axis + 1), dilation, stride
     count, taps = seen.shape[axis : axis + 2]
     length = (count - 1) * stride + (taps - 1) * dilation + 1
     every, rows = (slice(None),) * (axis + 1), -(-length // stride)
