@@ -99,6 +99,13 @@ def test_mapped_over_either_operand_or_both(by_boxes):
         np.testing.assert_array_equal(got, jnp.stack([sign * want for sign in signs]))
 
 
+def test_the_input_is_laid_out_by_one_copy():
+    spec = lcl.Spec.from_dict(LARGE.to_dict() | {"padding": 0, "in_channels": 32})
+    operands = [jnp.zeros(shape, jnp.float32) for shape in (spec.x_shape(32), spec.weight_shape, spec.bias_shape)]
+    compiled = jax.jit(_jax.layer(spec, _jax_engine.product)).lower(*operands).compile()
+    assert operands[0].nbytes < compiled.memory_analysis().temp_size_in_bytes < 2 * operands[0].nbytes
+
+
 def test_working_memory_stays_below_the_windows_and_weights_are_not_copied():
     given = {name: jnp.asarray(array) for name, array in integers(LARGE, 32, 0, "float32").items()}
     apply = jax.jit(_jax.layer(LARGE, _jax_engine.product))

@@ -1,5 +1,7 @@
 """The box route of MLX: boxes and parts of the batch that the small cases of the matrix do not make."""
 
+import math
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -36,6 +38,21 @@ def test_either_order_of_the_factors_gives_the_answers_of_the_reference(monkeypa
         spec = random_spec(draw)
         operands = integers(spec, 2, number, dtype)
         assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+
+
+def test_slight_windows_give_the_cotangent_of_the_weight_in_one_product(monkeypatch):
+    monkeypatch.setattr(_mlx_boxes, "BOX_BYTES", 1)
+    spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=48, kernel_size=(3, 2), stride=(2, 1), padding=1)
+    pieces = []
+    monkeypatch.setattr(_mlx_boxes._Sum, "put", lambda *given, **_: pieces.append(given[-1].shape))
+    for batch in (1, 4, 5):
+        given = arrays(spec, batch)
+        _mlx_boxes._weight_cotangent(spec, given["x"], given["dy"])
+    monkeypatch.undo()
+    assert pieces[:2] == [spec.weight_shape] * 2
+    assert len(pieces) == 2 + math.prod(spec.output_size)
+    operands = integers(spec, 4, 0, "float32")
+    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
 
 
 def arrays(spec, batch):

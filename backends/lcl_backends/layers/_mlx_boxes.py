@@ -33,8 +33,8 @@ BOXES_AHEAD = 4
 """So many boxes may be multiplied before they are added to the cotangent of the input."""
 
 SLIGHT = 12
-"""Windows so many times smaller than the weights are made all at once for the cotangent of the weight, then one product:
-MLX would hold a dozen pieces of it, each far larger than its windows."""
+"""Windows so many times smaller than the weights are made all at once for the cotangent of the weight, which then is
+one product: of its pieces, far larger than their windows, MLX would hold a dozen."""
 
 WIDE = 32
 """So many output channels are enough for the innermost loop of a product."""
