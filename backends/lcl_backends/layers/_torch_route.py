@@ -34,7 +34,7 @@ from lcl_ref.padding import window_extent
 from lcl_ref.spec import Spec
 
 BOX_BYTES = 4 << 20
-"""Aim for what is held of one box: a cache holds it, and few calls make all products."""
+"""Aim for what is held of one box, or twice that if weights are large: a cache holds it, and few calls do all of it."""
 
 PART_BYTES = 8 << 20
 """Aim for the part of the batch laid out at a time, unless a fortieth of the weights is more."""
@@ -171,7 +171,7 @@ class Route:
         inputs = 0 if self.views and not made else windows.shape[-1] * spec.fan_in * self.groups
         copied = self.groups > 1 or self.few_outputs or matrices.dtype != windows.dtype
         beside = windows.shape[-1] * spec.out_channels + copied * spec.fan_in * spec.out_channels
-        room = BOX_BYTES // windows.itemsize
+        room = min(max(BOX_BYTES, matrices.nbytes // 60), 2 * BOX_BYTES) // windows.itemsize
         if not slides:
             return itertools.product(*_blocks(spec.output_size, room // (inputs + beside)))
         (kernel, stride), columns = (spec.kernel_size[0], spec.stride[0]), math.prod(spec.output_size[1:])
