@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from lcl_ref.suite.bench.workloads import SERIES, WORKLOADS, Workload
 from lcl_ref.suite.convert import to_numpy
 from lcl_ref.suite.loading import BackendRef, load
 from lcl_ref.suite.worker import availability
+
+LINE_BYTES = 64
 
 VJP_WITHOUT_FORWARD = ("numpy", "mlx")
 """Frameworks whose `vjp` does not compute the output on its way: a step calls `forward` as well."""
@@ -77,13 +80,17 @@ class Bench:
         return {"error_ratio": worst_error(self._workload.spec, self._operands, arrays)}
 
     def memory(self, op: str) -> dict[str, Any]:
-        """Return the bytes one call holds at most beyond its results; None where the system does not tell."""
+        """Return the bytes one call holds at most beyond its results; None where the system does not tell.
+
+        The output is a result of a step too, whether or not the backend hands it out.
+        """
         before = resident("VmRSS") if forget_peak() else None
         results = self.call(op)
         peak = resident("VmHWM")
         if before is None or peak is None:
             return {"extra_bytes": None}
-        held = sum(to_numpy(result).nbytes for result in results.values() if result is not None)
+        output = {"y": self._operands["dy"]}
+        held = sum(to_numpy(result).nbytes for result in (output | results).values() if result is not None)
         return {"extra_bytes": max(0, peak - before - held)}
 
 
@@ -93,11 +100,24 @@ def find(name: str, factor: int) -> Workload:
 
 
 def operands(workload: Workload) -> dict[str, Any]:
-    """Return x, weight, bias and dy, uniform in ``+-0.5``, the same in every process."""
+    """Return x, weight, bias and dy, uniform in ``+-0.5``, the same in every process.
+
+    Each begins at a cache line, as arrays that a framework makes do: some frameworks copy one that does not.
+    """
     spec, stream = workload.spec, np.random.default_rng(0)
     shapes = {"x": spec.x_shape(workload.batch), "weight": spec.weight_shape, "bias": spec.bias_shape}
     shapes["dy"] = spec.y_shape(workload.batch)
-    return {name: stream.random(shape, np.float32) - np.float32(0.5) for name, shape in shapes.items()}
+    return {name: _uniform(stream, shape) for name, shape in shapes.items() if shape is not None}
+
+
+def _uniform(stream: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    size = 4 * math.prod(shape)
+    room = np.empty(size + LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % LINE_BYTES
+    array = room[start : start + size].view(np.float32).reshape(shape)
+    stream.random(out=array, dtype=np.float32)
+    array -= np.float32(0.5)
+    return array
 
 
 def done(result: Any) -> Any:
