@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +112,17 @@ def _refs(only: Sequence[str], everything: bool, published: bool) -> list[Backen
     """Return the backends to measure; words of `--only` may also name published layers."""
     known = {ref.name: ref for ref in layers.refs()}
     if only:
-        named = [ref for word in only for ref in known.values() if fnmatch.fnmatchcase(ref.name, word)]
-        others = [word for word in only if not any(fnmatch.fnmatchcase(name, word) for name in known)]
+        named = [ref for name, ref in known.items() if _matches(name, only)]
+        installed = registered()
+        others = [word for word in only if not _any(known, word) or _any(installed, word)]
         return list({ref.name: ref for ref in (*(resolve(others) if others else []), *named)}.values())
     chosen = [name for name in registered() if everything or _matches(name, RECOMMENDED)]
     refs = {ref.name: ref for ref in resolve(chosen) if ref.name in chosen}
     return list((refs | known if published or everything else refs).values())
+
+
+def _any(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -20,6 +20,9 @@ from lcl_ref.suite.outcome import Cell
 DISTRIBUTION = "lcl-ref"
 """Its adapters import without their frameworks, so that the host can read what they declare."""
 
+WORTH_A_START = 500
+"""Cells that must be left for a second process to join in: its start takes as long as some hundreds of them."""
+
 
 @dataclass(eq=False)
 class Company:
@@ -33,11 +36,14 @@ class Company:
         Variables that their processes start with.
     left : deque of (BackendRef, list of Cell)
         Those not yet begun.
+    begun : bool
+        Whether a process has been started for it.
     """
 
     modules: set[str] = field(default_factory=set)
     environment: dict[str, str] = field(default_factory=dict)
     left: deque[tuple[BackendRef, list[Cell]]] = field(default_factory=deque)
+    begun: bool = False
 
     def admits(self, declaration: Declaration) -> bool:
         """Tell whether a backend imports what the others do, and contradicts none of them."""
@@ -73,13 +79,22 @@ class Companies:
         return company
 
     def next(self, last: Company | None) -> tuple[Company, BackendRef, list[Cell]] | None:
-        """Return a backend of the `last` company, or of that with the most cells left; None where all have begun."""
+        """Return a backend of the `last` company, else of the largest that nobody has begun, else of one to be shared.
+
+        None where nothing is left that would be worth another process.
+        """
         with self._lock:
-            waiting = [company for company in self._companies if company.left]
-            if not waiting:
+            company = last if last is not None and last.left else self._another()
+            if company is None:
                 return None
-            company = last if last in waiting else max(waiting, key=_cells_left)
+            company.begun = True
             return company, *company.left.popleft()
+
+    def _another(self) -> Company | None:
+        waiting = [company for company in self._companies if company.left]
+        fresh = [company for company in waiting if not company.begun]
+        large = [company for company in waiting if _cells_left(company) >= WORTH_A_START]
+        return max(fresh or large, key=_cells_left, default=None)
 
 
 def _cells_left(company: Company) -> int:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -118,6 +119,7 @@ def _identity(adapter: Adapter) -> dict[str, str]:
     return {"framework": framework, "version": version}
 
 
+@cache
 def framework_version(framework: str) -> str:
     """Return the installed version of a distribution, under whichever name it was built; an empty string for none."""
     names = [framework, *importlib.metadata.packages_distributions().get(framework, [])] if framework else []

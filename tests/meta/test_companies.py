@@ -55,16 +55,37 @@ def test_files_and_modules_keep_to_themselves():
     ]
 
 
+def queue_of(**cells):
+    """Return the companies of backends with so many cells each."""
+    names = {name.replace("__", "."): count for name, count in cells.items()}
+    return Companies({ref: [Cell("", "", "", "")] * names[ref.name] for ref in resolve(list(names))})
+
+
+def taken(queue, company):
+    """Return the company and the name of what a worker of a company is given."""
+    turn = queue.next(company)
+    return turn and (turn[0], turn[1].name)
+
+
 def test_a_worker_stays_with_its_company_and_then_takes_the_largest():
-    cells = [Cell("", "", "", "")]
-    many = {"numpy.loop": 1, "numpy.matmul": 1, "mlx.fast": 3, "torch.fast": 2, "torch.loop": 2}
-    plan = {ref: cells * many[ref.name] for ref in resolve(list(many))}
-    queue, first = Companies(plan), None
-    order = []
-    while (turn := queue.next(first)) is not None:
-        first, ref, _ = turn
-        order.append(ref.name)
+    queue = queue_of(numpy__loop=1, numpy__matmul=1, mlx__fast=3, torch__fast=2, torch__loop=2)
+    order, company = [], None
+    while (turn := taken(queue, company)) is not None:
+        company, name = turn
+        order.append(name)
     assert order == ["torch.fast", "torch.loop", "mlx.fast", "numpy.loop", "numpy.matmul"]
+
+
+def test_a_second_worker_takes_what_nobody_has_begun_and_joins_large_companies_only():
+    queue = queue_of(numpy__loop=1, torch__fast=9, torch__loop=2, torch__unfold=companies.WORTH_A_START - 2)
+    torch, name = taken(queue, None)
+    assert name == "torch.fast"
+    numpy, name = taken(queue, None)
+    assert name == "numpy.loop"
+    assert taken(queue, numpy) == (torch, "torch.loop")  # enough is left of it
+    assert taken(queue, numpy) is None
+    assert taken(queue, torch) == (torch, "torch.unfold")
+    assert taken(queue, torch) is None
 
 
 @pytest.fixture
