@@ -137,7 +137,8 @@ class MatrixRun:
             worker = self._at_work(warm, company, ref, left)
             if worker is None:
                 return None
-            report, served, warm = self._loaded(ref, worker), worker is warm, None
+            served, warm = worker is warm, None
+            report = self._loaded(ref, worker)
             if served and report.availability == "broken" and report.error_kind in LOSSES:
                 self._end(worker)  # others before it may have done that: ask a new one
                 continue

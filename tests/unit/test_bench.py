@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import lcl_ref as lcl
 from lcl_ref.cli import cli
+from lcl_ref.cli.bench import _refs
 from lcl_ref.suite.bench import published, room, tables
 from lcl_ref.suite.bench.child import Bench, find, operands
 from lcl_ref.suite.bench.contestant import Contestant
@@ -199,6 +200,17 @@ def test_summary_is_the_mean_over_large_layers_and_the_worst_peer_of_the_framewo
     assert (forward["peer"], forward["peer_ratio"], forward["peer_workload"]) == ("torch.unfold", 4.0, SMALL.name)
     machine.products = [SMALL.products * 1e6]  # limits below a millisecond are not averaged
     assert tables.summary(found, [SMALL], machine, ["torch.fast"])[0]["limit_ratio"] is None
+
+
+def test_only_takes_names_and_globs_of_backends_and_published_layers_alike():
+    def chosen(*words):
+        return {ref.name for ref in _refs(words, everything=False, published=True)}
+
+    assert {"jax.fast", "jax.local", "jax.patches"} <= chosen("jax.*")
+    assert {"flax.linen_layer", "flax.conv_local"} <= chosen("flax.*")
+    assert chosen("forum.*", "torch.fast") == {"forum.LocallyConnected2d", "forum.LocalLinear", "torch.fast"}
+    with pytest.raises(lcl.LclError, match=r"nearest known: torch\.fast"):
+        chosen("torch.fas")
 
 
 @pytest.mark.slow
