@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -152,6 +153,15 @@ def test_what_is_not_supported_says_why_and_an_unknown_layer_is_refused():
     assert done.return_value == 3
     assert "no rank 0" in done.output
     assert "there are deepface-l4" in str(run("--workload", "nothing").exception.format_message())
+
+
+def test_a_contestant_leaves_no_temporary_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    contestant = Contestant(resolve(["jax.local"])[0], 1)
+    assert "refused" not in contestant.ask(60.0, "prepare", "mhcflurry", 0)
+    assert list(tmp_path.glob("*/lcl-programs-*"))
+    contestant.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_members_of_series_are_found_by_name():

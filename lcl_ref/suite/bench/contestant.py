@@ -8,6 +8,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -31,6 +32,7 @@ class Contestant:
 
     def __init__(self, ref: BackendRef, threads: int) -> None:
         self._ref, self._threads = ref, threads
+        self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
         self._start()
 
     def _start(self) -> None:
@@ -39,7 +41,10 @@ class Contestant:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | published.environment(),
+            env=os.environ
+            | dict.fromkeys(THREAD_VARIABLES, str(self._threads))
+            | published.environment()
+            | {"TMPDIR": self._folder.name},
             text=True,
         )
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -69,13 +74,14 @@ class Contestant:
         return answer
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and remove the temporary files it left."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 assert pipe is not None
                 pipe.close()
+        self._folder.cleanup()
 
 
 def _read(process: subprocess.Popen[str], answers: queue.Queue[dict[str, Any] | None]) -> None:
