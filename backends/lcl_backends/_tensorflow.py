@@ -136,9 +136,9 @@ class TensorflowLayer:
         return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
 
     def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the gradient in x of the linear part."""
+        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
         x = load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
-        return pullback(lambda x: self.apply(x, self.weight), [x], y)[0]
+        return pullback(lambda x: self.apply(x, *self._held), [x], y)[0]
 
     @property
     def _held(self) -> list[Any]:

@@ -1,6 +1,6 @@
 """The recommended route of Keras 3: the engine of the framework it runs on, as in the layers to drop in.
 
-Keras fixes its backend at its first import, so each of these adapters needs a process of its own.
+Keras fixes its backend at its first import, so those of one backend need a process without the others.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class OnTorch:
 
     declaration = _declaration("torch", ".torch")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.TorchLayer:
         """Choose the backend and hand over the weights once."""
         _keras3.load("torch")
-        return _keras3.KerasLayer(spec, _apply(spec), weight, bias, _keras3.TorchEngine())
+        return _keras3.TorchLayer(spec, _apply(spec), weight, bias)

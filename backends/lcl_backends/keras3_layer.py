@@ -1,6 +1,6 @@
 """The layers of Keras 3 to drop in (`lcl_backends.layers.keras`) on its three backends, called as a model calls them.
 
-Keras fixes its backend at its first import, so each of these adapters needs a process of its own.
+Keras fixes its backend at its first import, so those of one backend need a process without the others.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def _call(module: Any, x: Any, *held: Any) -> Any:
     return module.stateless_call(list(held), [], x)[0]
 
 
-def _layer(spec: Spec, weight: Any, bias: Any, dtype: str, engine: Any) -> _keras3.KerasLayer:
+def _parts(spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, Any, Any]:
+    """Return the layer as a function, and its kernel and bias, or None, in its own shapes."""
     module = _module(spec, weight, bias, dtype)
     kernel, *offsets = module.get_weights()
-    return _keras3.KerasLayer(spec, partial(_call, module), kernel, offsets[0] if offsets else None, engine)
+    return partial(_call, module), kernel, offsets[0] if offsets else None
 
 
 def _declaration(backend: str, suffix: str = "") -> Declaration:
@@ -95,10 +96,10 @@ class OnTensorflow:
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _tensorflow.TensorflowLayer:
         """Choose the backend and build the layer."""
         _keras3.load("tensorflow")
-        return _layer(spec, weight, bias, dtype, _keras3.TensorflowEngine())
+        return _tensorflow.prepared(spec, *_parts(spec, weight, bias, dtype))
 
 
 class OnTorch:
@@ -106,7 +107,7 @@ class OnTorch:
 
     declaration = _declaration("torch", ".torch")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.TorchLayer:
         """Choose the backend and build the layer."""
         _keras3.load("torch")
-        return _layer(spec, weight, bias, dtype, _keras3.TorchEngine())
+        return _keras3.TorchLayer(spec, *_parts(spec, weight, bias, dtype))

@@ -1,6 +1,6 @@
 """Windows by one gather, then one einsum, in `keras.ops` alone: one route on three backends of Keras 3.
 
-Keras fixes its backend at its first import, so each of these adapters needs a process of its own.
+Keras fixes its backend at its first import, so those of one backend need a process without the others.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any
     return ops.cast(y if bias is None else ops.add(y, ops.cast(bias, wide)), dtype)
 
 
-def _layer(spec: Spec, weight: Any, bias: Any, engine: Any) -> _keras3.KerasLayer:
-    apply = partial(_apply, spec, _patches.sites(spec))
-    return _keras3.KerasLayer(spec, apply, _patches.grouped(spec, weight), bias, engine)
+def _parts(spec: Spec, weight: Any) -> tuple[Any, Any]:
+    """Return the function of a layer, and its weight as that takes it."""
+    return partial(_apply, spec, _patches.sites(spec)), _patches.grouped(spec, weight)
 
 
 def _declaration(backend: str, suffix: str = "") -> Declaration:
@@ -63,10 +63,7 @@ class OnJax:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Choose the backend and compute the table of sites; the weight is reshaped only."""
         _keras3.load("jax")
-        apply = partial(_apply, spec, _patches.sites(spec))
-        return JaxLayer(
-            spec, dtype, apply, _patches.grouped(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape)
-        )
+        return JaxLayer(spec, dtype, *_parts(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape))
 
 
 class OnTensorflow:
@@ -74,10 +71,10 @@ class OnTensorflow:
 
     declaration = _declaration("tensorflow", ".tensorflow")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _tensorflow.TensorflowLayer:
         """Choose the backend, compute the table of sites and hand over the weights once."""
         _keras3.load("tensorflow")
-        return _layer(spec, weight, bias, _keras3.TensorflowEngine())
+        return _tensorflow.prepared(spec, *_parts(spec, weight), bias)
 
 
 class OnTorch:
@@ -85,7 +82,7 @@ class OnTorch:
 
     declaration = _declaration("torch", ".torch")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.KerasLayer:
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> _keras3.TorchLayer:
         """Choose the backend, compute the table of sites and hand over the weights once."""
         _keras3.load("torch")
-        return _layer(spec, weight, bias, _keras3.TorchEngine())
+        return _keras3.TorchLayer(spec, *_parts(spec, weight), bias)
