@@ -19,6 +19,19 @@ from lcl_ref.spec import Spec
 
 Function = Callable[..., Any]
 
+WITHOUT = ("sklearn", "matplotlib")
+"""Keras imports them for its wrappers and its plots."""
+
+
+def start(backend: str) -> dict[str, Any]:
+    """Return the fields of a declaration that say what Keras on `backend` imports."""
+    on_tensorflow = backend == "tensorflow"
+    return {
+        "modules": ("keras", backend),
+        "environment": {"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if on_tensorflow else {}),
+        "without": WITHOUT if backend == "jax" else (*WITHOUT, *_tensorflow.WITHOUT),
+    }
+
 
 def load(backend: str) -> None:
     """Import Keras on `backend`.

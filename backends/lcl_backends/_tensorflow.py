@@ -27,6 +27,9 @@ No start-up notices: that of oneDNN ignores the log level and goes only with one
 own accord; Keras 3 would take a second longer and fix its backend for good.
 """
 
+WITHOUT = ("jax",)
+"""TensorFlow imports it for its converter to TensorFlow Lite, and Keras for its checkpoints."""
+
 QUICK_PRODUCTS = 1 << 20
 """Calls of at most this many products run eagerly: compiling them takes longer than they ever would."""
 

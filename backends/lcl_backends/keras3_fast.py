@@ -20,10 +20,9 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
     return Declaration(
         name=f"keras3.fast{suffix}",
         framework="keras",
-        modules=("keras", backend),
         summary=f"Keras on {backend}, by the engine of {backend}.fast: windows of a box of positions at a time.",
         layout="canonical",
-        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
+        **_keras3.start(backend),
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 

@@ -17,10 +17,9 @@ class Adapter:
     declaration = Declaration(
         name="keras3.grouped_conv",
         framework="keras",
-        modules=("keras", "jax"),
         summary="keras.ops.conv on jax, kernel size 1 over channels; it finds the groups in the shape of the kernel.",
         layout="hwio",
-        environment={"KERAS_BACKEND": "jax"},
+        **_keras3.start("jax"),
         capabilities=Capabilities(
             ranks=(0,),
             channel_table=True,

@@ -48,10 +48,9 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
     return Declaration(
         name=f"keras3.layer{suffix}",
         framework="keras",
-        modules=("keras", backend),
         summary=f"The Keras 3 layers to drop in, on {backend}.",
         layout="keras2/impl1/channels_last",
-        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
+        **_keras3.start(backend),
         capabilities=Capabilities(
             ranks=(1, 2, 3),
             dilation=False,

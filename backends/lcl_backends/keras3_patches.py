@@ -47,10 +47,9 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
     return Declaration(
         name=f"keras3.patches{suffix}",
         framework="keras",
-        modules=("keras", backend),
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
-        environment={"KERAS_BACKEND": backend} | (_tensorflow.ENVIRONMENT if backend == "tensorflow" else {}),
+        **_keras3.start(backend),
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 

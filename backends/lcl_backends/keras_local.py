@@ -133,6 +133,7 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
         summary=_SUMMARY[implementation],
         layout=f"keras2/impl{implementation}/{data_format}",
         environment=_tensorflow.ENVIRONMENT,
+        without=_tensorflow.WITHOUT,
         capabilities=Capabilities(
             ranks=(1, 2),
             dilation=False,

@@ -20,6 +20,7 @@ class Adapter:
         summary="Windows of a box of positions, batch last, times their weights, in a loop compiled by XLA.",
         layout="canonical",
         environment=_tensorflow.ENVIRONMENT,
+        without=_tensorflow.WITHOUT,
         capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.WITH_COMPLEX),
     )
 

@@ -40,6 +40,7 @@ class Adapter:
         summary="One tf.gather of every window from a flat table of input sites, then one tf.einsum.",
         layout="canonical",
         environment=_tensorflow.ENVIRONMENT,
+        without=_tensorflow.WITHOUT,
         capabilities=Capabilities(channel_table=True, dtypes=_tensorflow.WITH_COMPLEX),
     )
 

@@ -6,6 +6,7 @@ Whatever the layer prints goes to stderr: the channel to the host is a private d
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -14,7 +15,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
         send("refused", message=str(error), violations=[asdict(violation) for violation in error.violations])
         return
     os.environ.update(adapter.declaration.environment)
-    state, message = availability(adapter.declaration.modules)
+    state, message = availability(adapter.declaration.modules, adapter.declaration.without)
     if state != "present":
         send(state, message=message)
         return
@@ -101,16 +102,43 @@ def _diagnose(
     return serve(ref, adapter, store, announce=send, **asked)
 
 
-def availability(modules: Sequence[str]) -> tuple[str, str]:
-    """Return ``present``, ``missing`` (not installed) or ``broken`` (fails to import), with the reason."""
+def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[str, str]:
+    """Return ``present``, ``missing`` (not installed) or ``broken`` (fails to import), with the reason.
+
+    The modules of `without` are hidden from those that are imported.
+    """
     for module in modules:
         if importlib.util.find_spec(module.split(".")[0]) is None:
             return "missing", f"{module} is not installed"
         try:
-            importlib.import_module(module)
+            with _hidden(without), _uncollected():
+                importlib.import_module(module)
         except Exception as error:  # noqa: BLE001 -- an import may raise anything
             return "broken", f"import {module} raises {type(error).__name__}: {error}"
     return "present", ""
+
+
+@contextlib.contextmanager
+def _hidden(modules: Sequence[str]) -> Iterator[None]:
+    """Let imports of these modules fail in a block, where nothing has imported them before."""
+    hidden = [module for module in modules if module not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] -- None is how the import system says so
+    try:
+        yield
+    finally:
+        for module in hidden:
+            del sys.modules[module]
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage in a block: looking for it takes a quarter of an import, which makes next to none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _identity(adapter: Adapter) -> dict[str, str]:

@@ -164,7 +164,7 @@ def main() -> None:
         send({"refused": str(error)})
         return
     os.environ.update(adapter.declaration.environment)
-    state, message = availability(adapter.declaration.modules)
+    state, message = availability(adapter.declaration.modules, adapter.declaration.without)
     send({"family": family(adapter)} | ({} if state == "present" else {"refused": message}))
     bench = Bench(adapter)
     requests: dict[str, Callable[..., dict[str, Any]]] = {
