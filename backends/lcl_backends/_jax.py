@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ class JaxLayer:
     dtype : str
         Of x, weight and bias; float64 switches 64-bit types on for the calls of this layer only.
     apply : callable
-        ``(x, weight, bias or None) -> y``, differentiable, with the weight in the route's own layout.
+        ``(x, weight, bias or None) -> y``, differentiable, with the weight in the route's own layout. Small layers of
+        the same spec share their program where they come with the same function.
     weight, bias : jax.Array
         What `apply` takes; bias None where there is none.
     restore : callable
@@ -81,28 +82,15 @@ class JaxLayer:
     def _small(self, batch: int) -> bool:
         return math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS
 
-    def _y_and_cotangents(self, x: Any, weight: Any, bias: Any, dy: Any) -> Any:
-        """Return ``(y, dw, db, dx)``, dw in the route's own layout.
-
-        XLA computes results in their order: in this one, what y and dw read of x is gone before dx is summed.
-        """
-        import jax
-
-        y, pull_back = jax.vjp(self.apply, x, weight, bias)
-        dx, dw, db = pull_back(dy)
-        return y, dw, db, dx
-
-    @cached_property
+    @property
     def _quick(self) -> Any:
-        import jax
-
-        return jax.jit(self._y_and_cotangents, compiler_options=known(**QUICK))
+        return quick_program(self.apply)
 
     @cached_property
     def _value_and_vjp(self) -> Any:
         import jax
 
-        return jax.jit(self._y_and_cotangents)
+        return jax.jit(partial(_y_and_cotangents, self.apply))
 
     @cached_property
     def _forward(self) -> Any:
@@ -127,11 +115,35 @@ class JaxLayer:
             return function(*arrays)
 
 
-@cache
-def compile_once() -> None:
-    """Keep compiled programs in a folder of this process: layers by different names often are the same program."""
+def _y_and_cotangents(apply: Callable[[Any, Any, Any], Any], x: Any, weight: Any, bias: Any, dy: Any) -> Any:
+    """Return ``(y, dw, db, dx)``, dw in the route's own layout.
+
+    XLA computes results in their order: in this one, what y and dw read of x is gone before dx is summed.
+    """
     import jax
 
+    y, pull_back = jax.vjp(apply, x, weight, bias)
+    dx, dw, db = pull_back(dy)
+    return y, dw, db, dx
+
+
+@lru_cache(maxsize=64)
+def quick_program(apply: Callable[[Any, Any, Any], Any]) -> Any:
+    """Return the program ``(x, weight, bias, dy) -> (y, dw, db, dx)`` of a small layer."""
+    import jax
+
+    return jax.jit(partial(_y_and_cotangents, apply), compiler_options=known(**QUICK))
+
+
+@cache
+def compile_once() -> None:
+    """Keep compiled programs in a folder of this process: layers by different names often are the same program.
+
+    Nor do programs note which line asked for which operation: looking that up takes a tenth of compiling a small one.
+    """
+    import jax
+
+    jax.config.update("jax_traceback_in_locations_limit", 0)
     folder = tempfile.TemporaryDirectory(prefix="lcl-programs-")
     atexit.register(folder.cleanup)
     jax.config.update("jax_compilation_cache_dir", folder.name)
@@ -161,6 +173,7 @@ def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore
     return JaxLayer(spec, dtype, apply, *held, restore)
 
 
+@cache
 def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
     """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
 

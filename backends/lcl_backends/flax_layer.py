@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,27 @@ def _called(spec: Spec, bias: Any) -> Spec:
     return spec if bias is not None else Spec.from_dict(spec.to_dict() | {"bias": "none"})
 
 
+@cache
+def _linen(spec: Spec) -> Any:
+    from lcl_backends.layers.flax_linen import LocallyConnected
+
+    def apply(x: Any, kernel: Any, bias: Any) -> Any:
+        params = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+        return LocallyConnected(_called(spec, bias)).apply({"params": params}, x)
+
+    return apply
+
+
+@cache
+def _nnx(spec: Spec) -> Any:
+    from lcl_backends.layers.flax_nnx import LocallyConnected
+
+    def apply(x: Any, kernel: Any, bias: Any) -> Any:
+        return LocallyConnected.from_canonical(_called(spec, bias), kernel, bias)(x)
+
+    return apply
+
+
 class Linen:
     """`lcl_backends.layers.flax_linen` behind the adapter protocol."""
 
@@ -34,13 +56,7 @@ class Linen:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Keep the canonical weights as params."""
-        from lcl_backends.layers.flax_linen import LocallyConnected
-
-        def apply(x: Any, kernel: Any, bias: Any) -> Any:
-            params = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
-            return LocallyConnected(_called(spec, bias)).apply({"params": params}, x)
-
-        return prepared(spec, dtype, apply, weight, bias, np.asarray)
+        return prepared(spec, dtype, _linen(spec), weight, bias, np.asarray)
 
 
 class Nnx:
@@ -50,9 +66,4 @@ class Nnx:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Keep the canonical weights; under the trace, as `flax.nnx.merge` does it, a module is made of them."""
-        from lcl_backends.layers.flax_nnx import LocallyConnected
-
-        def apply(x: Any, kernel: Any, bias: Any) -> Any:
-            return LocallyConnected.from_canonical(_called(spec, bias), kernel, bias)(x)
-
-        return prepared(spec, dtype, apply, weight, bias, np.asarray)
+        return prepared(spec, dtype, _nnx(spec), weight, bias, np.asarray)

@@ -5,7 +5,7 @@ Keras fixes its backend at its first import, so those of one backend need a proc
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
     )
 
 
+@cache
 def _apply(spec: Spec) -> Any:
     from lcl_backends.layers._keras_engine import local
 

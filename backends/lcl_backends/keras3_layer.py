@@ -5,8 +5,11 @@ Keras fixes its backend at its first import, so those of one backend need a proc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from lcl_backends import _keras3, _tensorflow
 from lcl_backends._jax import JaxLayer, prepared
@@ -24,12 +27,16 @@ def _module(spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:
     kind = (layers.LocallyConnected1D, layers.LocallyConnected2D, layers.LocallyConnected3D)[spec.rank - 1]
     padding = next(name for rule, name in PADDING.items() if padding_is(spec, rule))
     settings = {"strides": spec.stride, "padding": padding, "data_format": "channels_last", "dtype": dtype}
-    module = kind(
-        spec.out_channels, spec.kernel_size, **settings, use_bias=bias is not None, kernel_initializer="zeros"
-    )
+    start = {"kernel_initializer": _zeros, "bias_initializer": _zeros}
+    module = kind(spec.out_channels, spec.kernel_size, **settings, **start, use_bias=bias is not None)
     module.build(spec.x_shape(1))
     module.set_canonical(weight, bias)
     return module
+
+
+def _zeros(shape: Sequence[int], dtype: Any = None) -> Any:  # noqa: ARG001 -- Keras passes it, and casts
+    """Return what Keras starts from; JAX would compile a program for every shape of its own zeros."""
+    return np.zeros(shape, np.float32)
 
 
 def _call(module: Any, x: Any, *held: Any) -> Any:

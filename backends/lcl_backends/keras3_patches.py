@@ -6,11 +6,11 @@ Keras fixes its backend at its first import, so those of one backend need a proc
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from lcl_backends import _keras3, _patches, _tensorflow
-from lcl_backends._jax import DTYPES, JaxLayer
+from lcl_backends._jax import DTYPES, JaxLayer, prepared
 from lcl_ref.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -38,9 +38,14 @@ def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any
     return ops.cast(y if bias is None else ops.add(y, ops.cast(bias, wide)), dtype)
 
 
+@cache
+def _function(spec: Spec) -> Any:
+    return partial(_apply, spec, _patches.sites(spec))
+
+
 def _parts(spec: Spec, weight: Any) -> tuple[Any, Any]:
     """Return the function of a layer, and its weight as that takes it."""
-    return partial(_apply, spec, _patches.sites(spec)), _patches.grouped(spec, weight)
+    return _function(spec), _patches.grouped(spec, weight)
 
 
 def _declaration(backend: str, suffix: str = "") -> Declaration:
@@ -62,7 +67,7 @@ class OnJax:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Choose the backend and compute the table of sites; the weight is reshaped only."""
         _keras3.load("jax")
-        return JaxLayer(spec, dtype, *_parts(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape))
+        return prepared(spec, dtype, *_parts(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape))
 
 
 class OnTensorflow:

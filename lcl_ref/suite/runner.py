@@ -195,8 +195,6 @@ class MatrixRun:
         for number, cell in enumerate(cells):
             try:
                 message = worker.next_message(seconds)
-                while message["event"] != "outcome":
-                    message = worker.next_message(seconds)
             except TimedOut:
                 text = f"no answer within {self._settings.timeout:g} s"
                 self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))

@@ -79,7 +79,6 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
         return
     evaluator = Evaluator(adapter, store)
     for case, op, dtype in job["cells"]:
-        send("start", case=case, op=op, dtype=dtype)
         send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
     if isinstance(adapter, ExecAdapter):
         adapter.close()
@@ -122,7 +121,8 @@ def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[s
 def _hidden(modules: Sequence[str]) -> Iterator[None]:
     """Let imports of these modules fail in a block, where nothing has imported them before."""
     hidden = [module for module in modules if module not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] -- None is how the import system says so
+    for module in hidden:
+        sys.modules[module] = None  # type: ignore[assignment]  # so the import system marks what is not there
     try:
         yield
     finally:

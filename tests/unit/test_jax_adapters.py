@@ -116,12 +116,15 @@ def test_large_layers_compile_each_operation_apart(name):
         np.testing.assert_array_equal(got, want)
 
 
-def test_small_layers_compile_once():
-    given = operands(IMAGE, 2)
-    layer = prepare("jax.patches", IMAGE, given)
-    answers(layer, given)
-    assert {"_forward", "_adjoint"}.isdisjoint(vars(layer))
-    assert layer._quick._cache_size() == 1
+@pytest.mark.parametrize("name", ["jax.patches", "jax.local"])
+def test_small_layers_compile_once_whatever_their_weights(name):
+    spec = lcl.Spec(input_size=(6, 5), in_channels=2, out_channels=3, kernel_size=(2, 3), bias="position")
+    for seed in range(2):
+        given = operands(spec, 2, seed=seed)
+        layer = prepare(name, spec, given)
+        assert_answers(layer, spec, given)
+        assert {"_forward", "_adjoint"}.isdisjoint(vars(layer))
+        assert layer._quick._cache_size() == 1
 
 
 def test_compiler_options_are_used_only_where_they_are_known():
