@@ -73,6 +73,10 @@ def _differentiable(spec: Spec) -> Callable[[Any, Any], Any]:
 def _output(spec: Spec, x: Any, weight: Any) -> Any:
     """Return ``y (n, o*, co)``, wide."""
     dtype, first = widened(mx.result_type(x, weight)), _samples_first(spec)
+    if _narrow_blocks(spec) and dtype == mx.float32:  # conv1d computes float64 in float32
+        matrices = weight.reshape(spec.group_channels, 1, -1).astype(dtype).transpose(2, 1, 0)
+        y = mx.conv1d(_batch_first(spec, x.astype(dtype)).reshape(len(x), 1, -1), matrices, groups=groups(spec))
+        return y.reshape(spec.y_shape(len(x)))
     y = _Sum((len(x), *spec.output_size, groups(spec), spec.out_channels // groups(spec)), dtype)
     for part in _boxes.parts(spec, len(x), dtype.size):
         sites = (_batch_first if first else _batch_last)(spec, x[part].astype(dtype))
@@ -157,11 +161,19 @@ def _samples_first(spec: Spec) -> bool:
     return _boxes.side_by_side(spec) or spec.out_channels // groups(spec) >= WIDE
 
 
+def _narrow_blocks(spec: Spec) -> bool:
+    """Tell whether the layer is a linear map of blocks so small that laying them out takes longer than the products."""
+    blocks = groups(spec) > 1 and math.prod(spec.output_size) == math.prod(spec.kernel_size) == 1
+    return blocks and not any(map(any, spec.padding)) and spec.out_channels // groups(spec) < WIDE
+
+
 def _batch_first(spec: Spec, x: Any) -> Any:
     """``(n, i*, ci) -> (n, sites*, g, cg)``: channels as the groups read them, zeros in the padding."""
     order = gathered(spec)
     seen = x if order is None else mx.take(x, mx.array(order), axis=-1)
     split = seen.reshape(*seen.shape[:-1], groups(spec), spec.group_channels)
+    if not any(map(any, spec.padding)):
+        return split  # MLX copies what it pads with nothing
     return mx.pad(split, ((0, 0), *spec.padding, (0, 0), (0, 0)))
 
 
