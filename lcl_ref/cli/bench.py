@@ -94,7 +94,7 @@ def bench(
         if json_file:
             report.write_json(json_file, tables.document(found, named, session.machine, settings, recommended))
         if plot_file:
-            tables.plot(plot_file, found, named, session.machine)
+            tables.plot(plot_file, found, named)
     return _status(found)
 
 

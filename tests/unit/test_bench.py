@@ -13,13 +13,13 @@ import lcl_ref as lcl
 from lcl_ref.cli import cli
 from lcl_ref.cli.bench import _refs
 from lcl_ref.suite.bench import published, room, tables
-from lcl_ref.suite.bench.child import Bench, find, operands
+from lcl_ref.suite.bench.child import Bench, family, find, operands
 from lcl_ref.suite.bench.contestant import Contestant
 from lcl_ref.suite.bench.machine import Machine
 from lcl_ref.suite.bench.sampled import worst_error
 from lcl_ref.suite.bench.session import OPS, Measurement
 from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
-from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.loading import registered, resolve
 
 SMALL = Workload(
     "small",
@@ -72,6 +72,8 @@ def test_the_limit_counts_weights_once_and_arithmetic_three_times_in_a_step():
     machine.measure()
     machine.close()
     assert all(rate > 0 for rate in machine.rates().values())
+    machine.reads, machine.writes, machine.products = [1e9, 1e8], [1e9, 1e8], [1e30, 1e30]
+    assert machine.limit(SMALL, "step", latest=True) == 2 * SMALL.weight_bytes / 1e8
 
 
 def test_backends_that_do_not_fit_are_left_out_and_the_others_run_side_by_side():
@@ -176,6 +178,7 @@ def measured(backend, workload, seconds, *, published=False, family="torch", err
         0,
         workload.products,
         {op: [] if message else [seconds] * 2 for op in OPS},
+        {"forward": [2.0] * 2, "step": [6.0] * 2},
         error_ratio=error,
         message=message,
         family=family,
@@ -193,6 +196,26 @@ def test_best_published_is_the_fastest_that_is_right_and_was_run():
     ]
     assert tables.best_published(found, "step").backend == "a.Right"
     assert tables.best_published(found[:3], "step") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "peers"),
+    [
+        ("torch.fast", "torch"),
+        ("flax.conv_local", "jax"),
+        ("keras.local1", "tensorflow"),
+        ("keras3.fast", "keras on jax"),
+        ("keras3.fast.torch", "keras on torch"),
+    ],
+)
+def test_peers_run_on_the_same_framework(name, peers):
+    assert family(registered()[name].load()) == peers
+
+
+def test_ratios_are_those_of_the_same_rounds():
+    mine, other = (Measurement(name, "batch", 1, 10) for name in "ab")
+    mine.seconds["step"], other.seconds["step"] = [1.0, 8.0, 9.0], [2.0, 4.0, 3.0, 100.0]
+    assert mine.over("step", other.seconds["step"]) == 2.0
 
 
 def test_summary_is_the_mean_over_large_layers_and_the_worst_peer_of_the_framework():
@@ -251,7 +274,7 @@ def test_scaling_is_drawn_with_its_exponents(tmp_path):
         for factor in FACTORS
     ]
     picture = tmp_path / "growth.svg"
-    tables.plot(picture, found, [], Machine(1))
+    tables.plot(picture, found, [])
     text = picture.read_text()
     assert all(f"{op}, growing {series}" in text for op in OPS for series in SERIES)
     assert "a: 1.00" in text

@@ -126,9 +126,14 @@ def done(result: Any) -> Any:
 
 
 def family(adapter: Adapter) -> str:
-    """Return the framework an adapter runs on: adapters of one are each other's peers. Empty if untold."""
-    root = next(iter(adapter.declaration.modules), "").split(".")[0]
-    return "jax" if root == "flax" else root
+    """Return the framework an adapter runs on: adapters of one are each other's peers. Empty if untold.
+
+    Keras 3 is a framework of its own on each of its backends.
+    """
+    roots = [module.split(".")[0] for module in adapter.declaration.modules]
+    if roots[:1] == ["keras"]:
+        return " on ".join(roots)
+    return "jax" if roots[:1] == ["flax"] else "".join(roots[:1])
 
 
 def forget_peak() -> bool:

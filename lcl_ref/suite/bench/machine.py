@@ -98,14 +98,15 @@ class Machine:
             self._process.communicate()
             self._process = None
 
-    def limit(self, workload: Workload, op: str) -> float:
+    def limit(self, workload: Workload, op: str, *, latest: bool = False) -> float:
         """Return the seconds `op` takes at least: its memory traffic or its arithmetic, whichever is slower.
 
         Forward reads the weights once; a step reads them once, writes their gradient once, and multiplies three times
-        as often.
+        as often. At the median rates of the run, or the latest.
         """
         steps = op == "step"
-        read, written, multiplied = map(statistics.median, (self.reads, self.writes, self.products))
+        rates = (self.reads, self.writes, self.products)
+        read, written, multiplied = (kept[-1] if latest else statistics.median(kept) for kept in rates)
         traffic = workload.weight_bytes / read + steps * workload.weight_bytes / written
         return max(traffic, (3 if steps else 1) * workload.products / multiplied)
 

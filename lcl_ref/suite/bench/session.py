@@ -30,6 +30,8 @@ class Measurement:
         Multiply-adds of one forward pass.
     seconds : dict
         Operation -> seconds of every round.
+    limits : dict
+        Operation -> seconds that the machine takes at least, at its rates of the same round.
     extra_bytes : dict
         Operation -> memory held at most beyond results, or None where the system does not tell.
     error_ratio : float or None
@@ -47,6 +49,7 @@ class Measurement:
     factor: int
     products: int
     seconds: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in OPS})
+    limits: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in OPS})
     extra_bytes: dict[str, int | None] = field(default_factory=dict)
     error_ratio: float | None = None
     message: str = ""
@@ -56,6 +59,13 @@ class Measurement:
     def median(self, op: str) -> float:
         """Return the median seconds of an operation."""
         return statistics.median(self.seconds[op])
+
+    def over(self, op: str, others: Sequence[float]) -> float:
+        """Return how many times as long an operation takes as the seconds of `others` in the same rounds.
+
+        The median of their quotients: what slows the machine down for some rounds slows both.
+        """
+        return statistics.median(mine / other for mine, other in zip(self.seconds[op], others, strict=False))
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class Session:
             self.machine.measure()
             for measurement in ready[:: -1 if number % 2 else 1]:
                 if not measurement.message and self._has_time(measurement):
-                    self._round(measurement)
+                    self._round(measurement, workload)
         for measurement in ready:
             self._ask(measurement, "drop")
         return found
@@ -140,11 +150,12 @@ class Session:
         taken = measurement.seconds["step"]
         return len(taken) < 2 or sum(map(sum, measurement.seconds.values())) < self._settings.seconds
 
-    def _round(self, measurement: Measurement) -> None:
+    def _round(self, measurement: Measurement, workload: Workload) -> None:
         for op in OPS:
             answer = self._ask(measurement, "time", op, self._settings.clock)
             if "seconds" in answer:
                 measurement.seconds[op].append(answer["seconds"])
+                measurement.limits[op].append(self.machine.limit(workload, op, latest=True))
 
     def _ask(self, measurement: Measurement, *request: Any) -> dict[str, Any]:
         """Ask a backend; a refusal becomes the measurement's message."""

@@ -39,7 +39,7 @@ def table(workload: Workload, found: Sequence[Measurement], machine: Machine) ->
     result.add_column("error", no_wrap=True)
     best = {op: best_published(found, op) for op in OPS}
     for measurement in sorted(_timed(found), key=lambda each: each.median("step")):
-        cells = [cell for op in OPS for cell in _cells(measurement, op, limits[op], best[op])]
+        cells = [cell for op in OPS for cell in _cells(measurement, op, best[op])]
         result.add_row(escape(measurement.backend) + " *" * measurement.published, *cells, _error(measurement))
     return result
 
@@ -59,14 +59,14 @@ def best_published(found: Sequence[Measurement], op: str) -> Measurement | None:
     return min(known, key=lambda each: each.median(op), default=None)
 
 
-def _cells(measurement: Measurement, op: str, limit: float, best: Measurement | None) -> list[str]:
+def _cells(measurement: Measurement, op: str, best: Measurement | None) -> list[str]:
     seconds, extra = measurement.seconds[op], measurement.extra_bytes.get(op)
     median = measurement.median(op)
     return [
         f"{median * 1e3:.2f}",
         f"{100 * (max(seconds) - min(seconds)) / median:.0f} %",
-        f"{median / limit:.1f}",
-        "-" if best is None else f"{median / best.median(op):.2f}",
+        f"{measurement.over(op, measurement.limits[op]):.1f}",
+        "-" if best is None else f"{measurement.over(op, best.seconds[op]):.2f}",
         "?" if extra is None else f"{extra / 1e6:.0f}",
     ]
 
@@ -97,11 +97,10 @@ def _means(
         mine = next((each for each in here if each.backend == name), None)
         if mine is None:
             continue
-        limit, seconds = machine.limit(workload, op), mine.median(op)
-        if limit >= LEAST_SECONDS:
-            logs.append(math.log(seconds / limit))
+        if machine.limit(workload, op) >= LEAST_SECONDS:
+            logs.append(math.log(mine.over(op, mine.limits[op])))
         peers = (each for each in here if each.family == mine.family and each is not mine)
-        ratios.extend((seconds / peer.median(op), peer.backend, workload.name) for peer in peers)
+        ratios.extend((mine.over(op, peer.seconds[op]), peer.backend, workload.name) for peer in peers)
     mean = math.exp(sum(logs) / len(logs)) if logs else None
     worst = dict(zip(("peer_ratio", "peer", "peer_workload"), max(ratios, default=(None, "", "")), strict=True))
     return {"limit_ratio": mean, "workloads": len(logs)} | worst
@@ -166,7 +165,7 @@ def document(
     }
 
 
-def plot(path: Path, found: Sequence[Measurement], workloads: Sequence[Workload], machine: Machine) -> None:
+def plot(path: Path, found: Sequence[Measurement], workloads: Sequence[Workload]) -> None:
     """Draw time / limit of every backend at every layer, or time over products of every series, to a file."""
     import matplotlib as mpl  # noqa: PLC0415 -- needed for this alone
 
@@ -180,7 +179,7 @@ def plot(path: Path, found: Sequence[Measurement], workloads: Sequence[Workload]
     colours = {backend: plt.get_cmap("turbo")(number / len(backends)) for number, backend in enumerate(backends)}
     for row, op in enumerate(OPS):
         if workloads:
-            _draw_layers(axes[0, row], op, found, workloads, machine, colours)
+            _draw_layers(axes[0, row], op, found, workloads, colours)
             continue
         for axis, series in zip(axes[row], columns, strict=True):
             _draw_series(axis, op, [each for each in found if each.workload == series], colours)
@@ -194,17 +193,15 @@ def _draw_layers(
     op: str,
     found: Sequence[Measurement],
     workloads: Sequence[Workload],
-    machine: Machine,
     colours: dict[str, Any],
 ) -> None:
     """Draw time / limit, a line per backend; dashed where published."""
-    limits = {workload.name: machine.limit(workload, op) for workload in workloads}
-    places = {name: number for number, name in enumerate(limits)}
+    places = {workload.name: number for number, workload in enumerate(workloads)}
     for backend, colour in colours.items():
         points = [each for each in _timed(found) if each.backend == backend]
         across = [places[each.workload] for each in points]
         style = "--" if points[0].published else "-"
-        ratios = [each.median(op) / limits[each.workload] for each in points]
+        ratios = [each.over(op, each.limits[op]) for each in points]
         axis.plot(across, ratios, style, marker="o", color=colour, label=backend)
     axis.set(title=op, yscale="log", ylabel="time / limit")
     axis.set_xticks(range(len(places)), list(places), rotation=60)
