@@ -27,8 +27,8 @@ No start-up notices: that of oneDNN ignores the log level and goes only with one
 own accord; Keras 3 would take a second longer and fix its backend for good.
 """
 
-WITHOUT = ("jax",)
-"""TensorFlow imports it for its converter to TensorFlow Lite, and Keras for its checkpoints."""
+WITHOUT = ("jax", "scipy")
+"""TensorFlow and Keras import them for a converter to TensorFlow Lite, checkpoints, and images."""
 
 QUICK_PRODUCTS = 1 << 20
 """Calls of at most this many products run eagerly: compiling them takes longer than they ever would."""

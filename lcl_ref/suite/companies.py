@@ -1,8 +1,8 @@
 """Which backends run in one process after each other, and which of them is next.
 
 Starting a framework takes longer than asking it most questions, so adapters of this distribution share processes: those
-that import a module in common and want no environment variable different from each other. A backend of any other kind
-has processes of its own.
+that import a module in common and want no environment variable different from each other; those that import NumPy alone
+share with any. A backend of any other kind has processes of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.loading import BackendRef, registered
 from lcl_ref.suite.outcome import Cell
+
+IN_EVERY_WORKER = {"numpy"}
+"""Modules that no process starts for: who imports nothing else is welcome anywhere."""
 
 DISTRIBUTION = "lcl-ref"
 """Its adapters import without their frameworks, so that the host can read what they declare."""
@@ -47,9 +50,9 @@ class Company:
 
     def admits(self, declaration: Declaration) -> bool:
         """Tell whether a backend imports what the others do, and contradicts none of them."""
-        wanted = declaration.environment
+        wanted, roots = declaration.environment, _roots(declaration)
         agrees = all(self.environment.get(name, value) == value for name, value in wanted.items())
-        return agrees and not self.modules.isdisjoint(_roots(declaration))
+        return agrees and (not roots or not self.modules.isdisjoint(roots))
 
     def join(self, declaration: Declaration) -> None:
         """Add what a backend imports and wants."""
@@ -102,7 +105,7 @@ def _cells_left(company: Company) -> int:
 
 
 def _roots(declaration: Declaration) -> set[str]:
-    return {name.split(".")[0] for name in declaration.modules}
+    return {name.split(".")[0] for name in declaration.modules} - IN_EVERY_WORKER
 
 
 def _declarations(refs: Iterable[BackendRef]) -> dict[BackendRef, Declaration]:

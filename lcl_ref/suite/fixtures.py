@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from lcl_ref.errors import FixtureError, Violation
-from lcl_ref.suite.store import README, SUMS, Store, build, parse_tensors, sha256, sums
+from lcl_ref.suite.regenerate import build
+from lcl_ref.suite.store import README, SUMS, Store, parse_tensors, sha256, sums
 
 
 def default_root() -> Path:

@@ -120,7 +120,7 @@ def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[s
 @contextlib.contextmanager
 def _hidden(modules: Sequence[str]) -> Iterator[None]:
     """Let imports of these modules fail in a block, where nothing has imported them before."""
-    hidden = [module for module in modules if module not in sys.modules]
+    hidden = {module for module in modules if module not in sys.modules}
     for module in hidden:
         sys.modules[module] = None  # type: ignore[assignment]  # so the import system marks what is not there
     try:

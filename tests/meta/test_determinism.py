@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcl_ref.suite import fixtures, store
+from lcl_ref.suite import fixtures, regenerate, store
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.loading import resolve
 from lcl_ref.suite.outcome import Outcome
@@ -64,7 +64,7 @@ def child(*words: str, python: str = sys.executable, **environment: str) -> dict
 
 
 def here() -> dict[str, str]:
-    return {name: store.sha256(data) for name, data in store.build(select(FEW)).items()}
+    return {name: store.sha256(data) for name, data in regenerate.build(select(FEW)).items()}
 
 
 def frozen() -> dict[str, str]:

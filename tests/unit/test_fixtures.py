@@ -8,7 +8,7 @@ import pytest
 from lcl_ref.errors import FixtureError
 from lcl_ref.extensions import borders
 from lcl_ref.extensions.cases import EXTENSION_CASES
-from lcl_ref.suite import extension_golden, fixtures, golden, store
+from lcl_ref.suite import extension_golden, fixtures, golden, regenerate, store
 from lcl_ref.suite.cases import CASES, REFUSALS
 
 
@@ -82,7 +82,7 @@ def test_an_index_that_is_none_is_refused(data, text):
 
 def test_write_leaves_the_bytes_that_are_in_the_tree_for_a_part_of_the_cases(data, monkeypatch):
     some = [case for case in CASES if case.id.startswith("0d/")]
-    monkeypatch.setattr(fixtures, "build", lambda: store.build(some))
+    monkeypatch.setattr(fixtures, "build", lambda: regenerate.build(some))
     fixtures.write(data)
     fixtures.verify(data)
     for path in data.glob("*.safetensors"):
@@ -106,7 +106,7 @@ def test_a_failed_write_leaves_the_old_data(data, monkeypatch):
 
 def test_check_fails_when_a_formula_changes(data, monkeypatch):
     some = [case for case in CASES if case.id.startswith("0d/linear")]
-    monkeypatch.setattr(fixtures, "build", lambda: store.build(some))
+    monkeypatch.setattr(fixtures, "build", lambda: regenerate.build(some))
     fixtures.write(data)
     assert fixtures.check(data) == len(list(data.iterdir()))
     honest = golden.agreed
