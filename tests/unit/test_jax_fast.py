@@ -18,6 +18,17 @@ LARGE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size
 LAYER = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=2, kernel_size=(3, 2), padding=((0, 1), (1, 0)))
 
 
+BLOCKS = {"in_channels": 12, "out_channels": 192, "groups": 3, "bias": "channel"}
+
+
+@pytest.fixture(autouse=True)
+def traced_anew():
+    """Forget functions of layers, which were traced with other rooms than a test sets."""
+    _jax.layer.cache_clear()
+    yield
+    _jax.layer.cache_clear()
+
+
 @pytest.mark.parametrize("room", [1, 600])
 def test_boxes_give_the_answers_of_the_reference(monkeypatch, room):
     monkeypatch.setattr(_jax_engine, "ROOM_BYTES", -1)
@@ -38,6 +49,15 @@ def test_boxes_of_shared_weights_and_of_groups(monkeypatch):
         )
         operands = integers(spec, 3, 0, "float32", largest=3)
         assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+
+
+@pytest.mark.parametrize("batch", [0, 5])
+@pytest.mark.parametrize(("rank", "changes"), [(0, {}), (0, {"groups": 1}), (2, {})])
+def test_few_wide_blocks_are_multiplied_one_by_one(monkeypatch, rank, changes, batch):
+    monkeypatch.setattr(_jax_engine, "_tiled", None)
+    spec = lcl.Spec(input_size=(1,) * rank, kernel_size=(1,) * rank, **BLOCKS | changes)
+    operands = integers(spec, batch, 0, "float32", largest=3)
+    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from lcl_ref.spec import Spec
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
 
+FEW_BLOCKS, WIDE = 32, 64
+"""So few blocks of so many output channels are multiplied one by one."""
+
 
 def product(spec: Spec, x: Any, weight: Any) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``; shared axes have length 1 in the weight.
@@ -22,7 +25,7 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     Of a layer with a connection table, x comes gathered, with one group per output channel.
     """
     if _boxes.side_by_side(spec):
-        return _tiled(spec, x, weight)
+        return (_by_block if _few_blocks(spec, x) else _tiled)(spec, x, weight)
     windows = math.prod(spec.output_size) * spec.fan_in * x.shape[-2]
     if len(x) * windows * x.dtype.itemsize <= ROOM_BYTES:
         return _at_once(spec, x, weight)
@@ -32,6 +35,21 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
 def _boxed(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does, a box of positions at a time."""
     return _jax_boxes.OUTPUT.bind(x, weight, spec=spec)
+
+
+def _few_blocks(spec: Spec, x: Any) -> bool:
+    """Tell whether the layer is a linear map of few, wide blocks."""
+    blocks, one_site = x.shape[-2], math.prod(spec.kernel_size) == math.prod(spec.output_size) == 1
+    return one_site and blocks <= FEW_BLOCKS and spec.out_channels // blocks >= WIDE
+
+
+def _by_block(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does, by a product per block, each of which XLA takes from where it lies."""
+    blocks = x.shape[-2]
+    rows = jnp.split(x.reshape(len(x), math.prod(x.shape[1:])), blocks, axis=1)  # an index has a slow derivative
+    matrices = jnp.split(weight.reshape(-1, spec.out_channels), blocks, axis=1)
+    products = [jnp.matmul(*pair, precision=lax.Precision.HIGHEST) for pair in zip(rows, matrices, strict=True)]
+    return jnp.concatenate(products, axis=1).reshape(len(x), *spec.output_size, blocks, spec.out_channels // blocks)
 
 
 def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
