@@ -10,6 +10,7 @@ import lcl_ref as lcl
 from lcl_backends import _boxes
 from lcl_backends.layers import _mlx_boxes
 from lcl_backends.layers._mlx_boxes import local
+from lcl_backends.layers._mlx_sum import Sum
 from lcl_backends.mlx_fast import Adapter
 from lcl_ref import reference
 from tests.unit.test_torch_adapters import answers, assert_equal, golden, integers, random_spec
@@ -21,12 +22,21 @@ LARGE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size
 @pytest.mark.parametrize("room", [1, 600])
 def test_boxes_and_parts_give_the_answers_of_the_reference(monkeypatch, room):
     monkeypatch.setattr(_mlx_boxes, "BOX_BYTES", room)
+    monkeypatch.setattr(_mlx_boxes, "FEW_BYTES", 0)
     monkeypatch.setattr(_boxes, "LAID_OUT_BYTES", room)
     draw = np.random.default_rng(room)
     for number in range(40):
         spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
         operands = integers(spec, batch, number, "float32", largest=3)
         assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+
+
+def test_few_windows_are_one_box(monkeypatch):
+    few = math.prod(LARGE.output_size) * LARGE.fan_in * 4
+    monkeypatch.setattr(_mlx_boxes, "BOX_BYTES", 1)
+    monkeypatch.setattr(_mlx_boxes, "FEW_BYTES", 2 * few)
+    assert [_mlx_boxes._room(LARGE, batch, 4, 7) for batch in (1, 2, 3)] == [few, 2 * few, 7]
+    assert len(_boxes.boxes(LARGE, 2, 4, 2 * few)) == 1
 
 
 @pytest.mark.parametrize("wide", [1, 1000])
@@ -42,9 +52,10 @@ def test_either_order_of_the_factors_gives_the_answers_of_the_reference(monkeypa
 
 def test_slight_windows_give_the_cotangent_of_the_weight_in_one_product(monkeypatch):
     monkeypatch.setattr(_mlx_boxes, "BOX_BYTES", 1)
+    monkeypatch.setattr(_mlx_boxes, "FEW_BYTES", 0)
     spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=48, kernel_size=(3, 2), stride=(2, 1), padding=1)
     pieces = []
-    monkeypatch.setattr(_mlx_boxes._Sum, "put", lambda *given, **_: pieces.append(given[-1].shape))
+    monkeypatch.setattr(Sum, "put", lambda *given, **_: pieces.append(given[-1].shape))
     for batch in (1, 4, 5):
         given = arrays(spec, batch)
         _mlx_boxes._weight_cotangent(spec, given["x"], given["dy"])

@@ -24,13 +24,15 @@ from lcl_backends import _boxes
 from lcl_backends._boxes import Box
 from lcl_backends._mlx import widened
 from lcl_backends._patches import gathered, groups
+from lcl_backends.layers._mlx_sum import Sum
 from lcl_ref.spec import Spec
 
-BOX_BYTES = 15 << 15
-"""Aim for the windows of one box; MLX works some ten operations ahead, and may hold the windows of as many boxes."""
+BOX_BYTES = 1 << 20
+"""Aim for the windows of one box, half of it where pieces of the gradient of the weight, as large again, are held with
+them: MLX works some ten operations ahead, and may hold the windows of as many boxes."""
 
-BOXES_AHEAD = 4
-"""So many boxes may be multiplied before they are added to the cotangent of the input."""
+FEW_BYTES = 4 << 20
+"""Windows up to this size, in all, are one box: no result needs to be put together from pieces."""
 
 SLIGHT = 12
 """Windows so many times smaller than the weights are made all at once for the cotangent of the weight, which then is
@@ -77,10 +79,10 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
         matrices = weight.reshape(spec.group_channels, 1, -1).astype(dtype).transpose(2, 1, 0)
         y = mx.conv1d(_batch_first(spec, x.astype(dtype)).reshape(len(x), 1, -1), matrices, groups=groups(spec))
         return y.reshape(spec.y_shape(len(x)))
-    y = _Sum((len(x), *spec.output_size, groups(spec), spec.out_channels // groups(spec)), dtype)
+    y = Sum((len(x), *spec.output_size, groups(spec), spec.out_channels // groups(spec)), dtype)
     for part in _boxes.parts(spec, len(x), dtype.size):
         sites = (_batch_first if first else _batch_last)(spec, x[part].astype(dtype))
-        for box in _boxes.boxes(spec, len(x[part]), dtype.size, BOX_BYTES):
+        for box in _boxes.boxes(spec, len(x[part]), dtype.size, _room(spec, len(x), dtype.size, BOX_BYTES)):
             windows, matrices = _windows(spec, sites, box, first), _matrices(spec, weight, box).astype(dtype)
             if first and matrices.shape[-1] < WIDE and matrices.nbytes <= BOX_BYTES:  # loops too short: dot products
                 matrices = mx.contiguous(matrices.swapaxes(-1, -2)).swapaxes(-1, -2)
@@ -92,11 +94,11 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
 def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
     """Return ``dx (n, i*, ci)``: a cotangent per window, added up where windows overlap."""
     dtype, first = widened(mx.result_type(dy, weight)), _samples_first(spec)
-    dx = _Sum(spec.x_shape(len(dy)), dtype)
+    dx = Sum(spec.x_shape(len(dy)), dtype)
     for part in _boxes.parts(spec, len(dy), dtype.size):
         batch = len(dy[part])
-        total = _Sum(_boxes.laid_out_shape(spec, batch), dtype)
-        for box in _boxes.boxes(spec, batch, dtype.size, BOX_BYTES):
+        total = Sum(_boxes.laid_out_shape(spec, batch), dtype)
+        for box in _boxes.boxes(spec, batch, dtype.size, _room(spec, len(dy), dtype.size, BOX_BYTES)):
             matrices = total.before(_matrices(spec, weight, box).astype(dtype))
             rows = _rows(spec, dy[(part, *box)].astype(dtype), first)
             product = (rows @ matrices.swapaxes(-1, -2)).swapaxes(-1, -2) if first else matrices @ rows
@@ -108,9 +110,9 @@ def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
 def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     """Return ``dw (o*, k*, cg, co)``, wide; boxes add up along shared axes, and so do parts of the batch."""
     dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
-    dw, parts = _Sum(spec.weight_shape, dtype), _boxes.parts(spec, len(x), dtype.size)
-    held = len(x) * math.prod(spec.output_size) * spec.fan_in * groups(spec)
-    room = held * dtype.size if len(parts) == 1 and SLIGHT * held <= spec.parameter_count else BOX_BYTES
+    dw, parts = Sum(spec.weight_shape, dtype), _boxes.parts(spec, len(x), dtype.size)
+    whole, weights = _whole(spec, len(x), dtype.size), spec.parameter_count * dtype.size
+    room = whole if len(parts) == 1 and SLIGHT * whole <= weights else _room(spec, len(x), dtype.size, BOX_BYTES // 2)
     for part in parts:
         sites = _batch_first(spec, x[part].astype(dtype))
         for box in _boxes.boxes(spec, len(sites), dtype.size, room):
@@ -123,37 +125,15 @@ def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     return dw.value
 
 
-class _Sum:
-    """A result that is written piece by piece, in place; a piece as large as the whole becomes it."""
+def _whole(spec: Spec, batch: int, itemsize: int) -> int:
+    """Return the bytes of all windows."""
+    return batch * math.prod(spec.output_size) * spec.fan_in * groups(spec) * itemsize
 
-    def __init__(self, shape: Sequence[int], dtype: Any) -> None:
-        self._shape, self._dtype = tuple(shape), dtype
-        self.value: Any = None
-        self._last: Any = None
-        self._count = 0
 
-    def before(self, factor: Any) -> Any:
-        """Return `factor`, to be used after what has been put: MLX would hold the windows of many boxes at once.
-
-        Now and then it waits for the sum, else for the last piece: a sum that anything waits for is copied by `put`.
-        """
-        self._count += 1
-        if self.value is None:
-            return factor
-        return mx.depends([factor], [self._last if self._count % BOXES_AHEAD else self.value])[0]
-
-    def put(self, where: tuple[Any, ...], piece: Any, *, add: bool = False) -> None:
-        """Write `piece` at index `where`, or add it."""
-        self._last = piece
-        if piece.shape == self._shape:
-            self.value = self.value + piece if add and self.value is not None else piece
-            return
-        if self.value is None:
-            self.value = mx.zeros(self._shape, self._dtype)
-        if add:
-            self.value = self.value.at[where].add(piece)  # in place; what reads the sum to add to it would copy it
-        else:
-            self.value[where] = piece
+def _room(spec: Spec, batch: int, itemsize: int, room: int) -> int:
+    """Return the bytes to aim for with the windows of one box, `room` where there are many."""
+    whole = _whole(spec, batch, itemsize)
+    return whole if whole <= FEW_BYTES else room
 
 
 def _samples_first(spec: Spec) -> bool:
@@ -169,17 +149,25 @@ def _narrow_blocks(spec: Spec) -> bool:
 
 def _batch_first(spec: Spec, x: Any) -> Any:
     """``(n, i*, ci) -> (n, sites*, g, cg)``: channels as the groups read them, zeros in the padding."""
-    order = gathered(spec)
-    seen = x if order is None else mx.take(x, mx.array(order), axis=-1)
-    split = seen.reshape(*seen.shape[:-1], groups(spec), spec.group_channels)
-    if not any(map(any, spec.padding)):
-        return split  # MLX copies what it pads with nothing
-    return mx.pad(split, ((0, 0), *spec.padding, (0, 0), (0, 0)))
+    return _padded(_split(spec, x), [(0, 0), *spec.padding, (0, 0), (0, 0)])
 
 
 def _batch_last(spec: Spec, x: Any) -> Any:
-    """``(n, i*, ci) -> (sites*, g, cg, n)``, in memory too."""
-    return mx.contiguous(mx.moveaxis(_batch_first(spec, x), 0, -1))
+    """``(n, i*, ci) -> (sites*, g, cg, n)``, in memory too: by one copy."""
+    moved = mx.moveaxis(_split(spec, x), 0, -1)
+    return mx.contiguous(_padded(moved, [*spec.padding, (0, 0), (0, 0), (0, 0)]))
+
+
+def _split(spec: Spec, x: Any) -> Any:
+    """``(n, i*, ci) -> (n, i*, g, cg)``: channels as the groups read them."""
+    order = gathered(spec)
+    seen = x if order is None else mx.take(x, mx.array(order), axis=-1)
+    return seen.reshape(*seen.shape[:-1], groups(spec), spec.group_channels)
+
+
+def _padded(x: Any, pairs: Sequence[tuple[int, int]]) -> Any:
+    """Return x with zeros around it; MLX copies what it pads with nothing."""
+    return mx.pad(x, pairs) if any(map(any, pairs)) else x
 
 
 def _take_back(spec: Spec, total: Any) -> Any:
@@ -254,7 +242,7 @@ def _from_rows(spec: Spec, product: Any, box: Box) -> Any:
     return product.reshape(lengths).transpose(back)
 
 
-def _fold(spec: Spec, product: Any, box: Box, total: _Sum) -> None:
+def _fold(spec: Spec, product: Any, box: Box, total: Sum) -> None:
     """Add windows ``(own*g, k*cg, tied*n)`` of the box to the sites ``(sites*, g, cg, n)`` they see."""
     counts, own, tied, rank = _boxes.counts(box), _boxes.own(spec), _boxes.tied(spec), spec.rank
     positions = [[counts[axis] for axis in part] for part in (own, tied)]
