@@ -9,30 +9,17 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lcl_ref.suite.bench.child import done, find, operands
+from lcl_ref.suite.bench.child import Bench
+from lcl_ref.suite.bench.machine import seconds
+from lcl_ref.suite.bench.session import OPS
 from lcl_ref.suite.bench.workloads import WORKLOADS
 from lcl_ref.suite.loading import load, resolve
 
 ROUNDS = 11
-
-
-def called(operation: Callable[..., Any], *given: Any) -> None:
-    """Call an operation of a layer, and wait for its results."""
-    answer = operation(*given)
-    for result in answer if isinstance(answer, tuple) else (answer,):
-        done(result)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the processor seconds of one call."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def ratio(first: Callable[[], Any], second: Callable[[], Any]) -> float:
@@ -40,21 +27,21 @@ def ratio(first: Callable[[], Any], second: Callable[[], Any]) -> float:
     first(), second()
     found = []
     for number in range(ROUNDS):
-        taken = {work: seconds(work) for work in ((first, second) if number % 2 else (second, first))}
+        taken = {work: seconds(work, "processor") for work in ((first, second) if number % 2 else (second, first))}
         found.append(taken[first] / taken[second])
     return statistics.median(found)
 
 
 def main(names: list[str], layers: list[str]) -> None:
     """Print a line per layer."""
-    adapters = [load(resolve([name])[0]) for name in names]
-    for name in layers:
-        workload = find(name, 0)
-        given = operands(workload)
-        held = [each.prepare(workload.spec, given["weight"], given.get("bias"), "float32") for each in adapters]
-        forward = ratio(*(partial(called, layer.forward, given["x"]) for layer in held))
-        gradients = ratio(*(partial(called, layer.vjp, given["x"], given["dy"]) for layer in held))
-        print(f"{name}: {names[0]} over {names[1]}, forward {forward:.2f}, gradients {gradients:.2f}", flush=True)
+    contestants = [Bench(load(resolve([name])[0])) for name in names]
+    for layer in layers:
+        refusals = [said["refused"] for each in contestants if (said := each.prepare(layer, 0))]
+        if refusals:
+            print(f"{layer}: not run: {'; '.join(refusals)}")
+            continue
+        ratios = [f"{op} {ratio(*(partial(each.call, op) for each in contestants)):.2f}" for op in OPS]
+        print(f"{layer}: {names[0]} over {names[1]}, {', '.join(ratios)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ def side_by_side(spec: Spec) -> bool:
     )
 
 
+def windows_bytes(spec: Spec, batch: int, itemsize: int) -> int:
+    """Return the bytes of all windows at once."""
+    return batch * math.prod(spec.output_size) * spec.fan_in * groups(spec) * itemsize
+
+
 def boxes(spec: Spec, batch: int, itemsize: int, room: int) -> list[Box]:
     """Return boxes that cover the output, the windows of each in about `room` bytes; the whole where they tile."""
     left = room // max(1, batch * spec.fan_in * groups(spec) * itemsize)

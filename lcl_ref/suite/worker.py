@@ -109,6 +109,8 @@ def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[s
     for module in modules:
         if importlib.util.find_spec(module.split(".")[0]) is None:
             return "missing", f"{module} is not installed"
+        if module in sys.modules:
+            continue  # by a backend before; what its layers left behind is still to be collected
         try:
             with _hidden(without), _uncollected():
                 importlib.import_module(module)

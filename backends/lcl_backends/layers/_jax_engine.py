@@ -26,8 +26,7 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     """
     if _boxes.side_by_side(spec):
         return (_by_block if _few_blocks(spec, x) else _tiled)(spec, x, weight)
-    windows = math.prod(spec.output_size) * spec.fan_in * x.shape[-2]
-    if len(x) * windows * x.dtype.itemsize <= ROOM_BYTES:
+    if _boxes.windows_bytes(spec, len(x), x.dtype.itemsize) <= ROOM_BYTES:
         return _at_once(spec, x, weight)
     return _boxed(spec, x, weight)
 

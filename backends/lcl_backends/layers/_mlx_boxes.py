@@ -76,9 +76,7 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
     """Return ``y (n, o*, co)``, wide."""
     dtype, first = widened(mx.result_type(x, weight)), _samples_first(spec)
     if _narrow_blocks(spec) and dtype == mx.float32:  # conv1d computes float64 in float32
-        matrices = weight.reshape(spec.group_channels, 1, -1).astype(dtype).transpose(2, 1, 0)
-        y = mx.conv1d(_batch_first(spec, x.astype(dtype)).reshape(len(x), 1, -1), matrices, groups=groups(spec))
-        return y.reshape(spec.y_shape(len(x)))
+        return _by_conv(spec, x.astype(dtype), weight.astype(dtype))
     y = Sum((len(x), *spec.output_size, groups(spec), spec.out_channels // groups(spec)), dtype)
     for part in _boxes.parts(spec, len(x), dtype.size):
         sites = (_batch_first if first else _batch_last)(spec, x[part].astype(dtype))
@@ -89,6 +87,13 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
             product = (windows @ matrices).swapaxes(-1, -2) if first else matrices.swapaxes(-1, -2) @ windows
             y.put((part, *box), _from_rows(spec, product, box))
     return y.value.reshape(spec.y_shape(len(x)))
+
+
+def _by_conv(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `_output` does of a linear map of blocks, by a convolution over channels."""
+    matrices = weight.reshape(spec.group_channels, 1, -1).transpose(2, 1, 0)
+    y = mx.conv1d(_batch_first(spec, x).reshape(len(x), 1, -1), matrices, groups=groups(spec))
+    return y.reshape(spec.y_shape(len(x)))
 
 
 def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
@@ -111,7 +116,7 @@ def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     """Return ``dw (o*, k*, cg, co)``, wide; boxes add up along shared axes, and so do parts of the batch."""
     dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
     dw, parts = Sum(spec.weight_shape, dtype), _boxes.parts(spec, len(x), dtype.size)
-    whole, weights = _whole(spec, len(x), dtype.size), spec.parameter_count * dtype.size
+    whole, weights = _boxes.windows_bytes(spec, len(x), dtype.size), spec.parameter_count * dtype.size
     room = whole if len(parts) == 1 and SLIGHT * whole <= weights else _room(spec, len(x), dtype.size, BOX_BYTES // 2)
     for part in parts:
         sites = _batch_first(spec, x[part].astype(dtype))
@@ -125,14 +130,9 @@ def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
     return dw.value
 
 
-def _whole(spec: Spec, batch: int, itemsize: int) -> int:
-    """Return the bytes of all windows."""
-    return batch * math.prod(spec.output_size) * spec.fan_in * groups(spec) * itemsize
-
-
 def _room(spec: Spec, batch: int, itemsize: int, room: int) -> int:
     """Return the bytes to aim for with the windows of one box, `room` where there are many."""
-    whole = _whole(spec, batch, itemsize)
+    whole = _boxes.windows_bytes(spec, batch, itemsize)
     return whole if whole <= FEW_BYTES else room
 
 

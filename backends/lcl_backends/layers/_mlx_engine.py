@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import mlx.core as mx
@@ -24,8 +23,7 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """
     dtype = mx.result_type(x, weight)
     wide = widened(dtype)
-    held = len(x) * math.prod(spec.output_size) * spec.fan_in * groups(spec) * wide.size
-    if len(x) == 0 or held > WHOLE_BYTES:
+    if len(x) == 0 or _boxes.windows_bytes(spec, len(x), wide.size) > WHOLE_BYTES:
         return _mlx_boxes.local(spec, x, weight, bias)
     y = _products(spec, windows(spec, split_channels(spec, x.astype(wide))), weight.astype(wide))
     return (y if bias is None else y + bias.astype(wide)).astype(dtype)

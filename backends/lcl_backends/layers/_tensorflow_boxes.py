@@ -54,8 +54,7 @@ def _product(spec: Spec, x: Any, weight: Any) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
     if _boxes.side_by_side(spec):
         return _tiled(spec, x, weight)
-    windows = math.prod(spec.output_size) * spec.fan_in * groups(spec) * x.dtype.size
-    if x.shape[0] is not None and x.shape[0] * windows <= ROOM_BYTES:
+    if x.shape[0] is not None and _boxes.windows_bytes(spec, x.shape[0], x.dtype.size) <= ROOM_BYTES:
         return _at_once(spec, x, weight)
     return _output(spec)(x, weight)
 

@@ -36,16 +36,17 @@ def turn(work: Callable[[], object], clock: str) -> float:
     The first finds caches full of the last contestant's work, and memory the system has taken back meanwhile. A call of
     more than `LONG_SECONDS` hardly notices, and is made once.
     """
-    first = _seconds(work, clock)
+    first = seconds(work, clock)
     if first > LONG_SECONDS:
         return first
-    taken = [_seconds(work, clock)]
+    taken = [seconds(work, clock)]
     while sum(taken) < TURN_SECONDS:
-        taken.append(_seconds(work, clock))
+        taken.append(seconds(work, clock))
     return statistics.median(taken)
 
 
-def _seconds(work: Callable[[], object], clock: str) -> float:
+def seconds(work: Callable[[], object], clock: str) -> float:
+    """Return the seconds of one call, by a clock."""
     began = CLOCKS[clock]()
     work()
     return CLOCKS[clock]() - began
