@@ -15,10 +15,7 @@ from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite import fixtures, report
 from lcl_ref.suite.cases import select
-from lcl_ref.suite.cases.tiers import CORE, SMOKE
-from lcl_ref.suite.covering import CORE_KILLS
-from lcl_ref.suite.deviations import CATALOGUE
-from lcl_ref.suite.mutants import KillMatrix, idle_cases, kill_matrix
+from lcl_ref.suite.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
 from lcl_ref.suite.mutants_page import page
 
 
@@ -47,7 +44,7 @@ def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None
         report.write_text(html_file, page(matrix))
     if cases:
         return 0
-    short = list(_broken_promises(matrix))
+    short = broken_promises(matrix)
     for line in short:
         out.print(f"[red]{escape(line)}[/]")
     return 1 if short else 0
@@ -66,18 +63,8 @@ def _table(matrix: KillMatrix) -> Table:
     for deviation in matrix.deviations:
         killers = len(matrix.killers[deviation.id])
         same = matrix.count(deviation.id, "identical") + matrix.count(deviation.id, "equivalent")
-        colour = "green" if killers >= CORE_KILLS else "red"
+        colour = "green" if killers >= PROMISED["core"] else "red"
         blind = str(matrix.count(deviation.id, "blind") or "")
         words = escape(deviation.sentence)
         table.add_row(escape(deviation.id), f"[{colour}]{killers}[/]", str(same or ""), blind, words)
     return table
-
-
-def _broken_promises(matrix: KillMatrix) -> list[str]:
-    """Return what the tiers promise and do not hold, a line each."""
-    return [
-        f"{deviation.id}: killed by {count} cases of the {tier} tier, promised {promised}"
-        for tier, ids, promised in (("smoke", SMOKE, 1), ("core", CORE, CORE_KILLS))
-        for deviation in CATALOGUE
-        if (count := len(matrix.killers[deviation.id].intersection(ids))) < promised
-    ]

@@ -30,7 +30,7 @@ from lcl_ref.suite.equivalence import equivalent, same_results
 from lcl_ref.suite.evaluate import Evaluator, Task, cell_exists, load_task
 from lcl_ref.suite.outcome import Cell
 from lcl_ref.suite.store import Store
-from lcl_ref.suite.tiers import deciding_dtypes
+from lcl_ref.suite.tiers import deciding_dtypes, in_tier
 from lcl_ref.suite.user_layer import FunctionLayer, UserAdapter
 
 State = Literal["killed", "refused", "identical", "equivalent", "blind", "absent"]
@@ -39,6 +39,9 @@ STATES: tuple[State, ...] = get_args(State)
 
 KILLS = ("killed", "refused")
 FORMAT = "lcl-mutants/1"
+PROMISED = {"smoke": 1, "core": 2}
+"""Tier -> how many of its cases kill each deviation, in every operation in which any case does."""
+
 LETTER: dict[str, str] = dict(zip(STATES, "KR.=b-", strict=True))
 
 
@@ -61,13 +64,21 @@ class KillMatrix:
     states: Mapping[tuple[str, str, str], State]
 
     @cached_property
+    def killers_by_op(self) -> dict[tuple[str, str], frozenset[str]]:
+        """``(deviation, op)`` -> the cases that kill it in that operation, where any does."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for (deviation, case, op), state in self.states.items():
+            if state in KILLS:
+                found.setdefault((deviation, op), set()).add(case)
+        return {seen: frozenset(cases) for seen, cases in found.items()}
+
+    @cached_property
     def killers(self) -> dict[str, frozenset[str]]:
         """Deviation -> the cases that kill it in at least one operation."""
-        found: dict[str, set[str]] = {deviation.id: set() for deviation in self.deviations}
-        for (deviation, case, _), state in self.states.items():
-            if state in KILLS:
-                found[deviation].add(case)
-        return {deviation: frozenset(cases) for deviation, cases in found.items()}
+        return {
+            deviation.id: frozenset().union(*(self.killers_by_op.get((deviation.id, op), ()) for op in OPS))
+            for deviation in self.deviations
+        }
 
     def state(self, deviation: str, case: str) -> State:
         """Return what a case makes of a deviation over all operations: the strongest state."""
@@ -189,9 +200,15 @@ def _behaviour_states(deviation: Deviation, store: Store, cases: Sequence[Case])
     return states
 
 
-def weakly_killed(matrix: KillMatrix, at_least: int = 2) -> dict[str, frozenset[str]]:
-    """Return the deviations that fewer than `at_least` cases kill, with those cases."""
-    return {deviation: cases for deviation, cases in matrix.killers.items() if len(cases) < at_least}
+def broken_promises(matrix: KillMatrix) -> list[str]:
+    """Return which deviations no case sees, and which the smaller tiers see less often than `PROMISED`, a line each."""
+    unseen = [f"{deviation}: killed by no case" for deviation, cases in matrix.killers.items() if not cases]
+    return unseen + [
+        f"{deviation}: {op} killed by {count} cases of the {tier} tier, promised {promised}"
+        for tier, promised in PROMISED.items()
+        for (deviation, op), cases in matrix.killers_by_op.items()
+        if (count := len(cases.intersection(in_tier(tier)))) < promised
+    ]
 
 
 def idle_cases(matrix: KillMatrix) -> list[Case]:
