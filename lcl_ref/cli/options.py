@@ -54,9 +54,7 @@ def limit_options() -> Decorator:
 
 def tier_option(default: str | None = "full", unset: str = "full") -> Decorator:
     """Return ``--tier TIER``: a size of a run; `unset` says what is done without it."""
-    promise = (
-        "smoke sees every known mistake in every operation, core sees each twice and asks for all pairs of settings"
-    )
+    promise = "smoke sees every known mistake in every operation, core sees each twice and asks for all pairs"
     help_text = f"Size of a run: {promise}.  [default: {unset}]"
     return click.option("--tier", type=click.Choice(list(TIERS)), default=default, help=help_text)
 
