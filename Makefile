@@ -35,6 +35,8 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	  '/^Collecting/ {print "  " $$2; fflush()} /^Installing/ {print "  unpacking them all (the slow part)"; fflush()}'
 	@echo "setup: 3/3 lcl-ref itself, editable"
 	@$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --editable .
+	@# Bytecode, as pip makes it of what it copies: a run starts five processes, and some environments keep none of theirs.
+	@$(BIN)/python -m compileall -q lcl_ref backends
 	@touch $(STAMP)
 	@echo "setup: done"
 
