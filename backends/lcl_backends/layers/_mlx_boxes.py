@@ -27,7 +27,7 @@ from lcl_backends._patches import gathered, groups
 from lcl_backends.layers._mlx_sum import Sum
 from lcl_ref.spec import Spec
 
-BOX_BYTES = 1 << 20
+BOX_BYTES = 3 << 18
 """Aim for the windows of one box, half of it where pieces of the gradient of the weight, as large again, are held with
 them: MLX works some ten operations ahead, and may hold the windows of as many boxes."""
 
