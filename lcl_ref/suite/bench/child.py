@@ -1,4 +1,4 @@
-"""One backend in a process of its own (``python -m lcl_ref.suite.bench.child REF``), serving JSON lines.
+"""One backend in a process of its own (``python -m lcl_ref.suite.bench.child REF THREADS``), serving JSON lines.
 
 Requests are ``["prepare", workload name, factor]``, ``["time", op, clock]``, ``["error"]``,
 ``["memory", op]``, ``["drop"]``.
@@ -20,7 +20,7 @@ import numpy as np
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
-from lcl_ref.suite.bench.machine import turn
+from lcl_ref.suite.bench.machine import keep_to, turn
 from lcl_ref.suite.bench.sampled import worst_error
 from lcl_ref.suite.bench.workloads import SERIES, WORKLOADS, Workload
 from lcl_ref.suite.convert import to_numpy
@@ -163,6 +163,7 @@ def main() -> None:
     def send(facts: dict[str, Any]) -> None:
         channel.write(json.dumps(facts) + "\n")
 
+    keep_to(int(sys.argv[2]))
     try:
         adapter = load(BackendRef(**json.loads(sys.argv[1])))
     except LclError as error:  # a file whose framework is not installed

@@ -37,7 +37,7 @@ class Contestant:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 -- this package's own module
-            [sys.executable, "-m", "lcl_ref.suite.bench.child", json.dumps(self._ref.to_dict())],
+            [sys.executable, "-m", "lcl_ref.suite.bench.child", json.dumps(self._ref.to_dict()), str(self._threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
