@@ -107,12 +107,12 @@ def test_a_process_that_is_late_is_ended_and_started_again():
         contestant.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to cores")
 def test_a_contestant_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
     """XLA counts cores, whatever the variables say."""
     (tmp_path / "layer.py").write_text(
         "import os\n"
-        "def forward(spec, x, weight, bias): raise OSError(f'{len(os.sched_getaffinity(0))} cores')\n"
+        "cores = getattr(os, 'sched_getaffinity', lambda _: [0])  # not every system binds processes to cores\n"
+        "def forward(spec, x, weight, bias): raise OSError(f'{len(cores(0))} cores')\n"
         "def vjp(spec, x, weight, bias, dy): return None, None, None\n"
     )
     contestant = Contestant(*resolve([str(tmp_path / "layer.py")]), 1)
