@@ -17,7 +17,7 @@ from lcl_ref.arrays import Array
 from lcl_ref.reference import bias_cotangent
 from lcl_ref.spec import Spec
 
-SLAB_BYTES = 4 << 20
+SLAB_BYTES = 2 << 20
 """Aim for the gathered windows of one slab: fits a second-level cache, and keeps the products large."""
 
 

@@ -44,11 +44,15 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def _blocks(route: Route, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return what `local` returns, of a layer with one position that sees all of the input; thin blocks, transposed."""
+    """Return what `local` returns, of a layer with one position that sees all of the input.
+
+    Thin blocks are multiplied transposed, and from a copy of the samples: the product that makes the cotangent of the
+    weight takes twice as long from where they lie.
+    """
     samples, matrices = _split(route, x.flatten(1)).movedim(1, 0), _split(route, weight.flatten(0, -2)).movedim(1, 0)
     added = None if bias is None else _split(route, bias.flatten())[:, None]
     if route.few_outputs or route.few_inputs:
-        product = _affine(matrices.mT, samples.mT, None if added is None else added.mT).mT
+        product = _affine(matrices.mT, samples.contiguous().mT, None if added is None else added.mT).mT
     else:
         product = _affine(samples, matrices, added)
     return product.movedim(0, 1).reshape(route.spec.y_shape(len(x))).contiguous()
