@@ -65,7 +65,7 @@ def test_three_lines_are_enough(repository):
 
 def test_tests_bear_the_name_of_the_layer_and_the_cell(repository):
     done = run(repository(WHOLE), "--collect-only", "--lcl-tier", "smoke", "--lcl-dtype", "float32")
-    assert "test_theirs.py::test_conformance[my_layer-2d/plain/square-forward-float32]" in done.stdout
+    assert "test_theirs.py::test_conformance[my_layer-2d/plain/tall-kernel-forward-float32]" in done.stdout
     assert "float64" not in done.stdout
 
 
