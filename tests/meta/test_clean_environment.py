@@ -95,7 +95,7 @@ def test_the_plugin_runs_beside_one_framework(environment, tmp_path):
     lines = [
         "from my_torch_layer import Layer",
         "from lcl_ref.testing import conformance_tests",
-        "test_conformance = conformance_tests(Layer, tier='core')",
+        "test_conformance = conformance_tests(Layer)",
     ]
     (tmp_path / "test_theirs.py").write_text("\n".join(lines) + "\n")
     assert run(python, tmp_path, "-c", "import jax").returncode == 1
