@@ -43,12 +43,17 @@ def side_by_side(spec: Spec) -> bool:
 
 def windows_bytes(spec: Spec, batch: int, itemsize: int) -> int:
     """Return the bytes of all windows at once."""
-    return batch * math.prod(spec.output_size) * spec.fan_in * groups(spec) * itemsize
+    return math.prod(spec.output_size) * bytes_per_position(spec, batch, itemsize)
+
+
+def bytes_per_position(spec: Spec, batch: int, itemsize: int) -> int:
+    """Return the bytes of the windows at one position, of all samples and groups."""
+    return batch * spec.fan_in * groups(spec) * itemsize
 
 
 def boxes(spec: Spec, batch: int, itemsize: int, room: int) -> list[Box]:
     """Return boxes that cover the output, the windows of each in about `room` bytes; the whole where they tile."""
-    left = room // max(1, batch * spec.fan_in * groups(spec) * itemsize)
+    left = room // max(1, bytes_per_position(spec, batch, itemsize))
     lengths = []
     for size in reversed(spec.output_size):
         lengths.append(size if side_by_side(spec) else max(1, min(size, left)))
@@ -153,7 +158,7 @@ class Walk:
         self.own = _grid([steps[axis] for axis in own(spec)])
         self.tied = _grid([steps[axis] for axis in tied(spec)])
         self.taps = _grid([np.arange(kernel) * dilation * jump for kernel, dilation, jump in spread])
-        most = max(1, room // max(1, batch * spec.fan_in * groups(spec) * itemsize))
+        most = max(1, room // max(1, bytes_per_position(spec, batch, itemsize)))
         self.tied_length = _even(len(self.tied), most)
         self.own_length = _even(len(self.own), max(1, most // len(self.tied)))
 
