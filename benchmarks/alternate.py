@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lcl_ref.suite.bench.child import Bench
-from lcl_ref.suite.bench.machine import seconds
-from lcl_ref.suite.bench.session import OPS
-from lcl_ref.suite.bench.workloads import WORKLOADS
-from lcl_ref.suite.loading import load, resolve
+from lcl_ref.bench.child import Bench
+from lcl_ref.bench.machine import seconds
+from lcl_ref.bench.session import OPS
+from lcl_ref.bench.workloads import WORKLOADS
+from lcl_ref.suite.run.loading import load, resolve
 
 ROUNDS = 11
 

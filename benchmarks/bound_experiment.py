@@ -10,10 +10,10 @@ import argparse
 import sys
 import time
 
-from lcl_ref.suite.dtypes import DTYPES
-from lcl_ref.suite.experiments import MATRIX_PRODUCT, tallies
-from lcl_ref.suite.golden import RESULTS
-from lcl_ref.suite.summation import ORDERS
+from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.golden.results import RESULTS
+from lcl_ref.suite.validation.experiments import MATRIX_PRODUCT, tallies
+from lcl_ref.suite.validation.summation import ORDERS
 
 OUTPUTS = 1_000_000
 SEED = 12

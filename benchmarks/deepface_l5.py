@@ -11,9 +11,9 @@ import tracemalloc
 
 import numpy as np
 
-from lcl_ref import fast
-from lcl_ref.spec import Spec
-from lcl_ref.suite.loading import load, resolve
+from lcl_ref.core import batched
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.run.loading import load, resolve
 
 L5 = Spec(input_size=(55, 55), in_channels=16, out_channels=16, kernel_size=7, stride=2)
 BATCH = 32
@@ -22,7 +22,7 @@ BATCH = 32
 def working_memory(operands: dict[str, np.ndarray]) -> int:
     """Return the bytes NumPy holds at most during one forward call, beyond operands and result."""
     tracemalloc.start()
-    y = fast.forward(L5, operands["x"], operands["weight"], operands["bias"])
+    y = batched.forward(L5, operands["x"], operands["weight"], operands["bias"])
     peak = tracemalloc.get_traced_memory()[1] - y.nbytes
     tracemalloc.stop()
     return peak

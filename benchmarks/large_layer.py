@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from lcl_ref.spec import Spec
+from lcl_ref.core.spec import Spec
 
 ROOM = 2e9
 
@@ -51,7 +51,7 @@ def train(size: int, channels: int, outputs: int, kernel: int, batch: int, steps
     """Train a layer, and return its sizes, the largest resident memory, and the seconds of the fastest step."""
     import torch  # noqa: PLC0415 -- in the measured process only
 
-    from lcl_backends.layers.torch import LocallyConnected2d  # noqa: PLC0415 -- the same
+    from lcl_ref.layers.torch import LocallyConnected2d  # noqa: PLC0415 -- the same
 
     before = peak_bytes()
     torch.manual_seed(0)

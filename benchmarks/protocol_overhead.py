@@ -18,8 +18,8 @@ from statistics import median
 import numpy as np
 
 from lcl_ref import Spec
-from lcl_ref.suite import tensors
-from lcl_ref.suite.exec_backend import Arrays, Conversation, Limits, forms_of
+from lcl_ref.suite.exec import wire
+from lcl_ref.suite.exec.adapter import Arrays, Conversation, Limits, forms_of
 
 QUESTIONS = 400
 LIMIT_MS = 1.0
@@ -46,11 +46,11 @@ for line in sys.stdin:
 def echo_command(folder: Path, inline: bool) -> list[str]:
     """Return the command of the program, its tensors inside the lines or in files."""
     y = {name: np.zeros(shape, dtype) for name, (shape, dtype) in FORMS.items()}
-    tensors.write_file(folder / "y", y)
+    wire.write_file(folder / "y", y)
     capabilities = {"ops": ["forward"], "dtypes": ["float32"]}
     greeting = {"protocol": "lcl-exec/1", "name": "echo", "language": "Python", "version": "1"}
     greeting |= {"inline_bytes": 1 << 20 if inline else 0, "capabilities": capabilities}
-    reply = {name: tensors.encode(array) for name, array in y.items()} if inline else "file"
+    reply = {name: wire.encode(array) for name, array in y.items()} if inline else "file"
     texts = [json.dumps(greeting), json.dumps(reply), (folder / "y").read_bytes().hex()]
     return [sys.executable, "-S", "-c", ECHO, *texts]
 
@@ -67,7 +67,7 @@ def milliseconds(question: Callable[[], object]) -> float:
 
 def through_pipes(command: list[str], folder: Path, operands: Arrays, inline: bool) -> float:
     """Ask with nothing in between: a line that was made before goes out, a line comes back and is not looked at."""
-    given = {name: tensors.encode(array) for name, array in operands.items()} if inline else str(folder / "x")
+    given = {name: wire.encode(array) for name, array in operands.items()} if inline else str(folder / "x")
     message = {"id": 1, "command": "run", "op": "forward", "dtype": "float32", "spec": SPEC.to_dict()}
     line = json.dumps(message | {"operands": given, "results": str(folder / "results")}).encode() + b"\n"
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:

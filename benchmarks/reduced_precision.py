@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lcl_ref.suite.cheaper import ARITHMETICS, Cheaper, seen, seen_in_catalogue
-from lcl_ref.suite.experiments import SIGNS
-from lcl_ref.suite.fixtures import default_root
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.validation.experiments import SIGNS
+from lcl_ref.suite.validation.reduced_arithmetic import ARITHMETICS, Cheaper, seen, seen_in_catalogue
 
 CASES = 400
 SEED = 34

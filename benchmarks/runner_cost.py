@@ -8,14 +8,14 @@ import statistics
 import time
 from pathlib import Path
 
-from lcl_ref.suite import fixtures
 from lcl_ref.suite.adapter import Adapter
-from lcl_ref.suite.evaluate import answers_of, load_task
-from lcl_ref.suite.loading import load, resolve
-from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import Plan, make_plan
-from lcl_ref.suite.runner import MatrixRun, Settings
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import answers_of, load_task
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.run.cells import Plan, make_plan
+from lcl_ref.suite.run.loading import load, resolve
+from lcl_ref.suite.run.matrix import MatrixRun, Settings
 
 BACKEND = "numpy.matmul"
 

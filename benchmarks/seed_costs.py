@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import lcl_ref as lcl
-from lcl_ref.suite.law import system
+from lcl_ref.suite.identities.identity import system
 
 BATCH, WIDTH = 128, 16
 Layer = Callable[[torch.Tensor], torch.Tensor]

@@ -3,10 +3,10 @@
 import argparse
 import time
 
-from lcl_ref.suite import fixtures
-from lcl_ref.suite.evaluate import Evaluator
-from lcl_ref.suite.loading import load, resolve
-from lcl_ref.suite.plan import make_plan
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.run.cells import make_plan
+from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.tiers import in_tier
 
 

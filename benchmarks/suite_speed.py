@@ -20,12 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lcl_ref.suite import fixtures
-from lcl_ref.suite.loading import BackendRef, load, resolve
-from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import make_plan, supports
-from lcl_ref.suite.runner import MatrixRun, Settings
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.run.cells import make_plan, supports
+from lcl_ref.suite.run.loading import BackendRef, load, resolve
+from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from lcl_ref.suite.tiers import in_tier
 
 BACKENDS = ("numpy.matmul", "torch.fast", "mlx.windows")

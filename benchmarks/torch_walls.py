@@ -15,9 +15,9 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 import numpy as np
 import torch
 
-from lcl_backends.layers._torch_memory import empty
-from lcl_ref.suite.bench.machine import MATRIX
-from lcl_ref.suite.bench.workloads import WORKLOADS, Workload
+from lcl_ref.bench.machine import MATRIX
+from lcl_ref.bench.workloads import WORKLOADS, Workload
+from lcl_ref.layers.engines.torch_memory import empty
 
 ROUNDS = 7
 FRESH_BYTES = 256 << 20

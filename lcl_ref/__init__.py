@@ -7,8 +7,8 @@ import importlib
 import typing
 
 from lcl_ref.api import forward, transpose, vjp
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, FileError, FixtureError, LayoutError, LclError, ShapeError, SpecError
-from lcl_ref.spec import Spec
 
 if typing.TYPE_CHECKING:
     from lcl_ref import initialisers, layouts

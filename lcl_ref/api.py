@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lcl_ref import arrays, fast, reference
-from lcl_ref.arrays import Array
-from lcl_ref.spec import Spec
+from lcl_ref.core import batched, checks, reference
+from lcl_ref.core.checks import Array
+from lcl_ref.core.spec import Spec
 
 
 def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
@@ -39,11 +39,11 @@ def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None 
 
     Notes
     -----
-    SPEC clauses 1 to 8; formula in `lcl_ref.reference.forward`.
+    SPEC clauses 1 to 8; formula in `lcl_ref.core.reference.forward`.
     """
-    arrays.check(spec, x=x, weight=weight, bias=bias)
+    checks.check(spec, x=x, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight)] + ([] if bias is None else [np.asarray(bias)])
-    wide, result = arrays.promote(operands)
+    wide, result = checks.promote(operands)
     converted = [operand.astype(wide) for operand in operands]
     y: Array = _engine(wide).forward(spec, converted[0], converted[1], converted[2] if bias is not None else None)
     return y.astype(result, copy=False)
@@ -69,9 +69,9 @@ def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
     ShapeError
         If an array does not fit `spec`.
     """
-    arrays.check(spec, y=y, weight=weight)
+    checks.check(spec, y=y, weight=weight)
     operands = [np.asarray(y), np.asarray(weight)]
-    wide, result = arrays.promote(operands)
+    wide, result = checks.promote(operands)
     xt: Array = _engine(wide).transpose(spec, *(operand.astype(wide) for operand in operands))
     return xt.astype(result, copy=False)
 
@@ -99,9 +99,9 @@ def vjp(
     ShapeError
         If an array does not fit `spec`, or the batches of x and dy differ.
     """
-    arrays.check(spec, x=x, dy=dy, weight=weight, bias=bias)
+    checks.check(spec, x=x, dy=dy, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight), np.asarray(dy)]
-    wide, result = arrays.promote(operands)
+    wide, result = checks.promote(operands)
     dx, dw, db = _engine(wide).vjp(spec, *(operand.astype(wide) for operand in operands))
     narrowed = None if db is None else db.astype(result, copy=False)
     return dx.astype(result, copy=False), dw.astype(result, copy=False), narrowed
@@ -109,4 +109,4 @@ def vjp(
 
 def _engine(dtype: np.dtype[Any]) -> Any:
     """Return the module for `dtype`: matrix products for inexact numbers, the readable loops for exact ones."""
-    return fast if dtype.kind in "fc" else reference
+    return batched if dtype.kind in "fc" else reference

@@ -24,14 +24,14 @@ import numpy as np
 import pytest
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite import fixtures
 from lcl_ref.suite.adapter import OPS, Adapter, Capabilities, Declaration, Prepared
-from lcl_ref.suite.evaluate import Evaluator, cell_exists
-from lcl_ref.suite.loading import load, resolve
-from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import Evaluator, cell_exists
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.run.loading import load, resolve
+from lcl_ref.suite.run.user_layer import UserAdapter, as_adapter
 from lcl_ref.suite.tiers import in_tier
-from lcl_ref.suite.user_layer import UserAdapter, as_adapter
 
 __all__ = ["Capabilities", "conformance_tests"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import lcl_ref as lcl
-from lcl_backends._torch import ACCUMULATION, to_tensor
+from lcl_backends.support.torch import ACCUMULATION, to_tensor
 from lcl_ref.suite.adapter import Capabilities
-from lcl_ref.suite.convert import to_numpy
+from lcl_ref.suite.to_numpy import to_numpy
 
 HALVES = ("float16", "bfloat16")
 DTYPES = (*HALVES, "float32", "float64")

@@ -13,12 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from lcl_ref.suite import fixtures, report
-from lcl_ref.suite.bench import published
-from lcl_ref.suite.dtypes import DTYPES
-from lcl_ref.suite.outcome import Outcome
-from lcl_ref.suite.plan import make_plan
-from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
+from lcl_ref.bench import published
+from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.report import document
+from lcl_ref.suite.run.cells import make_plan
+from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -47,7 +48,7 @@ def main() -> int:
         events = list(matrix)
     backends = sorted((event for event in events if isinstance(event, BackendReport)), key=order)
     outcomes = [event for event in events if isinstance(event, Outcome)]
-    report.write_json(JSON, report.document(backends, outcomes, store))
+    document.write_json(JSON, document.document(backends, outcomes, store))
     text = PAGE.read_text("utf-8")
     table = "\n".join(rows(backends, outcomes))
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)

@@ -10,14 +10,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from lcl_ref.bench import published as layers
+from lcl_ref.bench import tables
+from lcl_ref.bench.machine import CLOCKS
+from lcl_ref.bench.session import Measurement, Session, Settings
+from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.cli.console import console
-from lcl_ref.suite import report
-from lcl_ref.suite.bench import published as layers
-from lcl_ref.suite.bench import tables
-from lcl_ref.suite.bench.machine import CLOCKS
-from lcl_ref.suite.bench.session import Measurement, Session, Settings
-from lcl_ref.suite.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
-from lcl_ref.suite.loading import BackendRef, registered, resolve
+from lcl_ref.suite.report import document
+from lcl_ref.suite.run.loading import BackendRef, registered, resolve
 
 RECOMMENDED = ("*.fast", "*.fast.*")
 """Of each framework the route to use: measured by default, beside the published layers."""
@@ -92,7 +92,7 @@ def bench(
         for line in tables.summary(found, named, session.machine, recommended) if named else ():
             out.print(_sentence(line), highlight=False)
         if json_file:
-            report.write_json(json_file, tables.document(found, named, session.machine, settings, recommended))
+            document.write_json(json_file, tables.document(found, named, session.machine, settings, recommended))
         if plot_file:
             tables.plot(plot_file, found, named)
     return _status(found)

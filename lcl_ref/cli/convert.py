@@ -15,9 +15,10 @@ from rich.table import Table
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs, verifying
+from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs
 from lcl_ref.files.converting import check_source
-from lcl_ref.files.verifying import Finding
+from lcl_ref.suite.port_check import verify
+from lcl_ref.suite.port_check.verify import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _SPEC_HELP = "JSON of one specification or of all layers; for .weights the network's .cfg."
@@ -150,7 +151,7 @@ def verify_port(
 
     Exit status: 0 all hold, 1 something does not, 2 wrong input.
     """
-    findings = verifying.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
+    findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -11,10 +11,11 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
-from lcl_ref.suite import fixtures, report
-from lcl_ref.suite.diagnose import Diagnosis, Finding
-from lcl_ref.suite.diagnosing import diagnose_backend
-from lcl_ref.suite.loading import resolve
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
+from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.report import document
+from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.tiers import in_tier
 
 FORMAT = "lcl-diagnosis/1"
@@ -49,7 +50,7 @@ def diagnose(
             diagnoses.append(diagnose_backend(ref, data, ids, timeout, start_timeout))
         _print(out, diagnoses[-1])
     if json_file:
-        report.write_json(json_file, {"format": FORMAT, "diagnoses": [one.to_dict() for one in diagnoses]})
+        document.write_json(json_file, {"format": FORMAT, "diagnoses": [one.to_dict() for one in diagnoses]})
     return max(map(_status, diagnoses), key=(0, 3, 1).index)
 
 

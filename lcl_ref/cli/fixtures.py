@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lcl_ref.cli.options import data_option
-from lcl_ref.suite import fixtures as golden_files
+from lcl_ref.suite.golden import fixtures as golden_files
 
 
 @click.group()

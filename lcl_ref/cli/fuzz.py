@@ -12,12 +12,12 @@ import click
 
 from lcl_ref.cli.options import backend_option
 from lcl_ref.errors import AdapterError, Violation
-from lcl_ref.suite.dtypes import DTYPES
-from lcl_ref.suite.fixtures import default_root
-from lcl_ref.suite.loading import BackendRef, resolve
-from lcl_ref.suite.process import Gone, TimedOut, Worker
-from lcl_ref.suite.runner import LOAD_SECONDS, refusal_of
-from lcl_ref.suite.user_layer import DEFAULT_DTYPES
+from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.run.loading import BackendRef, resolve
+from lcl_ref.suite.run.matrix import LOAD_SECONDS, refusal_of
+from lcl_ref.suite.run.process import Gone, TimedOut, Worker
+from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 
 
 @click.command()

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.ladder import Rung, broken, climb
-from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import Plan
-from lcl_ref.suite.runner import BackendReport, Event, MatrixRun, Settings
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.run.cells import Plan
+from lcl_ref.suite.run.ladder import Rung, broken, climb
+from lcl_ref.suite.run.matrix import BackendReport, Event, MatrixRun, Settings
 
 
 def run_ladder(out: Console, plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

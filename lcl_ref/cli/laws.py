@@ -14,9 +14,9 @@ from rich.table import Table
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.catalogue import installed
-from lcl_ref.suite.law import Held, Law, hold, system
-from lcl_ref.suite.laws import LAWS
+from lcl_ref.suite.identities.catalogue import LAWS
+from lcl_ref.suite.identities.identity import Held, Law, hold, system
+from lcl_ref.suite.run.registry import installed
 
 MEASURED = (("float32", "integers"), ("float32", "reals"), ("float64", "reals"))
 

@@ -12,19 +12,21 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
-from lcl_ref.extensions.cases import ExtensionCase
-from lcl_ref.suite import catalogue, coverage, explaining
 from lcl_ref.suite.cases import REFUSALS, select, select_listed
-from lcl_ref.suite.cases.model import Case
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.extensions import ExtensionCase
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.report import describe_case
+from lcl_ref.suite.run import registry
 from lcl_ref.suite.tiers import in_tier, tier_of
+from lcl_ref.suite.validation import coverage
 
 
 @click.command()
 @json_option()
 def backends(as_json: bool) -> None:
     """List the registered adapters and what each can do."""
-    rows = [catalogue.as_dict(declaration) for declaration in catalogue.declarations()]
+    rows = [registry.as_dict(declaration) for declaration in registry.declarations()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -135,4 +137,4 @@ def explain(case_id: str, data: Path) -> None:
     """Print shapes, a worked output element and the connectivity of CASE (an id, or a glob)."""
     store = Store(data)
     for case in select([case_id]):
-        click.echo(explaining.explain(case, store.arrays(case.id)))
+        click.echo(describe_case.explain(case, store.arrays(case.id)))

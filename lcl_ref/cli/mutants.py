@@ -13,10 +13,11 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option
-from lcl_ref.suite import fixtures, report
 from lcl_ref.suite.cases import select
-from lcl_ref.suite.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
-from lcl_ref.suite.mutants_page import page
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.report import document
+from lcl_ref.suite.validation.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
+from lcl_ref.suite.validation.mutants_page import page
 
 
 @click.command()
@@ -39,9 +40,9 @@ def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None
     if idle:
         out.print(f"[yellow]{len(idle)} cases kill nothing:[/] {escape(', '.join(idle))}")
     if json_file:
-        report.write_json(json_file, matrix.to_dict())
+        document.write_json(json_file, matrix.to_dict())
     if html_file:
-        report.write_text(html_file, page(matrix))
+        document.write_text(html_file, page(matrix))
     if cases:
         return 0
     short = broken_promises(matrix)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lcl_ref.suite.fixtures import default_root
+from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.tiers import TIERS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

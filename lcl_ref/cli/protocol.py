@@ -9,9 +9,9 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import limit_options
-from lcl_ref.suite.exec_backend import Limits
-from lcl_ref.suite.loading import EXEC, resolve
-from lcl_ref.suite.protocol_check import Checker
+from lcl_ref.suite.exec.adapter import Limits
+from lcl_ref.suite.exec.protocol_check import Checker
+from lcl_ref.suite.run.loading import EXEC, resolve
 
 
 @click.command()

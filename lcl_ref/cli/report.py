@@ -9,9 +9,9 @@ import click
 from rich.markup import escape
 
 from lcl_ref.cli.console import console
-from lcl_ref.suite import merging
-from lcl_ref.suite.html import page
-from lcl_ref.suite.report import write_json, write_text
+from lcl_ref.suite.report import merge as merging
+from lcl_ref.suite.report.document import write_json, write_text
+from lcl_ref.suite.report.page import page
 
 SHOWN = 10
 """Cells printed per kind of change."""

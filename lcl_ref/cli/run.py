@@ -15,15 +15,16 @@ from lcl_ref.cli.ladder import run_ladder
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
-from lcl_ref.suite import fixtures, report
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.dtypes import ALL_DTYPES
-from lcl_ref.suite.html import page
-from lcl_ref.suite.loading import resolve
-from lcl_ref.suite.naming import name_mistakes
-from lcl_ref.suite.outcome import Outcome
-from lcl_ref.suite.plan import Plan, make_plan, matches
-from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.diagnosis.annotate import name_mistakes
+from lcl_ref.suite.formats import ALL_DTYPES
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.report import document
+from lcl_ref.suite.report.page import page
+from lcl_ref.suite.run.cells import Plan, make_plan, matches
+from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.tiers import in_tier
 
 
@@ -79,17 +80,17 @@ def run(
     print_warnings(out, outcomes)
     if reasons:
         print_reasons(out, outcomes)
-    counts = report.summary(outcomes)
+    counts = document.summary(outcomes)
     out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
-    document = report.document(reports, outcomes, store)
+    written = document.document(reports, outcomes, store)
     if json_file:
-        report.write_json(json_file, document)
+        document.write_json(json_file, written)
     if html_file:
-        report.write_text(html_file, page(document))
+        document.write_text(html_file, page(written))
     missing = _missing(require, reports)
     for name in missing:
         out.print(f"[red]required, but not present: {name}[/]")
-    return 1 if missing else report.exit_status(outcomes)
+    return 1 if missing else document.exit_status(outcomes)
 
 
 def execute(plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

@@ -15,11 +15,12 @@ from rich.markup import escape
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute, refuse_what_is_no_layer
-from lcl_ref.suite import fixtures, report
-from lcl_ref.suite.loading import resolve
-from lcl_ref.suite.outcome import Outcome
-from lcl_ref.suite.plan import make_plan
-from lcl_ref.suite.runner import BackendReport, Settings
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.report import document
+from lcl_ref.suite.run.cells import make_plan
+from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.matrix import BackendReport, Settings
 from lcl_ref.suite.tiers import in_tier
 
 SHOWN = 3
@@ -41,7 +42,7 @@ def smoke(backends: Sequence[str], timeout: float, start_timeout: float, data: P
     out = console()
     for backend in reports:
         _tell(out, backend, [outcome for outcome in outcomes if outcome.backend == backend.name])
-    return report.exit_status(outcomes)
+    return document.exit_status(outcomes)
 
 
 def _tell(out: Console, backend: BackendReport, outcomes: Sequence[Outcome]) -> None:

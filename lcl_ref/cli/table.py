@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.suite.diagnose import Diagnosis
-from lcl_ref.suite.dtypes import ALL_DTYPES
-from lcl_ref.suite.outcome import Outcome
-from lcl_ref.suite.report import summary
-from lcl_ref.suite.runner import BackendReport
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis
+from lcl_ref.suite.formats import ALL_DTYPES
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.report.document import summary
+from lcl_ref.suite.run.matrix import BackendReport
 
 SHOWN_PROBLEMS = 5
 """Problems printed per backend; the JSON report has all."""

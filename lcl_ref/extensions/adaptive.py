@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.arrays import Array
+from lcl_ref.core.checks import Array
+from lcl_ref.core.spec import Spec
 from lcl_ref.extensions._namespace import namespace
-from lcl_ref.spec import Spec
 
 
 def distances(spec: Spec) -> NDArray[np.float64]:

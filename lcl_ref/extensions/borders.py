@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref import api
-from lcl_ref.arrays import Array
+from lcl_ref.core.checks import Array
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
-from lcl_ref.spec import Spec
 
 Sites = NDArray[np.intp]
 

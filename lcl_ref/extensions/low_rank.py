@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lcl_ref import fast
-from lcl_ref.arrays import Array
+from lcl_ref.core import batched
+from lcl_ref.core.checks import Array
+from lcl_ref.core.spec import Spec
 from lcl_ref.extensions._namespace import namespace
-from lcl_ref.spec import Spec
 
 
 def weight(spec: Spec, mixing: Any, kernels: Any) -> Any:
@@ -43,7 +43,7 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
         ``(n, o*, co)``.
     """
     shared = Spec.from_dict(spec.to_dict() | {"shared": True, "bias": "none"})
-    parts = (fast.forward(shared, x, kernel.reshape(shared.weight_shape), None) for kernel in kernels)
+    parts = (batched.forward(shared, x, kernel.reshape(shared.weight_shape), None) for kernel in kernels)
     y: Array = sum((part * mixing[..., r, None] for r, part in enumerate(parts)), np.zeros(spec.y_shape(len(x))))
     return y if bias is None else y + bias
 

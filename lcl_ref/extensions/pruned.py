@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.arrays import Array
+from lcl_ref.core.checks import Array
+from lcl_ref.core.geometry import connections, weight_position
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, Violation
 from lcl_ref.extensions._namespace import namespace
-from lcl_ref.geometry import connections, weight_position
-from lcl_ref.spec import Spec
 
 Indices = NDArray[np.intp]
 

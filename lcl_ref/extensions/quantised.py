@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref import fast
-from lcl_ref.arrays import Array, check
+from lcl_ref.core import batched
+from lcl_ref.core.checks import Array, check
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.extensions._namespace import namespace
 from lcl_ref.extensions.pruned import Table, keep
 from lcl_ref.extensions.pruned import forward as gathered
 from lcl_ref.extensions.pruned import pack as packed
-from lcl_ref.spec import Spec
 
 LARGEST = 127
 """Of int8 in use: -128 has no opposite."""
@@ -172,8 +172,8 @@ def distance(layer: Quantised, x: Array, x_scale: float) -> NDArray[np.float64]:
     """
     spec, step = layer.spec, layer.scale.astype(np.float64)
     without = None if spec.bias_shape is None else np.zeros(spec.bias_shape)
-    seen = fast.forward(spec, np.abs(x.astype(np.float64)), np.ones(spec.weight_shape), without)
+    seen = batched.forward(spec, np.abs(x.astype(np.float64)), np.ones(spec.weight_shape), without)
     weights = np.abs(layer.weight.astype(np.float64))
-    held = fast.forward(spec, np.ones(x.shape), weights, without) * step
+    held = batched.forward(spec, np.ones(x.shape), weights, without) * step
     grown: NDArray[np.float64] = (seen * step + held * float(x_scale)) / 2
     return grown * (1 + math.ldexp(1, -40))  # the division by the scale, and these sums, are rounded too

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from lcl_ref import api
-from lcl_ref.arrays import Array
+from lcl_ref.core.checks import Array
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, Violation
-from lcl_ref.spec import Spec
 
 
 def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.arrays import Array
+from lcl_ref.core.checks import Array
 from lcl_ref.errors import SpecError, Violation
 from lcl_ref.extensions._namespace import namespace
 

@@ -4,8 +4,8 @@ Formats: Keras ``.h5`` (whole models and weights only) and ``.keras``, ``.safete
 Files are data: nothing in them is unpickled or instantiated, and what a header claims is checked before it is believed.
 """
 
+from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
 from lcl_ref.files.converting import STORED, Report, convert_file
-from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
 from lcl_ref.files.opening import open_weights
 
 __all__ = ["STORED", "LocalLayer", "Report", "Tensor", "WeightFile", "convert_file", "open_weights"]

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lcl_ref import layouts
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
-from lcl_ref.files import darknet, keras_writing, specs
-from lcl_ref.files.guard import about, problem
-from lcl_ref.files.keras_writing import Produce
-from lcl_ref.files.model import Array, LocalLayer, WeightFile
+from lcl_ref.files import darknet, specs
+from lcl_ref.files.contents import Array, LocalLayer, WeightFile
+from lcl_ref.files.keras import writing
+from lcl_ref.files.keras.writing import Produce
 from lcl_ref.files.opening import FORMATS, open_weights
+from lcl_ref.files.untrusted import about, problem
 from lcl_ref.files.writing import Planned, checked, replacing, write_npz, write_safetensors
 from lcl_ref.layouts import biases, checks
 from lcl_ref.layouts.registry import get
-from lcl_ref.spec import Spec
 
 STORED = "stored"
 """As a source: every layer is in the layout that the file itself states."""
@@ -195,7 +196,7 @@ def _write(path: Path, target: Path, old: WeightFile, plan: list[Planned], repor
     elif target.suffix == ".keras" or (target.suffix in (".h5", ".hdf5") and old.config is not None):
         _write_keras(path, target, old, report, produce)
     elif target.suffix in (".h5", ".hdf5"):
-        keras_writing.write_arrays(path, list(by_name), produce)
+        writing.write_arrays(path, list(by_name), produce)
     else:
         raise problem(target, "format", f"suffix {target.suffix!r}", f"one of {', '.join(FORMATS)}")
     return []
@@ -210,9 +211,9 @@ def _write_keras(path: Path, target: Path, old: WeightFile, report: Report, prod
     for layer in old.layers:
         for new in report.layers:
             if new.name == layer.name:
-                keras_writing.check_fits(layer, new.layout)
+                writing.check_fits(layer, new.layout)
     converted = {layer.name: layer.layout for layer in report.layers}
-    write = keras_writing.write_zip if target.suffix == ".keras" else keras_writing.write_h5
+    write = writing.write_zip if target.suffix == ".keras" else writing.write_h5
     write(path, old, converted, produce)
 
 

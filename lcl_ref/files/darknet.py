@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lcl_ref.files import darknet_cfg, specs
+from lcl_ref.files.contents import Array, LocalLayer, Tensor, WeightFile
 from lcl_ref.files.darknet_cfg import Section
-from lcl_ref.files.guard import problem, reading
-from lcl_ref.files.model import Array, LocalLayer, Tensor, WeightFile
+from lcl_ref.files.untrusted import problem, reading
 
 FLOAT = np.dtype("<f4")
 HEADER = struct.pack("<iiiQ", 0, 2, 0, 0)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files.guard import problem
-from lcl_ref.spec import Spec
+from lcl_ref.files.untrusted import problem
 
 Options = Mapping[str, str]
 Arrays = list[tuple[str, tuple[int, ...]]]

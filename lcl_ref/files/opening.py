@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lcl_ref import layouts
 from lcl_ref.files import darknet, specs
-from lcl_ref.files.arrays_files import read_npz, read_safetensors
-from lcl_ref.files.guard import about, problem
-from lcl_ref.files.keras_file import read_h5, read_zip
-from lcl_ref.files.model import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.keras.reading import read_h5, read_zip
+from lcl_ref.files.named_arrays import read_npz, read_safetensors
 from lcl_ref.files.specs import Given
+from lcl_ref.files.untrusted import about, problem
 
 FORMATS = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights")
 

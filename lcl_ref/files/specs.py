@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.files.guard import about, check_name, parse_json, problem, reading
-from lcl_ref.files.model import LocalLayer
-from lcl_ref.spec import Spec
+from lcl_ref.core.spec import Spec
+from lcl_ref.files.contents import LocalLayer
+from lcl_ref.files.untrusted import about, check_name, parse_json, problem, reading
 
 FORMAT = "lcl-weights/1"
 MOST_BYTES = 1 << 26

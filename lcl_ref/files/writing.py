@@ -16,9 +16,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from lcl_ref.errors import LclError
-from lcl_ref.files.arrays_files import DTYPES
-from lcl_ref.files.guard import problem
-from lcl_ref.files.model import Array
+from lcl_ref.files.contents import Array
+from lcl_ref.files.named_arrays import DTYPES
+from lcl_ref.files.untrusted import problem
 
 _SHORT = {dtype: name for name, dtype in DTYPES.items()}
 

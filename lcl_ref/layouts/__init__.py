@@ -8,7 +8,7 @@ from lcl_ref.layouts.biases import bias_shape
 from lcl_ref.layouts.checks import fitting, weight_shape
 from lcl_ref.layouts.conversion import convert
 from lcl_ref.layouts.example import explain
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.registry import LAYOUTS, get
 
 __all__ = ["LAYOUTS", "Layout", "bias_shape", "convert", "explain", "fitting", "get", "weight_shape"]

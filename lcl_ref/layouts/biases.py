@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.layouts.checks import check_holds, check_shape
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import Array, Axes
 from lcl_ref.layouts.registry import get
-from lcl_ref.spec import Spec
 
 _CANONICAL = {"position": "o* co", "channel": "co"}
 _SINGLE = {"position": "o* g p", "channel": "g p"}

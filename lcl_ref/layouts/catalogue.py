@@ -6,7 +6,7 @@ the tests: live against the framework (``checked="live"``), or against loops wri
 
 from __future__ import annotations
 
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 
 _PER_POSITION = {"position": "o* co"}
 _OUTSIDE = {"position": "o* co", "channel": "co"}

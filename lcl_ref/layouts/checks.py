@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import Axes, label, parse
 from lcl_ref.layouts.registry import get, names_of_rank
-from lcl_ref.spec import Spec
 
 MOST_COUNTED = 1 << 20
 """Positions or taps along an axis, whichever are fewer, up to which live taps are counted."""

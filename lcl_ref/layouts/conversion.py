@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import biases, forms
 from lcl_ref.layouts.checks import check_holds, check_weight
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import CANONICAL, TAPS, Array, Axes
 from lcl_ref.layouts.registry import get
-from lcl_ref.spec import Spec
 
 _THERE = {"dense": forms.to_dense, "live": forms.to_live}
 _BACK = {"dense": forms.from_dense, "live": forms.from_live}

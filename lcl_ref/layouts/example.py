@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from lcl_ref.axes import axis_names
+from lcl_ref.core.axes import axis_names
+from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import biases, conversion
 from lcl_ref.layouts.checks import weight_shape
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import TAPS, Axes, single_axes
 from lcl_ref.layouts.registry import get
-from lcl_ref.spec import Spec
 
 _SHOWN = 12
 """Elements of the flattened weight that the example lists."""

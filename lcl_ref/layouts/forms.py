@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.layouts.pattern import CANONICAL, TAPS, Array, Axes
-from lcl_ref.spec import Spec
 
 _DENSE = "i* cg o* g p"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lcl_ref.layouts.example import LEGEND
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.registry import LAYOUTS
 
 _HEAD = """\

@@ -1,9 +1,9 @@
 """Named-axis patterns: how a stored array's axes are made of the layer's axes (SPEC clause 3).
 
 A pattern names the stored axes, slowest first. ``(a b)`` is one axis holding several, the last fastest (C order); ``1``
-is an axis of size 1. The names are those of `lcl_ref.axes`: ``o*`` positions, ``k*`` taps, ``i*`` input sites (a star
-stands for one axis per spatial axis, ``oy ox`` at rank 2), ``cg`` input channels of one group, ``co`` output channels,
-which is ``(g p)``: group, and output channel within it.
+is an axis of size 1. The names are those of `lcl_ref.core.axes`: ``o*`` positions, ``k*`` taps, ``i*`` input sites (a
+star stands for one axis per spatial axis, ``oy ox`` at rank 2), ``cg`` input channels of one group, ``co`` output
+channels, which is ``(g p)``: group, and output channel within it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.axes import spatial_names
-from lcl_ref.spec import Spec
+from lcl_ref.core.axes import spatial_names
+from lcl_ref.core.spec import Spec
 
 Array = NDArray[Any]
 Pattern = tuple[tuple[str, ...], ...]

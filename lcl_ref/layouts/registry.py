@@ -8,10 +8,10 @@ from functools import lru_cache
 from itertools import permutations
 from types import MappingProxyType
 
-from lcl_ref.axes import spatial_names
+from lcl_ref.core.axes import spatial_names
 from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.layouts.catalogue import ROWS
-from lcl_ref.layouts.model import Layout
+from lcl_ref.layouts.layout import Layout
 
 JAX_PREFIX = "jax/local/"
 _LETTERS = {1: "W", 2: "HW", 3: "DHW"}

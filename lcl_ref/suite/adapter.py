@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
-from lcl_ref.padding import resolve
-from lcl_ref.spec import Spec
+from lcl_ref.core.padding import resolve
+from lcl_ref.core.spec import Spec
 
 Op = Literal["forward", "vjp", "transpose"]
 OPS: tuple[str, ...] = get_args(Op)

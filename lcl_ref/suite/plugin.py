@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from lcl_ref.errors import LclError
-from lcl_ref.suite import catalogue, fixtures
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.loading import resolve
-from lcl_ref.suite.outcome import Cell, Outcome
-from lcl_ref.suite.plan import Plan, make_plan, matches, supports
-from lcl_ref.suite.runner import BackendReport, MatrixRun, Settings
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.run import registry
+from lcl_ref.suite.run.cells import Plan, make_plan, matches, supports
+from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.tiers import TIERS, asks, in_tier
 
 PLAN = pytest.StashKey[Plan]()
@@ -98,7 +99,7 @@ def _plan(config: pytest.Config) -> Plan:
 
 def _supported(plan: Plan, store: Store) -> Plan:
     """Drop what registered adapters declare unsupported; other layers are asked when they run."""
-    known = {declaration.name: declaration.capabilities for declaration in catalogue.declarations()}
+    known = {declaration.name: declaration.capabilities for declaration in registry.declarations()}
     return {
         ref: [cell for cell in cells if ref.name not in known or supports(known[ref.name], cell, store)]
         for ref, cells in plan.items()

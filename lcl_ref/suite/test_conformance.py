@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lcl_ref.suite.outcome import Cell
+from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.plugin import Outcomes, judge
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.cases import select, tiers
-from lcl_ref.suite.cases.model import Case
+from lcl_ref.suite.cases.case import Case
 
 TIERS: dict[str, Callable[[Case], bool]] = {
     "smoke": lambda case: case.id in tiers.SMOKE,

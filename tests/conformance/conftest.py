@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+from tests.support.paths import EXAMPLES
+
 TOOLS = {"js": "node", "c": "gcc"}
 """Port -> the program it needs. In CI it must be there; elsewhere what is missing is not run, and named at the end."""
 

@@ -4,21 +4,19 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from lcl_ref.suite.diagnose import diagnose
-from lcl_ref.suite.exec_backend import Limits
-from lcl_ref.suite.fixtures import default_root, verify
-from lcl_ref.suite.loading import EXEC, load, resolve
-from lcl_ref.suite.outcome import Outcome
-from lcl_ref.suite.plan import make_plan
-from lcl_ref.suite.protocol_check import Checker
-from lcl_ref.suite.runner import MatrixRun, Settings
+from lcl_ref.suite.diagnosis.diagnose import diagnose
+from lcl_ref.suite.exec.adapter import Limits
+from lcl_ref.suite.exec.protocol_check import Checker
+from lcl_ref.suite.golden.fixtures import default_root, verify
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.run.cells import make_plan
+from lcl_ref.suite.run.loading import EXEC, load, resolve
+from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from lcl_ref.suite.tiers import in_tier
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+from tests.support.paths import EXAMPLES
 
 MISTAKES = {
     "js": ("layer.js", " - padding[axis][0]);", ");", "padding/ignored"),

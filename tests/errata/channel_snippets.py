@@ -131,6 +131,6 @@ def keras_layer():
 
 def keras_layer_repaired():
     """Where it is."""
-    from lcl_backends._tensorflow import load_keras2
+    from lcl_backends.support.tensorflow import load_keras2
 
     return load_keras2().layers.LocallyConnected2D

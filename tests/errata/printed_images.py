@@ -94,7 +94,7 @@ class KerasBias(Layer):
 
     def forward(self, spec, x, weight, bias):
         import lcl_ref as lcl
-        from lcl_backends._tensorflow import load_keras2
+        from lcl_backends.support.tensorflow import load_keras2
 
         layers = load_keras2().layers
         kind = layers.LocallyConnected1D if spec.rank == 1 else layers.LocallyConnected2D

@@ -4,21 +4,20 @@ import builtins
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from lcl_ref.suite import seeds
-from lcl_ref.suite.deviations import CATALOGUE
-from lcl_ref.suite.diagnose import diagnose
-from lcl_ref.suite.evaluate import Evaluator
-from lcl_ref.suite.fixtures import default_root
-from lcl_ref.suite.outcome import Cell
-from lcl_ref.suite.store import Store
-from lcl_ref.suite.user_layer import as_adapter
+from lcl_ref.suite.diagnosis.deviations import CATALOGUE
+from lcl_ref.suite.diagnosis.diagnose import diagnose
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.run.user_layer import as_adapter
 from tests.errata.printed import LAYERS, cases_of
+from tests.support.paths import ROOT
+from tools import seeds
 
-ROOT = Path(__file__).parents[2]
 STORE = Store(default_root())
 RUNNING = [shown for shown in seeds.SHOWN if not shown.error]
 

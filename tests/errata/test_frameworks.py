@@ -5,7 +5,7 @@ import pytest
 from mlx import core as mx
 
 import lcl_ref as lcl
-from lcl_backends._tensorflow import load_keras2
+from lcl_backends.support.tensorflow import load_keras2
 from tests.errata.framework_snippets import (
     Grouped,
     GroupedRepaired,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcl_ref.suite import seeds, seeds_page
 from tests.errata import test_frameworks, test_s0_mlx, test_s1_pytorch_thread, test_s2_channel_local, test_s3_twodfc
+from tools import seeds, seeds_page
 
 MODULES = (test_s0_mlx, test_s1_pytorch_thread, test_s2_channel_local, test_s3_twodfc, test_frameworks)
 TESTS = {name: (module, test) for module in MODULES for name, test in vars(module).items() if name.startswith("test_")}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from lcl_backends import torch_tied
+from lcl_backends.torch import tied
 from tests.errata.counting_work import Written
 from tests.errata.thread_snippets import (
     LAYERS_IN_A_ROW,
@@ -212,7 +212,7 @@ def test_B9_blocks_are_interleaved():
     assert same_bits(repaired(x), one_by_one.flatten(1))
     assert not same_bits(posted(x), repaired(x))
     weight, bias = posted.conv.weight[..., 0], posted.conv.bias
-    assert same_bits(posted(x), torch_tied.interleaved(weight, bias, x))
+    assert same_bits(posted(x), tied.interleaved(weight, bias, x))
     kron = torch.kron(weight, torch.eye(blocks))
     assert same_bits(posted(x), x @ kron.T + bias.repeat_interleave(blocks))
     into, back = torch.arange(8).view(4, 2).T.flatten(), torch.arange(12).view(3, 4).T.flatten()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lcl_ref as lcl
-from lcl_backends import torch_batch_in_groups
+from lcl_backends.torch import batch_in_groups
 from tests.errata.channel_snippets import (
     IMPORTS,
     IMPORTS_REPAIRED,
@@ -105,7 +105,7 @@ def test_C3_the_trick_with_weights_of_each_samples_own_is_another_layer_per_samp
     assert share == share_of_channels_repaired(3, 1) != share_with_the_batch_in_groups(3, 1)
     spec = lcl.Spec(input_size=(5, 6), in_channels=4, out_channels=3, kernel_size=2, shared=True, bias="none")
     x, filters = image(3, 4, 5, 6), image(3, 3, 4, 2, 2, seed=6)
-    together = torch_batch_in_groups.per_sample(spec, filters.flatten(0, 1), None, x)
+    together = batch_in_groups.per_sample(spec, filters.flatten(0, 1), None, x)
     apart = [torch.nn.functional.conv2d(one[None], own)[0] for one, own in zip(x, filters, strict=True)]
     assert same_bits(together, torch.stack(apart))
 

@@ -3,7 +3,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import adaptive
-from lcl_ref.suite.law import system
+from lcl_ref.suite.identities.identity import system
 from tests.extensions.arrays import FRAMEWORKS, IDS, applied, integers
 
 SPEC = lcl.Spec(input_size=(9, 11), in_channels=2, out_channels=3, kernel_size=(5, 7), stride=2)

@@ -1,17 +1,17 @@
 """The golden data of the extensions, asked of their functions on arrays of torch and JAX, with autodiff behind them."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, unequal
-from lcl_ref.extensions.cases import EXTENSION_CASES, KINDS
-from lcl_ref.suite.fixtures import default_root
-from lcl_ref.suite.law import system
-from lcl_ref.suite.store import Store
+from lcl_ref.suite.cases.extensions import EXTENSION_CASES, KINDS
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.identities.identity import system
 from tests.extensions.arrays import FRAMEWORKS, IDS, applied
+from tests.support.paths import ROOT
 
 STORE = Store(default_root())
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
@@ -147,6 +147,6 @@ def test_every_case_can_see_the_plain_layer():
 
 
 def test_the_program_on_the_page_runs():
-    page = Path(__file__).parents[2] / "docs" / "extensions.md"
+    page = ROOT / "docs" / "extensions.md"
     (program,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     exec(compile(program, page.name, "exec"), {})  # noqa: S102 -- the program of the page

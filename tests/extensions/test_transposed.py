@@ -3,7 +3,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import transposed
-from lcl_ref.suite.law import system
+from lcl_ref.suite.identities.identity import system
 from tests.extensions.arrays import integers
 
 SPECS = [

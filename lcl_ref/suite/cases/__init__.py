@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.extensions.cases import EXTENSION_CASES, ExtensionCase
 from lcl_ref.suite.cases import combined, complex_numbers, rank0, rank1, rank2, rank3, refused, rounded
-from lcl_ref.suite.cases.model import Case, Refusal
+from lcl_ref.suite.cases.case import Case, Refusal
+from lcl_ref.suite.cases.extensions import EXTENSION_CASES, ExtensionCase
 
 CASES: tuple[Case, ...] = (
     rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES + combined.CASES + rounded.CASES + complex_numbers.CASES

@@ -1,12 +1,12 @@
 """Settings two at a time: pairs that no case of the rank modules asks for (`lcl cases --coverage`, SPEC clause 11.6).
 
 A route that handles strides, and one that handles tables, need not handle a table under a stride. Each case here holds
-several such pairs; `tests/meta/test_coverage.py` says which ones are needed.
+several such pairs; `tests/suite/validation/test_coverage.py` says which ones are needed.
 """
 
 from __future__ import annotations
 
-from lcl_ref.suite.cases.model import Case, case
+from lcl_ref.suite.cases.case import Case, case
 from lcl_ref.suite.cases.rank3 import EIGHT_AXES
 
 ONE_SAMPLE = ("degenerate: one sample",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lcl_ref.suite.cases.model import Case, case
+from lcl_ref.suite.cases.case import Case, case
 from lcl_ref.suite.cases.rank3 import EIGHT_AXES
 
 CASES: tuple[Case, ...] = (

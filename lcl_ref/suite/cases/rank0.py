@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_ref.suite.cases.model import Case, case
+from lcl_ref.suite.cases.case import Case, case
 
 NO_AXES: dict[str, Any] = {"input_size": (), "kernel_size": ()}
 

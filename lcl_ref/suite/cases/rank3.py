@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lcl_ref.suite.cases.model import Case, case
+from lcl_ref.suite.cases.case import Case, case
 
 EIGHT_AXES = "degenerate: eight weight axes; those of one kind differ"
 """Position axes differ from each other, tap axes from each other, the two channel axes from each other."""

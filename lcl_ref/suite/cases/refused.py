@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_ref.suite.cases.model import Refusal
+from lcl_ref.suite.cases.case import Refusal
 
 LAYER: dict[str, Any] = {
     "input_size": (8, 6),

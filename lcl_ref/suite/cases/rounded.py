@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_ref.suite.cases.model import Case, case
+from lcl_ref.suite.cases.case import Case, case
 from lcl_ref.suite.cases.rank3 import EIGHT_AXES
 
 CLAUSES = "12.2 12.3"

@@ -1,6 +1,6 @@
-"""Which cases the smaller tiers hold, as chosen by `tests/meta/covering.py` from the kill matrix.
+"""Which cases the smaller tiers hold, as chosen by `tests/support/covering.py` from the kill matrix.
 
-`tests/meta/test_tiers.py` says when they must be chosen anew, and prints what to write here.
+`tests/suite/cases/test_tiers.py` says when they must be chosen anew, and prints what to write here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Adapters of keras, one module per route; the name of the module is that of the backend."""

@@ -1,0 +1,185 @@
+"""tf_keras ``LocallyConnected1D/2D``, the layers Keras 3 removed: three implementations in both data formats.
+
+One layer, six weight files: `lcl_ref.layouts` holds the conversions. ``padding="same"`` of these layers is
+the rule ``same_keras_local`` (``lo = kernel_size // 2`` whatever the stride), not the one of TensorFlow's convolutions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lcl_backends.support import tensorflow
+from lcl_ref.core.spec import Spec
+from lcl_ref.layouts import convert
+from lcl_ref.suite.adapter import Capabilities, Declaration, padding_is
+
+_SUMMARY = {
+    1: "One slice per position, stacked, times one weight matrix per position.",
+    2: "One dense matrix from all inputs to all outputs, multiplied by a 0/1 mask.",
+    3: "One sparse matrix from all inputs to all outputs that stores the live taps only.",
+}
+
+_WHY = {
+    "ranks": "tf_keras has LocallyConnected1D and LocallyConnected2D only",
+    "dilation": "the constructor has no dilation argument",
+    "groups": "the constructor has no groups argument",
+    "channel_table": "every output channel reads all input channels",
+    "sharing": "no two positions can share weights in this layer",
+    "bias": "the bias variable has one element per position and channel, so one per channel would be another model",
+}
+
+_PRODUCT_AND_BIAS = {"float16/forward": "float16", "bfloat16/forward": "bfloat16"}
+"""Half types are summed in float32, but the product is rounded before the bias is added."""
+
+_ACCUMULATION = {
+    1: {"float16": "float16", "bfloat16": "bfloat16"},
+    2: _PRODUCT_AND_BIAS | {"float16/vjp": "float16"},
+    3: _PRODUCT_AND_BIAS | {"float16/vjp": "float16", "bfloat16": "bfloat16"},
+}
+"""Implementation 1 adds up overlapping windows of dx in the half type, implementation 3 every sum in bfloat16."""
+
+_SAME = {"padding": "the padding argument is 'valid' or 'same', and this layer reads 'same' as same_keras_local"}
+_MASK = {
+    "nonfinite": "its dense product takes 0 * inf of masked entries for NaN in float16 and float64, "
+    "and skips zeros, those of live taps too, in bfloat16 and float32"
+}
+_CONJUGATE = {"dtypes": "implementation 3 takes the adjoint of its inputs in a sparse product, which conjugates them"}
+_WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME | _CONJUGATE}
+
+
+@dataclass(frozen=True)
+class LocalLayer:
+    """A built tf_keras layer that holds its weights in its own layout."""
+
+    spec: Spec
+    layer: Any
+    layout: str
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        return self._canonical(self.layer(self._native(x)))
+
+    def vjp(self, x: Any, dy: Any) -> Any:
+        """Return ``(dx, dw, db)``; the gradient of a tap that ``impl2`` or ``impl3`` does not store is 0."""
+        operands = [self._native(x), *self.layer.trainable_variables]
+        dx, dkernel, *dbias = tensorflow.pullback(lambda x, *_: self.layer(x), operands, self._native(dy))
+        db = np.asarray(dbias[0]) if dbias else None
+        dw, db = convert(self.spec, np.asarray(dkernel), db, source=self.layout, target="canonical")
+        return self._canonical(dx), dw, db
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``: the gradient in x, which does not depend on the bias."""
+        x = np.zeros(self.spec.x_shape(len(y)), y.dtype)
+        return self._canonical(tensorflow.pullback(self.layer, [self._native(x)], self._native(y))[0])
+
+    def _native(self, canonical: Any) -> Any:
+        """Return a tensor in the layer's data format."""
+        first = self.layout.endswith("channels_first")
+        return tensorflow.load().convert_to_tensor(np.moveaxis(canonical, -1, 1) if first else canonical)
+
+    def _canonical(self, native: Any) -> Any:
+        """Return an array with channels last: the inverse of `_native`."""
+        array = np.asarray(native)
+        return np.moveaxis(array, 1, -1) if self.layout.endswith("channels_first") else array
+
+
+class _Local:
+    """Builds the layer that the declared layout names."""
+
+    declaration: Declaration
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> LocalLayer:
+        """Build the published layer and load converted weights into it once."""
+        layout = self.declaration.layout
+        layer = _build(spec, layout, dtype)
+        stored = convert(spec, weight, bias, source="canonical", target=layout)
+        layer.set_weights([array for array in stored if array is not None])
+        return LocalLayer(spec, layer, layout)
+
+
+def _build(spec: Spec, layout: str, dtype: str) -> Any:
+    """Return the tf_keras layer, its variables made but zero."""
+    _, implementation, data_format = layout.split("/")
+    layers = tensorflow.load_keras2().layers
+    layer = (layers.LocallyConnected1D, layers.LocallyConnected2D)[spec.rank - 1](
+        filters=spec.out_channels,
+        kernel_size=spec.kernel_size,
+        strides=spec.stride,
+        padding="valid" if padding_is(spec, "valid") else "same",
+        data_format=data_format,
+        use_bias=spec.bias != "none",
+        kernel_initializer="zeros",
+        implementation=int(implementation[-1]),
+        dtype=dtype,
+    )
+    channels_first = data_format == "channels_first"
+    layer.build(
+        (None, spec.in_channels, *spec.input_size) if channels_first else (None, *spec.input_size, spec.in_channels)
+    )
+    if implementation == "impl3":  # the same indices: Keras walks a list of pairs through at every call
+        layer.kernel_idxs = np.array(layer.kernel_idxs)
+    return layer
+
+
+def _declaration(implementation: int, data_format: str) -> Declaration:
+    suffix = ".channels_first" if data_format == "channels_first" else ""
+    return Declaration(
+        name=f"keras.local{implementation}{suffix}",
+        framework="tf-keras",
+        modules=("tensorflow", "tf_keras"),
+        summary=_SUMMARY[implementation],
+        layout=f"keras2/impl{implementation}/{data_format}",
+        environment=tensorflow.ENVIRONMENT,
+        without=tensorflow.WITHOUT,
+        capabilities=Capabilities(
+            ranks=(1, 2),
+            dilation=False,
+            padding=("valid",) if implementation == 1 else ("valid", "same_keras_local"),
+            groups=False,
+            sharing=("none",),
+            bias=("none", "position"),
+            dtypes=tensorflow.DTYPES if implementation == 3 else tensorflow.WITH_COMPLEX,
+            nonfinite=implementation != 2,
+            accumulation=_ACCUMULATION[implementation],
+            why=_WHY | _WHY_OF[implementation],
+        ),
+    )
+
+
+class Local1(_Local):
+    """``implementation=1``, channels last."""
+
+    declaration = _declaration(1, "channels_last")
+
+
+class Local2(_Local):
+    """``implementation=2``, channels last."""
+
+    declaration = _declaration(2, "channels_last")
+
+
+class Local3(_Local):
+    """``implementation=3``, channels last."""
+
+    declaration = _declaration(3, "channels_last")
+
+
+class Local1ChannelsFirst(_Local):
+    """``implementation=1``, channels first."""
+
+    declaration = _declaration(1, "channels_first")
+
+
+class Local2ChannelsFirst(_Local):
+    """``implementation=2``, channels first."""
+
+    declaration = _declaration(2, "channels_first")
+
+
+class Local3ChannelsFirst(_Local):
+    """``implementation=3``, channels first."""
+
+    declaration = _declaration(3, "channels_first")

@@ -1,0 +1,44 @@
+"""Blocks of channels as the groups of `mlx.core.conv1d` with kernel size 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lcl_backends.support.mlx import MlxLayer, layer
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+class Adapter:
+    """`mlx.core.conv1d` with ``groups``."""
+
+    declaration = Declaration(
+        name="mlx.grouped_conv",
+        framework="mlx",
+        modules=("mlx.core",),
+        summary="conv1d of kernel size 1 over channels, groups = blocks.",
+        layout="mlx/conv",
+        capabilities=Capabilities(
+            ranks=(0,),
+            channel_table=True,
+            dtypes=("float16", "bfloat16", "float32"),
+            empty_batch=False,
+            why={
+                "ranks": "one site and a kernel of size 1; mlx.windows has the other ranks",
+                "dtypes": "conv1d takes float64 and computes it in float32",
+                "empty_batch": "MLX refuses to convolve an empty array",
+            },
+        ),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
+        """``(cg, co) -> (co, 1, cg)``."""
+        return layer(spec, dtype, product, weight.T[:, None].copy(), bias, lambda kernel: kernel[:, 0].T)
+
+
+def product(spec: Spec, x: Any, kernel: Any) -> Any:
+    """``(n, g, cg), (co, 1, cg) -> (n, 1, co)``."""
+    import mlx.core as mx
+
+    return mx.conv1d(x.reshape(len(x), 1, groups(spec) * spec.group_channels), kernel, groups=groups(spec))

@@ -1,0 +1,57 @@
+"""Windows of any stride and dilation as one strided view of the padded input, then one matrix product per position."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import accumulate
+from operator import mul
+from typing import Any
+
+from lcl_backends.support.mlx import DTYPES, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+class Adapter:
+    """`mlx.core.as_strided` and matmul behind the adapter protocol."""
+
+    declaration = Declaration(
+        name="mlx.windows",
+        framework="mlx",
+        modules=("mlx.core",),
+        summary="Windows by as_strided on the padded input, then one batched matmul over positions and groups.",
+        layout="mlx/issue1881",
+        capabilities=Capabilities(
+            channel_table=True,
+            dtypes=DTYPES,
+            empty_batch=False,
+            why={"empty_batch": "the gradient of as_strided is a scatter, which MLX refuses on an empty array"},
+        ),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
+        """Lay the weight out as one ``(co/g, k* * cg)`` matrix per position and group."""
+        return layer(spec, dtype, product, kernel_blocks(spec, weight), bias, partial(kernel_from_blocks, spec))
+
+
+def product(spec: Spec, x: Any, blocks: Any) -> Any:
+    """``(n, i*, g, cg), (o*, g, co/g, k* * cg) -> (n, o*, g, co/g)``."""
+    import mlx.core as mx
+
+    padded = mx.pad(x, ((0, 0), *spec.padding, (0, 0), (0, 0)))
+    batch, *_, groups, width = padded.shape
+    batch_step, *site_steps, group_step, channel_step = _row_major(padded.shape)
+    strides = (
+        *(step * stride for step, stride in zip(site_steps, spec.stride, strict=True)),
+        group_step,
+        batch_step,
+        *(step * spread for step, spread in zip(site_steps, spec.dilation, strict=True)),
+        channel_step,
+    )
+    windows = mx.as_strided(padded, (*spec.output_size, groups, batch, *spec.kernel_size, width), strides)
+    return multiply(spec, windows.reshape(*spec.output_size, groups, batch, spec.fan_in), blocks)
+
+
+def _row_major(shape: tuple[int, ...]) -> list[int]:
+    """Return the steps, in elements, of a contiguous array of `shape`."""
+    return list(accumulate((1, *shape[:0:-1]), mul))[::-1]

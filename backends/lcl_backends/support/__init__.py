@@ -1,0 +1,1 @@
+"""What authors of adapters share: arrays across the border, prepared layers, gradients, one module per framework."""

@@ -1,0 +1,51 @@
+"""Windows by one gather, then one `tf.einsum`: every rank, and whatever `tf.image.extract_patches` leaves out."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+from lcl_backends.support import tensorflow
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines import index_tables
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
+    """Gather ``(n, i*, ci) -> (n, o*, K, g, cg)``, padding being one more site that holds zeros, and multiply."""
+    tf, order = tensorflow.load(), index_tables.gathered(spec)
+    seen = x if order is None else tf.gather(x, order, axis=-1)
+    flat = tf.reshape(seen, (len(x), math.prod(spec.input_size), seen.shape[-1]))
+    if index_tables.reads_padding(spec, sites):
+        flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
+    shaped = tf.reshape(tf.gather(flat, sites, axis=1), index_tables.windows_shape(spec, len(x)))
+    return tf.reshape(tf.einsum(index_tables.PRODUCT, shaped, weight), spec.y_shape(len(x)))
+
+
+def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
+    tf = tensorflow.load()
+    wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
+    y = _linear(spec, sites, tf.cast(x, wide), tf.cast(weight, wide))
+    return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
+
+
+class Adapter:
+    """`tf.gather` and `tf.einsum`, run eagerly."""
+
+    declaration = Declaration(
+        name="tensorflow.patches",
+        framework="tensorflow",
+        modules=("tensorflow",),
+        summary="One tf.gather of every window from a flat table of input sites, then one tf.einsum.",
+        layout="canonical",
+        environment=tensorflow.ENVIRONMENT,
+        without=tensorflow.WITHOUT,
+        capabilities=Capabilities(channel_table=True, dtypes=tensorflow.WITH_COMPLEX),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
+        """Compute the table of sites and hand the weights to TensorFlow once."""
+        apply = partial(_apply, spec, index_tables.sites(spec))
+        return tensorflow.prepared(spec, apply, index_tables.grouped(spec, weight), bias)

@@ -1,0 +1,34 @@
+"""The recommended route of torch: the engine of the drop-in modules (`lcl_ref.layers`) on canonical weights.
+
+It walks the output in boxes of positions whose windows fit a cache and reads the weights where they lie, so its
+working memory does not grow with the number of windows. Derivatives of any order, `torch.compile` and autocast work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lcl_backends.support.torch import WITH_COMPLEX, Parameters, TorchLayer
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+
+class Adapter:
+    """`lcl_ref.layers.engines.torch.local`."""
+
+    declaration = Declaration(
+        name="torch.fast",
+        framework="torch",
+        modules=("torch",),
+        summary="Windows of a box of positions times their weights in place; derivatives likewise.",
+        layout="canonical",
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
+        """Copy the canonical weights."""
+        from lcl_ref.layers.engines.torch import local
+
+        kernels, offsets = (Parameters(array, lambda tensor: [tensor]) for array in (weight, bias))
+        layer = spec.to_json()
+        return TorchLayer(spec, lambda x: local(layer, x, kernels.tensor, offsets.tensor), kernels, offsets)

@@ -1,0 +1,59 @@
+"""Windows of the input as the channels of one convolution of kernel size 1, ``groups = positions * groups``.
+
+Windows are channels first, as `unfold` leaves them; the weight is converted to that order. Shared weights are repeated.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lcl_backends.support.torch import (
+    ACCUMULATION,
+    WITH_COMPLEX,
+    Parameters,
+    TorchLayer,
+    bias_per_position,
+    filters_per_position,
+    groups,
+    windows,
+)
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Adapter:
+    """`torch.nn.functional.conv1d` with ``groups = positions * groups``."""
+
+    declaration = Declaration(
+        name="torch.grouped_conv",
+        framework="torch",
+        modules=("torch",),
+        summary="Windows side by side as channels of a conv1d of kernel size 1, groups = positions * groups.",
+        layout="torch/grouped_conv",
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
+        """Arrange the weight as ``(o*co, cg*k, 1)``."""
+        filters = Parameters(weight, lambda tensor: [_filters(spec, tensor)])
+        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor).flatten()])
+        return TorchLayer(spec, partial(_apply, spec, filters.tensor, offsets.tensor), filters, offsets)
+
+
+def _filters(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+    """``(o*, k*, cg, co) -> (o*co, cg*k, 1)``."""
+    return filters_per_position(spec, weight).reshape(-1, spec.fan_in, 1)
+
+
+def _apply(spec: Spec, filters: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """``(n, i*, ci) -> (n, o*, co)``."""
+    from torch.nn.functional import conv1d
+
+    blocks = math.prod(spec.output_size) * groups(spec)
+    channels = windows(spec, x).reshape(len(x), blocks * spec.fan_in, 1)  # three axes: conv1d reads two as one sample
+    return conv1d(channels, filters, offsets, groups=blocks).reshape(spec.y_shape(len(x)))

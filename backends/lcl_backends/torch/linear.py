@@ -1,0 +1,81 @@
+"""One fully connected layer on the flattened image: what a locally connected layer is when its window is the input.
+
+The image may be flattened with channels last or first. The two weights have the same shape and differ in the order of
+their columns, so the wrong one runs and computes something else.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lcl_backends.support.torch import ACCUMULATION, DTYPES, Parameters, TorchLayer, bias_per_position
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _declaration(name: str, summary: str, layout: str) -> Declaration:
+    return Declaration(
+        name=name,
+        framework="torch",
+        modules=("torch",),
+        summary=summary,
+        layout=layout,
+        capabilities=Capabilities(
+            stride="whole_input",
+            groups=False,
+            dtypes=DTYPES,
+            accumulation=ACCUMULATION,
+            why={
+                "stride": "a fully connected layer is a locally connected one with a single position",
+                "groups": "every output reads every input",
+            },
+        ),
+    )
+
+
+class _Linear:
+    """A weight ``(co, elements)`` and a bias ``(co,)``; `channel_axis` is where channels stand in the image."""
+
+    declaration: Declaration
+    channel_axis: int
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
+        """Order the columns as the image is flattened."""
+        matrix = Parameters(weight, lambda tensor: [self._matrix(spec, tensor)])
+        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor).flatten()])
+        return TorchLayer(spec, partial(self._apply, spec, matrix.tensor, offsets.tensor), matrix, offsets)
+
+    def _matrix(self, spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+        """``(1*, k*, ci, co) -> (co, k*ci)`` or ``(co, ci*k)``."""
+        window = weight.reshape(*spec.kernel_size, spec.in_channels, spec.out_channels)
+        return window.movedim(-1, 0).movedim(-1, self.channel_axis).flatten(1)
+
+    def _apply(self, spec: Spec, matrix: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        """``(n, i*, ci) -> (n, 1*, co)``."""
+        from torch.nn.functional import linear
+
+        return linear(x.movedim(-1, self.channel_axis).flatten(1), matrix, offsets).reshape(spec.y_shape(len(x)))
+
+
+class ChannelsLast(_Linear):
+    """`torch.nn.functional.linear` on the image flattened as (y, x, channel)."""
+
+    declaration = _declaration(
+        "torch.linear", "One linear on the channels-last image, flattened: the window is the input.", "torch/linear"
+    )
+    channel_axis = -1
+
+
+class ChannelsFirst(_Linear):
+    """`torch.nn.functional.linear` on the image flattened as (channel, y, x)."""
+
+    declaration = _declaration(
+        "torch.linear.channels_first",
+        "One linear on the channels-first image, flattened: the window is the input.",
+        "torch/linear/channels_first",
+    )
+    channel_axis = 1

@@ -1,0 +1,85 @@
+"""A list of `torch.nn.Linear`, one per position and group: the layer as people first write it, without its traps.
+
+Outputs are stacked, not written into a buffer: in-place writes make the backward pass quadratic in the number of
+positions, and a buffer made by `torch.zeros` rounds float64 to float32. Windows are unbound, not sliced one by one, so
+that their gradients meet in one operation. Shared weights are one `Parameter` in several modules.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, Parameters, TorchLayer, groups, windows
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+class Adapter:
+    """`torch.nn.ModuleList` of `torch.nn.Linear`."""
+
+    declaration = Declaration(
+        name="torch.loop",
+        framework="torch",
+        modules=("torch",),
+        summary="A ModuleList of Linear, one per position and group, and torch.stack of what they return.",
+        layout="torch/linear_list",
+        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
+        """Give every Linear its parameters; those of a shared axis get the same ones."""
+        import torch
+
+        weights = Parameters(weight, lambda tensor: _linear_weights(spec, tensor))
+        biases = Parameters(bias, lambda tensor: _linear_biases(spec, tensor))
+        bias_size = spec.output_size if spec.bias == "position" else (1,) * spec.rank
+        linears = torch.nn.ModuleList(
+            _linear(weights.tensors[block], biases.tensors[offset] if biases.tensors else None)
+            for block, offset in zip(_owners(spec, spec.weight_size), _owners(spec, bias_size), strict=True)
+        )
+        return TorchLayer(spec, lambda x: _apply(spec, linears, x), weights, biases)
+
+
+def _linear_weights(spec: Spec, weight: torch.Tensor) -> Sequence[torch.Tensor]:
+    """``(o*, k*, cg, co)`` to a list over (o*, g) of ``(co/g, k*cg)``."""
+    split = weight.reshape(math.prod(spec.weight_size), spec.fan_in, groups(spec), -1)
+    return split.permute(0, 2, 3, 1).flatten(0, 1).unbind()
+
+
+def _linear_biases(spec: Spec, bias: torch.Tensor) -> Sequence[torch.Tensor]:
+    """``(o*, co)`` to a list over (o*, g), or ``(co,)`` to a list over g, of ``(co/g,)``."""
+    return bias.reshape(-1, spec.out_channels // groups(spec)).unbind()
+
+
+def _owners(spec: Spec, size: Sequence[int]) -> list[int]:
+    """For every (o*, g), return its number in a list over positions of `size` and groups; 1 along tied axes."""
+    import torch
+
+    numbers = torch.arange(math.prod(size) * groups(spec)).reshape(*size, groups(spec))
+    return numbers.expand(*spec.output_size, groups(spec)).flatten().tolist()
+
+
+def _linear(weight: torch.nn.Parameter, bias: torch.nn.Parameter | None) -> torch.nn.Linear:
+    """Return a Linear around existing parameters; made on the meta device, it draws no random numbers."""
+    import torch
+
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear.weight, linear.bias = weight, bias
+    return linear
+
+
+def _apply(spec: Spec, linears: torch.nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+    """``(n, i*, ci) -> (n, o*, co)``."""
+    import torch
+
+    taps = range(spec.rank + 3, 2 * spec.rank + 3)
+    seen = windows(spec, x).permute(*range(1, spec.rank + 2), 0, *taps, spec.rank + 2)  # (o*, g, n, k*, cg)
+    inputs = seen.reshape(len(linears), len(x), spec.fan_in).unbind()
+    y = torch.stack([linear(one) for linear, one in zip(linears, inputs, strict=True)], dim=1)  # (n, o*g, co/g)
+    return y.reshape(spec.y_shape(len(x)))

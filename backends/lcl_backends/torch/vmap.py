@@ -1,0 +1,48 @@
+"""One `linear` mapped over blocks by `torch.vmap`, which batches it into one product."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lcl_backends.support.torch import BIAS_APART, DTYPES, Parameters, TorchLayer, gathered, groups
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Adapter:
+    """`torch.vmap` of `torch.nn.functional.linear`."""
+
+    declaration = Declaration(
+        name="torch.vmap",
+        framework="torch",
+        modules=("torch",),
+        summary="torch.vmap of linear over the blocks of a block-diagonal map.",
+        layout="block/h_out_in",
+        capabilities=Capabilities(
+            ranks=(0,),
+            channel_table=True,
+            dtypes=DTYPES,
+            accumulation=BIAS_APART,
+            why={"ranks": "blocks of channels are what is mapped; torch.unfold does the same over positions"},
+        ),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
+        """Stack the weights of the blocks as ``(g, co/g, cg)``."""
+        matrices = Parameters(weight, lambda tensor: [tensor.T.reshape(groups(spec), -1, spec.group_channels)])
+        offsets = Parameters(bias, lambda tensor: [tensor.reshape(groups(spec), -1)])
+        return TorchLayer(spec, partial(_apply, spec, matrices.tensor, offsets.tensor), matrices, offsets)
+
+
+def _apply(spec: Spec, matrices: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """``(n, ci) -> (n, co)``."""
+    import torch
+    from torch.nn.functional import linear
+
+    blocks = gathered(spec, x).reshape(len(x), groups(spec), spec.group_channels)
+    mapped = torch.vmap(linear, in_dims=(1, 0, None if offsets is None else 0), out_dims=1)
+    return mapped(blocks, matrices, offsets).reshape(spec.y_shape(len(x)))

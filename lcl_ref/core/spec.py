@@ -1,0 +1,259 @@
+"""`Spec`: one frozen description of a layer, checked once, from which every size is derived (SPEC clauses 1 to 6)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.core import _spec_arguments, _spec_rules
+from lcl_ref.core._spec_arguments import Pairs, Problems, Sizes
+from lcl_ref.core._spec_rules import positions_along
+from lcl_ref.core.axes import MAX_RANK
+from lcl_ref.errors import SpecError, Violation
+
+Bias = Literal["none", "channel", "position"]
+Size = int | Sequence[int]
+Padding = str | int | Sequence[str | int | Sequence[int]]
+ChannelTable = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, init=False)
+class Spec:
+    """A locally connected layer: unshared convolution, with convolution and block-diagonal linear as its ends.
+
+    Parameters
+    ----------
+    input_size : int or sequence of int
+        Spatial sizes of the input, in elements; its length (0 to 3) is the rank. ``()`` is the block-diagonal linear
+        map.
+    in_channels, out_channels : int
+        Channel counts, at least 1.
+    kernel_size, stride, dilation : int or sequence of int
+        Taps per window, step between positions, step between taps; an int serves every axis.
+    padding : str, int or sequence
+        A name (`lcl_ref.core.padding.PADDING_RULES`), zeros on both sides, or per axis a name, an int or a pair
+        ``(lo, hi)``. Stored as pairs.
+    groups : int
+        Divides both channel counts; output channel f sees input channels ``(f // (out_channels / groups)) * Cg + c``.
+    shared : bool or sequence of bool
+        Axes along which all positions share one weight (all: convolution; none: locally connected).
+    bias : {"position", "channel", "none"}
+        One number per position and channel, per channel, or no bias.
+    channel_table : sequence of sequence of int, optional
+        ``(out_channels, Cg)`` input channels of each output channel: the general rule that replaces `groups`.
+
+    Raises
+    ------
+    SpecError
+        If any rule is broken; the error lists all of them.
+
+    Notes
+    -----
+    SPEC clauses 1 (geometry), 2 (padding), 3 (layout), 4 (groups and table), 5 (sharing), 6 (rank 0).
+    """
+
+    input_size: Sizes
+    in_channels: int
+    out_channels: int
+    kernel_size: Sizes
+    stride: Sizes
+    padding: Pairs
+    dilation: Sizes
+    groups: int
+    shared: tuple[bool, ...]
+    bias: Bias
+    channel_table: ChannelTable | None
+
+    def __init__(
+        self,
+        *,
+        input_size: Size,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Padding = "valid",
+        dilation: Size = 1,
+        groups: int = 1,
+        shared: bool | Sequence[bool] = False,
+        bias: Bias = "position",
+        channel_table: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        problems: Problems = []
+        size = _input_size(problems, input_size)
+        rank = len(size)
+        kernel = _spec_arguments.sizes(problems, "kernel_size", kernel_size, rank)
+        steps = _spec_arguments.sizes(problems, "stride", stride, rank)
+        spread = _spec_arguments.sizes(problems, "dilation", dilation, rank)
+        pairs = _spec_arguments.padding_pairs(problems, padding, size, kernel, steps, spread)
+        values: dict[str, Any] = {
+            "input_size": size,
+            "in_channels": _spec_arguments.as_int(problems, "in_channels", in_channels, 1),
+            "out_channels": _spec_arguments.as_int(problems, "out_channels", out_channels, 1),
+            "kernel_size": kernel,
+            "stride": steps,
+            "padding": pairs,
+            "dilation": spread,
+            "groups": _spec_arguments.as_int(problems, "groups", groups, 1),
+            "shared": _spec_arguments.flags(problems, "shared", shared, rank),
+            "bias": bias,
+            "channel_table": channel_table,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        if not isinstance(bias, str) or bias not in _spec_arguments.BIAS_KINDS:
+            problems.append(Violation("bias/name", "bias", repr(bias), f"one of {_spec_arguments.BIAS_KINDS}"))
+        _spec_rules.check_windows(problems, self)
+        _spec_rules.check_channels(problems, self)
+        if problems:
+            raise SpecError(problems)
+        if channel_table is not None:
+            object.__setattr__(self, "channel_table", tuple(tuple(map(int, row)) for row in channel_table))
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes, 0 to 3."""
+        return len(self.input_size)
+
+    @cached_property
+    def output_size(self) -> Sizes:
+        """``floor((input + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1`` per axis (SPEC 1.2)."""
+        return tuple(positions_along(self, axis) for axis in range(self.rank))
+
+    @property
+    def group_channels(self) -> int:
+        """Input channels that one output channel sees, Cg."""
+        return self.in_channels // self.groups if self.channel_table is None else len(self.channel_table[0])
+
+    @cached_property
+    def channels(self) -> NDArray[np.intp]:
+        """``(co, cg)`` input channel read by output channel f through weight channel c (SPEC 4.1)."""
+        if self.channel_table is not None:
+            return np.array(self.channel_table, dtype=np.intp)
+        group = np.arange(self.out_channels) // (self.out_channels // self.groups)
+        return group[:, None] * self.group_channels + np.arange(self.group_channels)
+
+    @property
+    def weight_size(self) -> Sizes:
+        """Position axes of the weight: the output size, with 1 along shared axes (SPEC 5.1)."""
+        return tuple(1 if shared else size for shared, size in zip(self.shared, self.output_size, strict=True))
+
+    @property
+    def weight_shape(self) -> Sizes:
+        """``(o*, k*, cg, co)``: ``weight[oy, ox]`` is the HWIO kernel of that position (SPEC 3.2)."""
+        return (*self.weight_size, *self.kernel_size, self.group_channels, self.out_channels)
+
+    @property
+    def bias_shape(self) -> Sizes | None:
+        """``(o*, co)`` per position, ``(co,)`` per channel, None without bias (SPEC 3.3)."""
+        if self.bias == "none":
+            return None
+        return (*self.output_size, self.out_channels) if self.bias == "position" else (self.out_channels,)
+
+    def x_shape(self, batch: int) -> Sizes:
+        """``(n, i*, ci)`` for a batch of `batch` samples (SPEC 3.1)."""
+        return (batch, *self.input_size, self.in_channels)
+
+    def y_shape(self, batch: int) -> Sizes:
+        """``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1)."""
+        return (batch, *self.output_size, self.out_channels)
+
+    @property
+    def fan_in(self) -> int:
+        """Products per output element: taps times Cg."""
+        return math.prod(self.kernel_size) * self.group_channels
+
+    @property
+    def parameter_count(self) -> int:
+        """Stored numbers: weight and bias."""
+        return math.prod(self.weight_shape) + (0 if self.bias_shape is None else math.prod(self.bias_shape))
+
+    @property
+    def connection_count(self) -> int:
+        """Pairs of one input element and one output element that a tap inside the input connects."""
+        live = math.prod(_live_taps(self, axis) for axis in range(self.rank))
+        return live * self.group_channels * self.out_channels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.channel_table is None:
+            del values["channel_table"]
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
+
+    def to_json(self) -> str:
+        """Return the normalised fields as one line of JSON; the inverse of `from_json`."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Spec:
+        """Build a layer from `to_dict`'s form (any constructor argument may stand there).
+
+        Raises
+        ------
+        SpecError
+            If a field is unknown, missing, or breaks a rule.
+        """
+        names = [field.name for field in fields(cls)]
+        required = ("input_size", "in_channels", "out_channels", "kernel_size")
+        problems = [
+            Violation("fields/unknown", "spec", name, "one of " + ", ".join(names))
+            for name in values
+            if name not in names
+        ]
+        problems += [
+            Violation("fields/missing", "spec", f"no {name}", "all of " + ", ".join(required))
+            for name in required
+            if name not in values
+        ]
+        if problems:
+            raise SpecError(problems)
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Spec:
+        """Build a layer from the text `to_json` wrote.
+
+        Raises
+        ------
+        SpecError
+            If the text is not a JSON object, or breaks a rule.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SpecError(Violation("json/syntax", "spec", str(error), "a JSON object")) from error
+        if not isinstance(values, dict):
+            raise SpecError(Violation("json/object", "spec", type(values).__name__, "a JSON object"))
+        return cls.from_dict(values)
+
+
+def _input_size(problems: Problems, value: Any) -> Sizes:
+    entries = tuple(value) if _spec_arguments.is_sequence(value) else (value,)
+    if len(entries) > MAX_RANK:
+        problems.append(Violation("input_size/rank", "input_size", f"{len(entries)} axes", f"at most {MAX_RANK}"))
+        entries = entries[:MAX_RANK]
+    return _spec_arguments.sizes(problems, "input_size", entries, len(entries))
+
+
+def _live_taps(spec: Spec, axis: int) -> int:
+    """Count (position, tap) pairs of one axis whose input site ``o*stride + k*dilation - lo`` is inside the input."""
+    (lo, _), size = spec.padding[axis], spec.input_size[axis]
+    position, tap = (spec.output_size[axis], spec.stride[axis]), (spec.kernel_size[axis], spec.dilation[axis])
+    (few, wide), (many, narrow) = sorted((position, tap))
+    return sum(_inside(number * wide - lo, narrow, many, size) for number in range(few))
+
+
+def _inside(start: int, step: int, count: int, size: int) -> int:
+    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
+    first = max(0, -(start // step))
+    last = min(count, (size - 1 - start) // step + 1)
+    return max(0, last - first)

@@ -1,0 +1,77 @@
+"""The process that reads one HDF5 file: ``python -m lcl_ref.files.hdf5.reader FILE NAME``.
+
+It writes ``+`` and a description of the file as one line of JSON, and then, for every line with the number of a
+dataset, ``+`` and its bytes in C order. What it refuses is ``-`` and a line of JSON with the facts of the error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from lcl_ref.errors import FileError, LclError
+from lcl_ref.files.hdf5 import stored
+from lcl_ref.files.untrusted import reading
+
+SLAB_BYTES = 1 << 24
+"""Bytes read at a time."""
+
+
+def main() -> None:
+    """Serve one file until the input ends."""
+    path, named = Path(sys.argv[1]), Path(sys.argv[2])
+    out = sys.stdout.buffer
+    try:
+        with reading(named, "an HDF5 file"), stored.library().File(path, "r") as file:
+            nodes = list(stored.walk(path, file))
+            datasets = [(name, node) for name, node in nodes if isinstance(node, stored.library().Dataset)]
+            _say(out, b"+", _describe(nodes, datasets))
+            for line in sys.stdin.buffer:
+                _send(out, named, *datasets[int(line)])
+    except LclError as error:
+        _say(out, b"-", _refusal(error))
+
+
+def _say(out: IO[bytes], sign: bytes, values: Any) -> None:
+    out.write(sign + json.dumps(values).encode() + b"\n")
+    out.flush()
+
+
+def _refusal(error: LclError) -> dict[str, Any]:
+    return {"rule": error.rule, "got": error.got, "expected": error.expected, "todo": error.todo}
+
+
+def _describe(nodes: list[tuple[str, Any]], datasets: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = {name for name, _ in datasets}
+    return {
+        "groups": [[name, stored.attributes(node)] for name, node in nodes if name not in names],
+        "datasets": [[name, list(node.shape), node.dtype.str, stored.attributes(node)] for name, node in datasets],
+    }
+
+
+def _send(out: IO[bytes], named: Path, name: str, dataset: Any) -> None:
+    """Send one dataset, a few rows at a time."""
+    try:
+        with reading(named, f"dataset {name!r}"):
+            rows = len(dataset) if dataset.shape else 1
+            step = max(1, SLAB_BYTES // max(1, dataset.nbytes // max(1, rows)))
+            slabs = (
+                (dataset[start : start + step] for start in range(0, rows, step)) if dataset.shape else (dataset[()],)
+            )
+            first = True
+            for slab in slabs:
+                out.write(b"+" if first else b"")
+                out.write(np.ascontiguousarray(slab).data if np.ndim(slab) else np.asarray(slab).tobytes())
+                first = False
+            out.write(b"+" if first else b"")
+    except FileError as error:
+        out.write(b"-" + json.dumps(_refusal(error)).encode() + b"\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

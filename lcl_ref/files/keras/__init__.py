@@ -1,0 +1,1 @@
+"""Keras files: their configuration, the layers in it, reading and writing."""

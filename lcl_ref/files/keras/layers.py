@@ -1,0 +1,122 @@
+"""From an entry of a Keras configuration to the layer: its `Spec`, its layout, and which arrays are its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.files.contents import LocalLayer, Tensor
+from lcl_ref.files.keras.config import Entry
+from lcl_ref.files.keras.shapes import per_axis
+from lcl_ref.files.untrusted import problem
+
+_PADDING = {"same": "same_keras_local"}
+"""Keras's word for what `LocallyConnected` does -> this project's."""
+
+_KEPT = (
+    *("filters", "kernel_size", "strides", "padding", "data_format", "use_bias", "implementation", "activation"),
+    "trainable",
+)
+"""Settings that are reported beside the spec."""
+
+
+def local_layer(path: Path, entry: Entry, weight: Tensor, bias: Tensor | None, spec: Spec | None) -> LocalLayer:
+    """Return the layer of one configuration entry.
+
+    Parameters
+    ----------
+    weight, bias : Tensor
+        Its arrays; their shapes help where the configuration does not tell the input size.
+    spec : Spec or None
+        What the user says it is; else it is read from the configuration.
+
+    Raises
+    ------
+    FileError
+        If the input size is in neither.
+    SpecError
+        If the settings describe no layer.
+    """
+    layout = layout_of(entry)
+    found = spec or _spec(path, entry, layout, weight, bias)
+    settings = {name: entry.config[name] for name in _KEPT if name in entry.config}
+    return LocalLayer(entry.name, entry.class_name, found, layout, weight.name, bias.name if bias else "", settings)
+
+
+def layout_of(entry: Entry) -> str:
+    """Return the layout that the settings stand for."""
+    data_format = data_format_of(entry)
+    if entry.first_keras:
+        return f"keras1/{data_format}"
+    project = "neurite" if _rank(entry) == 3 else "keras2"
+    return f"{project}/impl{entry.config.get('implementation', 1)}/{data_format}"
+
+
+def data_format_of(entry: Entry) -> str:
+    """Return ``channels_first`` or ``channels_last``."""
+    return entry.config.get("data_format") or "channels_last"
+
+
+def _rank(entry: Entry) -> int:
+    return int(entry.class_name[-2])
+
+
+def _spec(path: Path, entry: Entry, layout: str, weight: Tensor, bias: Tensor | None) -> Spec:
+    config, rank = entry.config, _rank(entry)
+    kernel = per_axis(config["kernel_size"], rank)
+    stride = per_axis(config.get("strides", 1), rank)
+    sizes, channels = _input(entry, layout, kernel, stride, weight, bias)
+    if channels is None or any(size is None for size in sizes):
+        todo = "give its specification with --spec, for one layer of several with --layer"
+        got = f"layer {entry.name} with input {(*sizes, channels)}"
+        raise problem(path, "input-size", got, "an input size, from the layers before it or its weights", todo)
+    padding = config.get("padding", "valid")
+    return Spec(
+        input_size=sizes,
+        in_channels=channels,
+        out_channels=config["filters"],
+        kernel_size=kernel,
+        stride=stride,
+        padding=_PADDING.get(padding, padding),
+        bias="position" if config.get("use_bias", True) else "none",
+    )
+
+
+def _input(
+    entry: Entry, layout: str, kernel: Sequence[int], stride: Sequence[int], weight: Tensor, bias: Tensor | None
+) -> tuple[Sequence[Any], Any]:
+    """Return input sizes and channels: as the configuration says, else as far as the shapes of the arrays tell."""
+    rank, first = len(kernel), layout.endswith("channels_first")
+    shape = entry.input_shape
+    if shape is not None and len(shape) == rank + 1 and None not in shape:
+        return (shape[1:], shape[0]) if first else (shape[:-1], shape[-1])
+    if "impl2" in layout:
+        sites = weight.shape[: rank + 1]
+        return (sites[1:], sites[0]) if first else (sites[:-1], sites[-1])
+    taps = math.prod(kernel)
+    if "impl3" in layout or len(weight.shape) != 3 or weight.shape[1] % taps:
+        return (None,) * rank, None
+    counts = bias.shape[:-1] if bias is not None else weight.shape[:1] if rank == 1 else (None,) * rank
+    # Several input sizes give as many windows where the stride is larger than 1: then the size stays unknown.
+    sizes = [n + k - 1 if n is not None and s == 1 else None for n, k, s in zip(counts, kernel, stride, strict=False)]
+    return sizes, weight.shape[1] // taps
+
+
+def legacy_arrays(entry: Entry, names: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Return kernel and bias of an entry among the arrays of its group in a ``.h5`` file."""
+    own = entry.name.split("/")[-1]
+    kernel = bias = None
+    for name, tensor in names.items():
+        folder, _, leaf = name.removeprefix(f"{entry.group}/").rpartition("/")
+        leaf = leaf.partition(":")[0]
+        if not name.startswith(f"{entry.group}/"):
+            continue
+        inside = f"/{folder}".endswith(f"/{own}")
+        if leaf == f"{own}_W" or (inside and leaf == "kernel"):
+            kernel = tensor
+        elif leaf == f"{own}_b" or (inside and leaf == "bias"):
+            bias = tensor
+    return kernel, bias

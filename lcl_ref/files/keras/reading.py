@@ -1,0 +1,111 @@
+"""Reading Keras files: whole-model ``.h5``, weights-only ``.h5`` and ``.keras``."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.hdf5.process import Hdf5
+from lcl_ref.files.keras import config
+from lcl_ref.files.keras.config import Entry
+from lcl_ref.files.keras.layers import legacy_arrays, local_layer
+from lcl_ref.files.untrusted import about, check_name, check_size, parse_json, problem, reading
+
+WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
+"""Members of a ``.keras`` file."""
+
+STATE = ("optimizer", "metrics", "_metrics", "optimizer_weights")
+"""Groups that hold training state: their slots have the shapes of the old layout."""
+
+Specs = Mapping[str, Spec]
+
+
+def read_h5(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
+    """Open a ``.h5`` file with or without the configuration of its model."""
+    file = stack.enter_context(closing(Hdf5(path)))
+    root = file.groups[""]
+    text = root.get("model_config")
+    prefix = "" if text is None else "model_weights/"
+    left = [name for name in STATE if name in file.groups] + [name for name in ("training_config",) if name in root]
+    tensors = _tensors(file, prefix)
+    if text is None:
+        return WeightFile(path, "weights-only HDF5", tensors, left=tuple(left), handle=file)
+    text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
+    model = parse_json(path, text, "model_config")
+    layers, notes = _layers(path, model, tensors, specs, "h5")
+    return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
+
+
+def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
+    """Open a ``.keras`` file; its weights are copied to a private temporary folder, under a name of our own."""
+    with reading(path, "a .keras archive"):
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        members = _members(path, archive)
+        for name in (CONFIG, WEIGHTS):
+            if name not in members:
+                raise problem(path, "member", f"an archive without {name}", f"{CONFIG} and {WEIGHTS}")
+        model = parse_json(path, archive.read(CONFIG), CONFIG)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lcl-")))
+        copy = folder / "weights.h5"
+        with archive.open(members[WEIGHTS]) as stored, copy.open("wb") as target:
+            shutil.copyfileobj(stored, target, 1 << 20)
+    file = stack.enter_context(closing(Hdf5(copy, path)))
+    left = [name for name in STATE if name in file.groups]
+    left += ["compile_config"] if model.get("compile_config") else []
+    left += sorted(name for name in members if name not in (CONFIG, WEIGHTS, METADATA))
+    tensors = _tensors(file, "")
+    layers, notes = _layers(path, model, tensors, specs, "zip")
+    return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (archive, file), model)
+
+
+def _tensors(file: Hdf5, prefix: str) -> dict[str, Tensor]:
+    """Return the weights by their path below `prefix`; training state is none of them."""
+    inside = {
+        name.removeprefix(prefix): tensor for name, (tensor, _) in file.datasets.items() if name.startswith(prefix)
+    }
+    return {name: replace(tensor, name=name) for name, tensor in inside.items() if name.split("/")[0] not in STATE}
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name; refuse paths that lead out of the archive, duplicates, encryption and traps."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename.rstrip("/")
+        check_name(path, name)
+        if name in members or info.flag_bits & 1:
+            raise problem(path, "member", f"member {name!r} twice or encrypted", "each member once, not encrypted")
+        check_size(path, name, info.file_size, info.compress_size)
+        members[name] = info
+    return members
+
+
+def _layers(
+    path: Path, model: Mapping[str, Any], tensors: Mapping[str, Tensor], specs: Specs, form: str
+) -> tuple[tuple[LocalLayer, ...], tuple[str, ...]]:
+    """Return the locally connected layers of a configuration, with their arrays."""
+    with reading(path, "the configuration of a Keras model"):
+        found = config.read(model)
+        layers = []
+        for entry in found.entries:
+            check_name(path, entry.name)
+            kernel, bias = _arrays(entry, tensors, form)
+            if kernel is None:
+                raise problem(path, "weights", f"no kernel of layer {entry.name}", "the arrays of every layer")
+            with about(path, entry.name):
+                layers.append(local_layer(path, entry, kernel, bias, specs.get(entry.name)))
+    return tuple(layers), tuple(found.notes)
+
+
+def _arrays(entry: Entry, tensors: Mapping[str, Tensor], form: str) -> tuple[Tensor | None, Tensor | None]:
+    if form == "h5":
+        return legacy_arrays(entry, tensors)
+    return tensors.get(f"{entry.place}/vars/0"), tensors.get(f"{entry.place}/vars/1")

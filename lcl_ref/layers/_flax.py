@@ -1,0 +1,43 @@
+"""Shared by the layers of flax.linen and flax.nnx: the call, and how parameters start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lcl_backends.support.jax import layer
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers._arguments import check_input
+from lcl_ref.layers.engines.jax import product
+
+bias_start = jax.nn.initializers.zeros
+
+
+def kernel_start(spec: Spec) -> Callable[..., Any]:
+    """Return LeCun normal, its fan the number of inputs that one output sums."""
+
+    def draw(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.random.truncated_normal(key, -2, 2, shape, dtype) * (_UNIT / jnp.sqrt(spec.fan_in)).astype(dtype)
+
+    return draw
+
+
+_UNIT = 1 / 0.87962566103423978
+"""Over the standard deviation of the normal distribution cut at two of its own, as `jax.nn.initializers` has it."""
+
+
+def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` in `dtype`, or that of x.
+
+    Raises
+    ------
+    ShapeError
+        If x is not of the shape the layer was made for.
+    """
+    check_input(x, spec.x_shape(0)[1:], "the input_size the layer was made for, then channels")
+    wanted = x.dtype if dtype is None else dtype
+    held = [array if array is None else jnp.asarray(array, wanted) for array in (x, kernel, bias)]
+    return layer(spec, product)(*held)

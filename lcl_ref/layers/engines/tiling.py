@@ -1,0 +1,174 @@
+"""How the fast layers walk their output: the one place where their route is chosen, by geometry alone.
+
+A layer is computed in boxes of positions: the windows of a box are gathered, multiplied by its weights and dropped, so
+that windows never exist all at once. One box is the whole output where that costs nothing,
+
+- windows lie side by side (`side_by_side`): non-overlapping windows, a kernel of size 1, a kernel as large as the input
+  and the block-diagonal map of rank 0. Gathering is then a reshape, and so is adding up what windows leave behind;
+- or the windows of all positions fit the room given: a small layer.
+
+Elsewhere `boxes` are whole along the last axes, a run along one and single along the first. A compiler that unrolls no
+loops gets runs of flat positions instead, all of one length (`Walk`). Only NumPy and the numbers of a `Spec` are used,
+whatever the framework.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.index_tables import groups
+
+Box = tuple[slice, ...]
+"""A block of positions, one slice per axis."""
+
+LAID_OUT_BYTES = 8 << 20
+"""Aim for the part of the batch whose input is laid out at a time, unless a twentieth of the weights is more."""
+
+
+def side_by_side(spec: Spec) -> bool:
+    """Tell whether the windows tile the input: each element is in one window, and windows are a reshape of it."""
+    axes = zip(spec.input_size, spec.output_size, spec.kernel_size, spec.stride, spec.dilation, strict=True)
+    return not any(map(any, spec.padding)) and all(
+        count * kernel == size and (count == 1 or stride == kernel) and (kernel == 1 or dilation == 1)
+        for size, count, kernel, stride, dilation in axes
+    )
+
+
+def windows_bytes(spec: Spec, batch: int, itemsize: int) -> int:
+    """Return the bytes of all windows at once."""
+    return math.prod(spec.output_size) * bytes_per_position(spec, batch, itemsize)
+
+
+def bytes_per_position(spec: Spec, batch: int, itemsize: int) -> int:
+    """Return the bytes of the windows at one position, of all samples and groups."""
+    return batch * spec.fan_in * groups(spec) * itemsize
+
+
+def boxes(spec: Spec, batch: int, itemsize: int, room: int) -> list[Box]:
+    """Return boxes that cover the output, the windows of each in about `room` bytes; the whole where they tile."""
+    left = room // max(1, bytes_per_position(spec, batch, itemsize))
+    lengths = []
+    for size in reversed(spec.output_size):
+        lengths.append(size if side_by_side(spec) else max(1, min(size, left)))
+        left //= size
+    runs = [
+        [slice(start, min(start + length, size)) for start in range(0, size, length)]
+        for size, length in zip(spec.output_size, reversed(lengths), strict=True)
+    ]
+    return list(itertools.product(*runs))
+
+
+def parts(spec: Spec, batch: int, itemsize: int) -> list[slice]:
+    """Return slices of the batch, of even length, whose input may be laid out anew at once; one if it is empty."""
+    most = max(LAID_OUT_BYTES, itemsize * spec.parameter_count // 20)
+    count = max(1, min(batch, -(-batch * itemsize * math.prod(laid_out_shape(spec, 1)) // most)))
+    length = max(1, -(-batch // count))
+    return [slice(start, min(start + length, batch)) for start in range(0, max(1, batch), length)]
+
+
+def laid_out_shape(spec: Spec, batch: int) -> tuple[int, ...]:
+    """``(sites*, g, cg, n)``: sites are those of the padded input."""
+    sites = (size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True))
+    return *sites, groups(spec), spec.group_channels, batch
+
+
+def inside(spec: Spec) -> Box:
+    """Return where the input lies among the sites."""
+    return tuple(slice(lo, lo + size) for size, (lo, _) in zip(spec.input_size, spec.padding, strict=True))
+
+
+def own(spec: Spec) -> list[int]:
+    """Return the position axes with weights of their own."""
+    return [axis for axis in range(spec.rank) if not spec.shared[axis]]
+
+
+def tied(spec: Spec) -> list[int]:
+    """Return the position axes along which weights are shared."""
+    return [axis for axis in range(spec.rank) if spec.shared[axis]]
+
+
+def of_weight(spec: Spec, box: Box) -> Box:
+    """Return the box as an index of the weight's position axes: all of a shared one, which is of length 1."""
+    return tuple(slice(0, 1) if shared else run for run, shared in zip(box, spec.shared, strict=True))
+
+
+def counts(box: Box) -> list[int]:
+    """Return how many positions the box has along each axis."""
+    return [run.stop - run.start for run in box]
+
+
+def folds(spec: Spec, box: Box) -> Iterator[tuple[Box, tuple[int | slice, ...]]]:
+    """Yield ``(sites, index)``: windows ``(o1, k1, o2, k2, ...)`` of the box at `index` lie apart, and on `sites`.
+
+    Along each axis either the positions are taken one by one or the taps, whichever are fewer.
+    """
+    every = slice(None)
+    choices = []
+    for run, kernel, stride, dilation in zip(box, spec.kernel_size, spec.stride, spec.dilation, strict=True):
+        count, first = run.stop - run.start, run.start * stride
+        if count < kernel:
+            starts = [(first + number * stride, number) for number in range(count)]
+            choices.append([(_run(start, dilation, kernel), (number, every)) for start, number in starts])
+        else:
+            starts = [(first + tap * dilation, tap) for tap in range(kernel)]
+            choices.append([(_run(start, stride, count), (every, tap)) for start, tap in starts])
+    for choice in itertools.product(*choices):
+        yield tuple(sites for sites, _ in choice), tuple(itertools.chain.from_iterable(index for _, index in choice))
+
+
+def _run(start: int, step: int, count: int) -> slice:
+    return slice(start, start + (count - 1) * step + 1, step)
+
+
+class Walk:
+    """Flat positions, where they see their windows, and how many to take at a time.
+
+    Positions along axes with weights of their own (``own``) and those along shared axes (``tied``) are flat in C order;
+    a box is a run of either. Tap k of the window at positions o and t is the flat site ``own[o] + tied[t] + taps[k]``.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    batch, itemsize : int
+        Samples, and bytes of a number.
+    room : int
+        Aim for the windows of one box, in bytes.
+
+    Attributes
+    ----------
+    own, tied, taps : numpy.ndarray
+        ``(o,)``, ``(t,)``, ``(k,)`` int32.
+    own_length, tied_length : int
+        Of a run; all tied positions before a second own one.
+    """
+
+    def __init__(self, spec: Spec, batch: int, itemsize: int, room: int) -> None:
+        jumps = np.cumprod((1, *laid_out_shape(spec, 1)[: spec.rank][:0:-1]))[::-1]
+        axes = zip(spec.output_size, spec.stride, jumps, strict=False)
+        steps = [np.arange(count) * stride * jump for count, stride, jump in axes]
+        spread = zip(spec.kernel_size, spec.dilation, jumps, strict=False)
+        self.own = _grid([steps[axis] for axis in own(spec)])
+        self.tied = _grid([steps[axis] for axis in tied(spec)])
+        self.taps = _grid([np.arange(kernel) * dilation * jump for kernel, dilation, jump in spread])
+        most = max(1, room // max(1, bytes_per_position(spec, batch, itemsize)))
+        self.tied_length = _even(len(self.tied), most)
+        self.own_length = _even(len(self.own), max(1, most // len(self.tied)))
+
+
+def _grid(axes: Sequence[Any]) -> Any:
+    """Return the sums of one element of every axis, flat in C order."""
+    return reduce(np.add.outer, axes, np.zeros((), int)).reshape(-1).astype(np.int32)
+
+
+def _even(total: int, most: int) -> int:
+    """Return about `most`, if possible a divisor of `total`: a rest would be compiled apart."""
+    fitting = [length for length in range(1, total + 1) if total % length == 0 and most <= 4 * length <= 6 * most]
+    return min(total, max(fitting, default=most))

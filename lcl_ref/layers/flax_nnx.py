@@ -1,0 +1,71 @@
+"""`LocallyConnected` for flax.nnx: channels last, ``kernel`` and ``bias`` in canonical layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax.numpy as jnp
+from flax import nnx
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers._arguments import check_shapes
+from lcl_ref.layers._flax import apply, bias_start, kernel_start
+
+
+class LocallyConnected(nnx.Module):
+    """A locally connected layer of any rank, groups and sharing included; rank 0 is a block-diagonal linear map.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    dtype : dtype, optional
+        To compute in; by default that of the input.
+    param_dtype : dtype
+        Of the parameters.
+    kernel_init, bias_init : callable
+        ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs
+        that one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.
+    rngs : nnx.Rngs
+        Where the parameters are drawn from.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = None,
+        param_dtype: Any = "float32",
+        kernel_init: Callable[..., Any] | None = None,
+        bias_init: Callable[..., Any] = bias_start,
+    ) -> None:
+        start = kernel_start(spec) if kernel_init is None else kernel_init
+        self.spec, self.dtype = spec, dtype
+        self.kernel = nnx.Param(start(rngs.params(), spec.weight_shape, param_dtype))
+        self.bias = nnx.data(None)
+        if spec.bias_shape is not None:
+            self.bias = nnx.Param(bias_init(rngs.params(), spec.bias_shape, param_dtype))
+
+    def __call__(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``."""
+        bias = None if self.bias is None else self.bias[...]
+        return apply(self.spec, x, self.kernel[...], bias, self.dtype)
+
+    @classmethod
+    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None) -> Self:
+        """Return the layer of `spec` with copies of canonical weight and bias.
+
+        Raises
+        ------
+        ShapeError
+            If a shape is not the one `spec` asks for.
+        """
+        held = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
+        start = {"kernel_init": lambda *_: held["weight"], "bias_init": lambda *_: held["bias"]}
+        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, **start)
+
+    def canonical(self) -> tuple[Any, Any]:
+        """Return weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None."""
+        return self.kernel[...], None if self.bias is None else self.bias[...]

@@ -1,0 +1,288 @@
+"""`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
+
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are, whole ``.h5`` files and ``.keras`` ones:
+
+>>> model = load_model("old.keras")
+
+Saved again, they are models of Keras 3, whose own `load_model` finds the layers once this module is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from lcl_ref import layouts
+from lcl_ref.core.spec import Spec
+from lcl_ref.errors import LclError
+from lcl_ref.layers._keras_models import modernised
+from lcl_ref.layers._keras_variables import Stored
+from lcl_ref.layers.engines.keras import local
+
+PADDING = {"valid": "valid", "same": "same_keras_local", "same_upper": "same_upper", "same_lower": "same_lower"}
+"""Name in the layer -> padding rule. ``"same"`` of the old layer starts ``kernel_size // 2`` before the input, whatever
+the stride; ``"same_upper"`` is the rule of TensorFlow's convolutions."""
+
+
+class _LocallyConnected(keras.layers.Layer):
+    """A convolution whose every position has a kernel of its own.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides : int or sequence of int
+        Taps per window, and step between positions.
+    padding : {"valid", "same", "same_upper", "same_lower"}
+        ``"same"`` is what the old layer made of it; ``"same_upper"`` that of TensorFlow's convolutions.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default that of `keras.config`.
+    activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
+activity_regularizer, kernel_constraint, bias_constraint
+        As of every layer of Keras.
+    implementation : {1, 2, 3}
+        Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels,
+        filters)``, 2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
+
+    Notes
+    -----
+    Initialisers that scale with a fan (Glorot, He, LeCun) see that of one position: ``fan_in`` is the number of inputs
+    that one output sums, ``fan_out`` the number of filters. The old layer counted positions as well, so that its
+    weights began ``sqrt(positions)`` times smaller under ``implementation=1``.
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.filters = filters
+        self.kernel_size, self.strides = self._sizes("kernel_size", kernel_size), self._sizes("strides", strides)
+        self.padding = _one_of("padding", padding, PADDING)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        _one_of("data_format", self.data_format, ("channels_last", "channels_first"))
+        self.implementation = _one_of("implementation", implementation, (1, 2, 3))
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
+
+    def _sizes(self, name: str, value: int | Sequence[int]) -> tuple[int, ...]:
+        sizes = (value,) * self.rank if isinstance(value, int) else tuple(value)
+        if len(sizes) != self.rank:
+            raise ValueError(
+                f"{name} of {type(self).__name__} must be an int or {self.rank} of them. Received: {value}"
+            )
+        return sizes
+
+    def spec_of(self, input_shape: Sequence[int | None]) -> Spec:
+        """Return the description of the layer for inputs of this shape.
+
+        Raises
+        ------
+        ValueError
+            If a size is unknown, or too small for the kernel.
+        """
+        *_, channels = shape = self._channels_last(input_shape)
+        size = shape[1:-1]
+        if None in (*size, channels):
+            raise ValueError(
+                f"The sizes of inputs to {type(self).__name__} must be known: every position has weights of its own. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        try:
+            return Spec(
+                input_size=size,
+                in_channels=channels,
+                out_channels=self.filters,
+                kernel_size=self.kernel_size,
+                stride=self.strides,
+                padding=PADDING[self.padding],
+                bias="position" if self.use_bias else "none",
+            )
+        except LclError as error:
+            raise ValueError(f"{type(self).__name__} {self.name!r}: {error}") from error
+
+    def _channels_last(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(shape) if self.data_format == "channels_last" else (shape[0], *shape[2:], shape[1])
+
+    def _native(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(shape) if self.data_format == "channels_last" else (shape[0], shape[-1], *shape[1:-1])
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the variables; their shapes are those of the old layer."""
+        self.spec = self.spec_of(input_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=self._stored.kernel_shape,
+            initializer=self._drawn,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=self.spec.bias_shape,
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        axis = -1 if self.data_format == "channels_last" else 1
+        self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2, axes={axis: self.spec.in_channels})
+        self.built = True
+
+    @cached_property
+    def _stored(self) -> Stored:
+        return Stored(self.spec, self.implementation, self.data_format)
+
+    def _drawn(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        """Return the initial kernel, its fans those of one position."""
+        spec = self.spec
+        one = (math.prod(spec.output_size), spec.fan_in, spec.out_channels)
+        drawn = self.kernel_initializer(one, dtype=dtype)
+        if isinstance(self.kernel_initializer, keras.initializers.VarianceScaling):
+            drawn = drawn * math.sqrt(one[0])  # Keras counts the first axis into both fans
+        return self._stored.kernel(ops.convert_to_numpy(drawn).reshape(spec.weight_shape)).reshape(shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``(n, *output_size, filters)`` of ``(n, *input_size, channels)``, or both channels first."""
+        first = self.data_format == "channels_first"
+        x = ops.moveaxis(inputs, 1, -1) if first else inputs
+        y = local(self.spec, x, *self._held())
+        return self.activation(ops.moveaxis(y, -1, 1) if first else y)
+
+    def _held(self) -> tuple[Any, Any]:
+        """Return weight ``(o*, k*, ci, co)`` and bias ``(o*, co)`` as tensors."""
+        weight = self._stored.canonical_kernel(ops.convert_to_tensor(self.kernel))
+        if self.bias is None:
+            return weight, None
+        return weight, self._stored.canonical_bias(ops.convert_to_tensor(self.bias))
+
+    def canonical(self) -> tuple[Spec, Any, Any]:
+        """Return the description and, as arrays, weight ``(o*, k*, ci, co)`` and bias ``(o*, co)`` or None."""
+        weight, bias = self._held()
+        return self.spec, ops.convert_to_numpy(weight), None if bias is None else ops.convert_to_numpy(bias)
+
+    def set_canonical(self, weight: Any, bias: Any = None) -> None:
+        """Load weight ``(o*, k*, ci, co)`` and bias ``(o*, co)`` or None into the built layer.
+
+        Raises
+        ------
+        LclError
+            If a shape is not the layer's.
+        """
+        held = layouts.convert(self.spec, weight, bias, source="canonical", target=self._stored.layout)
+        self.set_weights([array.reshape(variable.shape) for array, variable in zip(held, self.weights, strict=False)])
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Return the shape of the output."""
+        return self._native((input_shape[0], *self.spec_of(input_shape).output_size, self.filters))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Return shape and dtype of the output, without running the layer."""
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Return the layer of a configuration, that of the old layer included; its ``batch_input_shape`` is dropped."""
+        return super().from_config({key: value for key, value in config.items() if key != "batch_input_shape"})
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as the old layer wrote them."""
+        serialize = {
+            "activation": keras.activations.serialize,
+            "kernel_initializer": keras.initializers.serialize,
+            "bias_initializer": keras.initializers.serialize,
+            "kernel_regularizer": keras.regularizers.serialize,
+            "bias_regularizer": keras.regularizers.serialize,
+            "activity_regularizer": keras.regularizers.serialize,
+            "kernel_constraint": keras.constraints.serialize,
+            "bias_constraint": keras.constraints.serialize,
+        }
+        plain = ("filters", "kernel_size", "strides", "padding", "data_format", "use_bias", "implementation")
+        own = {name: getattr(self, name) for name in plain}
+        return super().get_config() | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {tuple(allowed)}. Received: {value!r}")
+    return value
+
+
+@keras.saving.register_keras_serializable(package="lcl_backends")
+class LocallyConnected1D(_LocallyConnected):
+    """Over one spatial axis; arguments as of `_LocallyConnected`."""
+
+    rank = 1
+
+
+@keras.saving.register_keras_serializable(package="lcl_backends")
+class LocallyConnected2D(_LocallyConnected):
+    """Over two spatial axes; arguments as of `_LocallyConnected`."""
+
+    rank = 2
+
+
+@keras.saving.register_keras_serializable(package="lcl_backends")
+class LocallyConnected3D(_LocallyConnected):
+    """Over three spatial axes; arguments as of `_LocallyConnected`."""
+
+    rank = 3
+
+
+def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = False) -> Any:  # noqa: A002
+    """Return the model of a ``.h5`` or ``.keras`` file that Keras 2 has saved, as a model of Keras 3.
+
+    Parameters
+    ----------
+    filepath : str or Path
+        A whole model. Lambda layers are refused, as `keras.models.load_model` does.
+    custom_objects : mapping, optional
+        Other classes and functions that the model uses, by name.
+    compile : bool
+        Whether to restore the optimiser and the loss as well, which not every old one can be.
+
+    Raises
+    ------
+    ValueError
+        If the file holds weights without a model, or Keras 3 cannot build the model.
+    """
+    own = {"LocallyConnected1D": LocallyConnected1D, "LocallyConnected2D": LocallyConnected2D}
+    with modernised(Path(filepath)) as path:
+        return keras.models.load_model(path, custom_objects=own | dict(custom_objects or {}), compile=compile)
+
+
+def restore() -> None:
+    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, where other code than this may look for them."""
+    keras.layers.LocallyConnected1D = LocallyConnected1D
+    keras.layers.LocallyConnected2D = LocallyConnected2D

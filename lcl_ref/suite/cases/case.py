@@ -1,0 +1,100 @@
+"""What a case is. The catalogue itself is data, one module per rank beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lcl_ref.core.spec import Spec
+
+Values = Literal["exact", "rounded", "nonfinite", "complex"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A layer and operands that a right implementation must get right.
+
+    Parameters
+    ----------
+    id : str
+        ``<rank>d/<topic>/<name>``; never renumbered, never reused.
+    spec : Spec
+        The layer.
+    batch : int
+        Samples.
+    why : str
+        The mistake this case catches, in one sentence.
+    clauses : tuple of str
+        Clauses of SPEC.md it tests.
+    tags : tuple of str
+        ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``,
+        ``nonfinite``, ...
+    values : {"exact", "rounded", "nonfinite", "complex"}
+        Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
+        complex numbers whose parts are small integers.
+    """
+
+    id: str
+    spec: Spec
+    batch: int
+    why: str
+    clauses: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    values: Values = "exact"
+
+    @property
+    def topic(self) -> str:
+        """The middle part of the id."""
+        return self.id.split("/")[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Arguments of `Spec`, or arrays for a good layer, that must be refused.
+
+    Parameters
+    ----------
+    id : str
+        ``refused/<topic>/<name>``.
+    rule : str
+        `Violation.rule` that the error must carry.
+    why : str
+        What goes wrong where this is let through.
+    clauses : tuple of str
+        Clauses of SPEC.md it tests.
+    arguments : mapping
+        Constructor arguments of `Spec`.
+    arrays : mapping of str to tuple of int, optional
+        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`; None for no
+        array.
+    """
+
+    id: str
+    rule: str
+    why: str
+    clauses: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    arrays: Mapping[str, tuple[int, ...] | None] | None = None
+
+
+def case(
+    case_id: str,
+    why: str,
+    clauses: str,
+    *,
+    batch: int = 2,
+    tags: tuple[str, ...] = (),
+    values: Values = "exact",
+    **arguments: Any,
+) -> Case:
+    """Return one entry of the catalogue; `clauses` is a list separated by spaces, `arguments` are those of `Spec`."""
+    return Case(
+        id=case_id,
+        spec=Spec(**arguments),
+        batch=batch,
+        why=why,
+        clauses=tuple(clauses.split()),
+        tags=tags,
+        values=values,
+    )

@@ -1,0 +1,1 @@
+"""The name of the mistake: known deviations, and what experiments show."""

@@ -1,0 +1,44 @@
+"""Putting the name of the mistake to the wrong cells of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis
+from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
+from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.run.cells import Plan
+from lcl_ref.suite.run.matrix import Settings
+
+
+def name_mistakes(
+    plan: Plan, outcomes: Sequence[Outcome], settings: Settings
+) -> tuple[list[Outcome], dict[str, Diagnosis]]:
+    """Diagnose every backend with wrong numbers.
+
+    Returns
+    -------
+    tuple
+        The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
+    """
+    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail"}
+    diagnoses = {}
+    for ref, cells in plan.items():
+        if ref.name in wrong:
+            cases = list(dict.fromkeys(cell.case for cell in cells))
+            try:
+                diagnoses[ref.name] = diagnose_backend(
+                    ref, settings.data, cases, settings.timeout, settings.start_timeout
+                )
+            except LclError as error:
+                diagnoses[ref.name] = Diagnosis(ref.name, f"cannot diagnose: {error}", {})
+    return [_named(outcome, diagnoses) for outcome in outcomes], diagnoses
+
+
+def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:
+    if outcome.state != "fail" or outcome.backend not in diagnoses:
+        return outcome
+    names = [" + ".join(finding.deviations) for finding in diagnoses[outcome.backend].findings if finding.deviations]
+    return replace(outcome, diagnosis="; ".join(names) or None)

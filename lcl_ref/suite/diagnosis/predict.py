@@ -1,0 +1,104 @@
+"""Whether a layer with certain deviations gives the answers that were observed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
+from lcl_ref.suite.diagnosis.deviations.deviation import edited
+from lcl_ref.suite.diagnosis.observation import Observation
+from lcl_ref.suite.formats import FORMATS
+from lcl_ref.suite.judge.bounds import Magnitude, accumulation_of, limit
+from lcl_ref.suite.validation.equivalence import same_results
+
+Array = NDArray[Any]
+Hypothesis = tuple[Deviation, ...]
+"""Deviations in the order in which they apply."""
+
+
+def reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
+    """Tell whether a layer with these deviations gives these answers.
+
+    Bit for bit on exact cases, except where the deviated result itself is not representable (a mean, say); else within
+    the proved limit of that layer. An error is reproduced by a layer that could not run. Formats that replace float32
+    may or may not replace float64.
+    """
+    precise = tuple(deviation for deviation in hypothesis if deviation.kind != "precision")
+    both = observation.task.dtype == "float64" and precise != hypothesis
+    return any(_reproduces(one, observation) for one in ((hypothesis, precise) if both else (hypothesis,)))
+
+
+def _reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
+    task, answers = observation.task, observation.wide
+    formats = [(one, edited(task.spec, (one,), "y")) for one in hypothesis if one.kind == "precision"]
+    coarse = {deviation.id: plan for deviation, plan in formats if plan.accumulator or plan.stored}
+    # Results in a coarse format depend on the order of summation: they are held to the limit of that format.
+    ordered = tuple(deviation for deviation in hypothesis if deviation.id not in coarse)
+    try:
+        predicted = results(task.spec, observation.operands, ordered, observation.op)
+    except Refused:
+        return observation.verdict == "error"
+    if observation.verdict == "error" or any(predicted[name].shape != answers[name].shape for name in predicted):
+        return False
+    got = {name: answers[name] for name in predicted}
+    if task.exact and not coarse and same_results(predicted, got):
+        return True
+    if task.exact and not coarse and any(_misses(task.dtype, predicted[name], got[name]) for name in predicted):
+        return False
+    sums = next((plan.accumulator for plan in coarse.values() if plan.accumulator), "")
+    stored = next((plan.stored for plan in coarse.values() if plan.stored), task.dtype)
+    return all(
+        bool(_representable(stored, got[name]).all()) and _within(allowed, got[name], predicted[name])
+        for name, allowed in _limits(ordered, observation, predicted, stored, sums).items()
+    )
+
+
+def _representable(dtype: str, array: Array) -> NDArray[np.bool_]:
+    """Return which elements of `array` are numbers of this dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = array.astype(FORMATS[dtype].dtype).astype(np.float64)
+    return np.asarray((stored == array) | np.isnan(array))
+
+
+def _misses(dtype: str, predicted: Array, got: Array) -> bool:
+    """Tell whether any answer differs from a prediction that is itself a number of this dtype."""
+    wrong = (predicted != got) & ~(np.isnan(predicted) & np.isnan(got))
+    return bool(_representable(dtype, predicted[wrong]).any())
+
+
+def _within(allowed: Array, got: Array, predicted: Array) -> bool:
+    """Tell whether all finite numbers are within the limit and the others are the same."""
+    finite = np.isfinite(predicted)
+    if not np.array_equal(got[~finite], predicted[~finite], equal_nan=True):
+        return False
+    return bool((np.abs(got[finite] - predicted[finite]) <= allowed[finite]).all())
+
+
+def _limits(
+    hypothesis: Hypothesis, observation: Observation, predicted: dict[str, Array], stored: str, sums: str
+) -> dict[str, Array]:
+    """Return the proved limit of a right computation of the deviated layer (SPEC 12.2), for each of its results.
+
+    It counts the products of both layers and two roundings more, for what a deviation may add (a mean, a conversion).
+    Sums of integers below the largest exact one of their format have no error, if the format can store them.
+    """
+    task = observation.task
+    finite = {
+        name: np.nan_to_num(operand.astype(np.float64), posinf=0, neginf=0) for name, operand in task.operands.items()
+    }
+    sizes = {name: np.abs(operand) for name, operand in finite.items()}
+    ones = {name: np.ones_like(size) for name, size in sizes.items()}
+    totals, terms = (results(task.spec, operands, hypothesis, observation.op) for operands in (sizes, ones))
+    right = results(task.spec, ones, (), observation.op)
+    accumulation = FORMATS[sums] if sums else accumulation_of(task.dtype, observation.op, {})
+    limits = {}
+    for name, array in predicted.items():
+        size = Magnitude(np.abs(totals[name]), np.abs(terms[name]) + right[name].max(initial=0) + 2)
+        limits[name] = limit(size, array, FORMATS[stored], accumulation)
+        if task.exact:
+            exact = (size.total <= accumulation.largest_exact_integer) & _representable(stored, array)
+            limits[name] = np.where(exact, 0.0, limits[name])
+    return limits

@@ -1,0 +1,144 @@
+"""The three things one does with golden data: verify its checksums, check that it regenerates, write it anew."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.suite.golden.regenerate import build
+from lcl_ref.suite.golden.store import README, SUMS, Store, parse_tensors, sha256, sums
+
+
+def default_root() -> Path:
+    """Return the checkout's ``conformance_data/`` where this package is run from one, else the copy in the wheel."""
+    package = Path(__file__).resolve().parents[2]
+    checkout = package.parent / "conformance_data"
+    return checkout if (package.parent / "pyproject.toml").is_file() else package / "_conformance_data"
+
+
+def verify(root: Path) -> Store:
+    """Compare every file with ``SHA256SUMS`` and every array with the index.
+
+    Returns
+    -------
+    Store
+        The verified data.
+
+    Raises
+    ------
+    FixtureError
+        Naming each file, and the array inside it, that differs.
+    """
+    store = Store(root)
+    expected = _listed(store)
+    problems = [
+        Violation("fixtures/unlisted", name, "a file", f"no file that {SUMS} does not list")
+        for name in sorted({path.name for path in root.iterdir()} - expected.keys() - {SUMS})
+    ]
+    for name, digest in expected.items():
+        if not (root / name).is_file():
+            todo = f"restore the file, or {SUMS} if that changed"
+            problems.append(Violation("fixtures/missing", name, "no such file", f"a file ({SUMS})", todo=todo))
+            continue
+        got = sha256(store.read(name))
+        if got != digest:
+            todo = "restore the file, or regenerate with `lcl fixtures write`"
+            problems.append(
+                Violation("fixtures/sha256", _place(store, name), f"SHA-256 {got}", f"{digest} ({SUMS})", todo=todo)
+            )
+    if problems:
+        raise FixtureError(problems, context=str(root))
+    return store
+
+
+def _listed(store: Store) -> dict[str, str]:
+    lines = store.read(SUMS).decode(errors="replace").splitlines()
+    pairs = [line.split("  ", 1) for line in lines]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        bad = next((number for number, pair in enumerate(pairs, 1) if len(pair) != 2), 0)
+        raise FixtureError(Violation("fixtures/sums", SUMS, f"line {bad}", "lines '<sha256>  <file>'"))
+    return {name: digest for digest, name in pairs}
+
+
+def _place(store: Store, name: str) -> str:
+    """Return the file name with the arrays at fault, as far as the index can tell."""
+    if not name.endswith(".safetensors"):
+        return name
+    try:
+        stored = parse_tensors(store.read(name), name)
+        listed = {
+            f"{entry['id']}/{array}": facts["sha256"]
+            for entry in (*store.entries.values(), *store.extensions.values())
+            if entry["file"] == name
+            for array, facts in entry["arrays"].items()
+        }
+    except FixtureError as error:
+        return f"{name} (header: {error.got})"
+    wrong = [key for key, digest in listed.items() if key not in stored or sha256(stored[key].tobytes()) != digest]
+    if wrong:
+        return f"{name}, array {', '.join(wrong)}"
+    return f"{name} (header; every array is intact, so the file's header or {SUMS} changed)"
+
+
+def check(root: Path) -> int:
+    """Regenerate everything in memory and compare byte for byte; return the number of files compared.
+
+    Raises
+    ------
+    FixtureError
+        Naming each file, and the array inside it, that regenerates differently.
+    """
+    store = Store(root)
+    fresh = _with_readme(root, build())
+    fresh[SUMS] = sums(fresh)
+    problems = [
+        Violation("fixtures/regenerate", _changed(store, name, data), "other bytes", "the bytes that regenerate")
+        for name, data in fresh.items()
+        if not (root / name).is_file() or store.read(name) != data
+    ]
+    if problems:
+        raise FixtureError(problems, context=str(root))
+    return len(fresh)
+
+
+def _changed(store: Store, name: str, data: bytes) -> str:
+    if not name.endswith(".safetensors") or not (store.root / name).is_file():
+        return name
+    old, new = parse_tensors(store.read(name), name), parse_tensors(data, name)
+    changed = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if key not in old or key not in new or old[key].tobytes() != new[key].tobytes()
+    ]
+    return f"{name}, array {', '.join(changed[:5])}{' ...' if len(changed) > 5 else ''}"
+
+
+def write(root: Path) -> int:
+    """Regenerate everything into a temporary folder and put it in the place of `root`; return the number of bytes."""
+    files = _with_readme(root, build())
+    files[SUMS] = sums(files)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        for name, data in files.items():
+            (fresh / name).write_bytes(data)
+        fresh.chmod(0o755)
+        if root.exists():
+            old = fresh.with_name(fresh.name + "-old")
+            root.rename(old)
+            fresh.rename(root)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(root)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return sum(map(len, files.values()))
+
+
+def _with_readme(root: Path, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Add the hand-written README of the folder, which the checksums cover too."""
+    readme = root / README
+    return files | ({README: readme.read_bytes()} if readme.is_file() else {})

@@ -1,0 +1,124 @@
+"""Golden data as bytes, computed anew: ``.safetensors`` files and ``index.json`` (SPEC clause 11.4).
+
+Everything is built in memory first as ``{file name: bytes}``; writing and checking share that one function.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from lcl_ref.suite.cases import CASES, REFUSALS
+from lcl_ref.suite.cases.case import Case, Refusal
+from lcl_ref.suite.cases.extensions import EXTENSION_CASES, KINDS, ExtensionCase
+from lcl_ref.suite.golden import extensions, results
+from lcl_ref.suite.golden.store import FORMAT, INDEX, sha256
+
+Array = NDArray[Any]
+
+EXTENSIONS = "extensions.safetensors"
+
+
+def file_name(case: Case) -> str:
+    """Return the data file of a case: one per rank and topic."""
+    rank, topic, _ = case.id.split("/")
+    return f"{rank}-{topic}.safetensors"
+
+
+def build(cases: Iterable[Case] = CASES) -> dict[str, bytes]:
+    """Regenerate all golden data in memory.
+
+    Returns
+    -------
+    dict of str to bytes
+        The data files and the index; ``SHA256SUMS`` is `lcl_ref.suite.golden.store.sums` of them.
+
+    Raises
+    ------
+    FixtureError
+        If the two oracles disagree on any case.
+    """
+    tensors: dict[str, dict[str, Array]] = {}
+    entries = []
+    for case in sorted(cases, key=lambda case: case.id):
+        arrays = results.compute(case)
+        tensors.setdefault(file_name(case), {}).update(
+            {f"{case.id}/{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
+        )
+        entries.append(_entry(case, arrays))
+    extended = []
+    for extension in EXTENSION_CASES:
+        arrays = extensions.compute(extension)
+        tensors.setdefault(EXTENSIONS, {}).update({f"{extension.id}/{name}": arrays[name] for name in arrays})
+        extended.append(_extension(extension, arrays))
+    files = {name: safetensors.numpy.save(arrays) for name, arrays in sorted(tensors.items())}
+    sections = {"cases": entries, "refused": [_refused(refusal) for refusal in REFUSALS], "extensions": extended}
+    return files | {INDEX: _index(sections)}
+
+
+def _index(sections: Mapping[str, list[dict[str, Any]]]) -> bytes:
+    """Return the index as JSON with one case to a line, so that a diff shows the cases that changed."""
+    parts = [f'"format": {json.dumps(FORMAT)}']
+    for name, entries in sections.items():
+        parts.append(f'"{name}": [\n' + ",\n".join(json.dumps(entry) for entry in entries) + "\n]")
+    return ("{" + ",\n".join(parts) + "}\n").encode()
+
+
+def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": case.id,
+        "why": case.why,
+        "clauses": list(case.clauses),
+        "tags": list(case.tags),
+        "values": case.values,
+        "batch": case.batch,
+        "spec": case.spec.to_dict(),
+        "file": file_name(case),
+    }
+    if case.values == "exact":
+        wide = {name: array.astype(np.int64) for name, array in arrays.items() if name not in results.RESULTS}
+        entry["certificate"] = results.certificate(case, wide)
+    if case.values == "complex":
+        entry["certificate"] = results.complex_certificate(case, arrays)
+    return entry | {"arrays": _facts(arrays)}
+
+
+def _facts(arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": sha256(array.tobytes())}
+        for name, array in arrays.items()
+    }
+
+
+def _extension(case: ExtensionCase, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": case.id,
+        "why": case.why,
+        "clauses": list(case.clauses),
+        "kind": case.kind,
+        "settings": dict(case.settings),
+        "values": case.values,
+        "batch": case.batch,
+        "spec": None if case.spec is None else case.spec.to_dict(),
+        "file": EXTENSIONS,
+        "results": [name for name in KINDS[case.kind].results if name in arrays],
+    }
+    if case.values == "exact":
+        entry["certificate"] = extensions.certificate(case, arrays)
+    return entry | {"arrays": _facts(arrays)}
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    entry = {
+        "id": refusal.id,
+        "rule": refusal.rule,
+        "why": refusal.why,
+        "clauses": list(refusal.clauses),
+        "arguments": dict(refusal.arguments),
+    }
+    return entry if refusal.arrays is None else entry | {"arrays": dict(refusal.arrays)}

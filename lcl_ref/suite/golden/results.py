@@ -1,0 +1,149 @@
+"""Operands and golden results of one case, agreed on bit for bit by two oracles (SPEC clause 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.core import dense_oracle, reference
+from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.formats import DTYPES, FORMATS
+from lcl_ref.suite.golden import values
+from lcl_ref.suite.judge.compare import in_parts
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+AMPLITUDES = (3, 2, 1)
+BIAS_AMPLITUDE = 7
+RESULTS = ("y", "dx", "dw", "db")
+"""Golden results; ``dx`` also serves the operation transpose, whose operand is ``dy``."""
+
+
+def compute(case: Case) -> Arrays:
+    """Return every array stored for `case`: operands and results, per dtype (``"float32/x"``) where rounded.
+
+    Raises
+    ------
+    FixtureError
+        If the two oracles differ in any bit.
+    """
+    if case.values == "rounded":
+        return {f"{dtype}/{name}": array for dtype in DTYPES for name, array in _rounded(case, dtype).items()}
+    if case.values == "complex":
+        operands = complex_operands(case)
+        y = agreed(case, operands)["y"]
+        kept = {name: operand for name, operand in operands.items() if name != "dy"} | {"y": y}
+        return {name: narrowest(in_parts(array).astype(np.int64)) for name, array in kept.items()}
+    operands = exact_operands(case)
+    if case.values == "nonfinite":
+        operands = {name: operand.astype(np.float64) for name, operand in operands.items()}
+        operands["x"] = values.plant(case.id, operands["x"].astype(np.int64))
+        results = {"y": agreed(case, operands)["y"]}
+        return {name: _canonical_nan(array) for name, array in (operands | results).items()}
+    return {name: narrowest(array) for name, array in (operands | agreed(case, operands)).items()}
+
+
+def exact_operands(case: Case) -> Arrays:
+    """Return int64 operands with the largest amplitude whose sums stay exact in the smallest dtype possible."""
+    candidates = [_drawn(case, amplitude) for amplitude in AMPLITUDES]
+    for form in sorted(FORMATS.values(), key=lambda form: form.precision):
+        for operands in candidates:
+            if max(certificate(case, operands).values()) <= form.largest_exact_integer:
+                return operands
+    bound = f"at most 2^{max(form.precision for form in FORMATS.values())}"
+    raise FixtureError(Violation("golden/certificate", case.id, "sums too large for every dtype", bound))
+
+
+def _drawn(case: Case, amplitude: int) -> Arrays:
+    return {
+        name: values.integers(case.id, name, shape, BIAS_AMPLITUDE if name == "bias" else amplitude)
+        for name, shape in values.shapes(case).items()
+    }
+
+
+def complex_operands(case: Case) -> Arrays:
+    """Return complex128 operands whose real and imaginary parts are integers without 0 (SPEC 14.9)."""
+    amplitude = AMPLITUDES[0]
+    return {
+        name: values.integers(case.id, name, shape, amplitude)
+        + 1j * values.integers(case.id, f"{name}.imag", shape, amplitude)
+        for name, shape in values.shapes(case).items()
+    }
+
+
+def complex_certificate(case: Case, arrays: Mapping[str, Array]) -> dict[str, int]:
+    """Return the largest ``sum |left| |right| + |bias|`` of y with ``|re| + |im|`` for magnitudes (SPEC 14.9)."""
+    sizes = {name: np.abs(array.astype(np.int64)).sum(axis=-1) for name, array in arrays.items()}
+    y = reference.forward(case.spec, sizes["x"], sizes["weight"], sizes.get("bias"))
+    return {"y": int(y.max())}
+
+
+def certificate(case: Case, operands: Mapping[str, Array]) -> dict[str, int]:
+    """Return per result the largest ``sum |left| |right| + |bias|``: up to 2^p any order is exact (SPEC 12.1)."""
+    magnitudes = {name: np.abs(operand) for name, operand in operands.items()}
+    sums = results(reference, case, magnitudes)
+    return {name: int(array.max()) if array.size else 0 for name, array in sums.items()}
+
+
+def results(route: ModuleType, case: Case, operands: Mapping[str, Array]) -> Arrays:
+    """Return the results of `case` by one oracle, in the dtype of the operands."""
+    spec, x, weight, dy = case.spec, operands["x"], operands["weight"], operands["dy"]
+    y = route.forward(spec, x, weight, operands.get("bias"))
+    dx, dw, db = route.vjp(spec, x, weight, dy)
+    named = zip(RESULTS, (y, dx, dw, db), strict=True)
+    return {name: array for name, array in named if array is not None}
+
+
+def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
+    """Return the results both oracles agree on."""
+    with np.errstate(invalid="ignore"):
+        ours = results(reference, case, operands)
+        others = results(dense_oracle, case, operands)
+    for name, mine in ours.items():
+        other = others[name]
+        equal_nan = mine.dtype.kind == "f"
+        if mine.shape != other.shape or not np.array_equal(mine, other, equal_nan=equal_nan):
+            got, expected = f"second route {other.shape}", f"the bits of the reference {mine.shape}"
+            raise FixtureError(Violation("golden/oracles", f"{case.id}/{name}", got, expected))
+    return ours
+
+
+def _rounded(case: Case, dtype: str) -> Arrays:
+    """Return operands exact in `dtype` and, as float64, the number nearest to each exact result (SPEC 12.2)."""
+    scale = values.real_scale(dtype)
+    whole = {
+        name: values.significands(case.id, f"{dtype}/{name}", shape, dtype)
+        for name, shape in values.shapes(case).items()
+    }
+    stored = {name: _real(integers, scale).astype(FORMATS[dtype].dtype) for name, integers in whole.items()}
+    if "bias" in whole:
+        whole["bias"] = whole["bias"] * 2**scale  # to the common scale of a product
+    exact = agreed(case, whole)
+    scales = {"y": 2 * scale, "dx": 2 * scale, "dw": 2 * scale, "db": scale}
+    return stored | {name: _real(integers, scales[name]) for name, integers in exact.items()}
+
+
+def _real(integers: Array, scale: int) -> NDArray[np.float64]:
+    """Return ``integers * 2**-scale`` rounded once: true division of Python integers is correctly rounded."""
+    flat = [integer / 2**scale for integer in integers.reshape(-1)]
+    return np.array(flat, np.float64).reshape(integers.shape)
+
+
+def narrowest(array: Array) -> Array:
+    """Return an integer array in the narrowest signed type that holds it."""
+    peak = int(np.abs(array).max()) if array.size else 0
+    for dtype in (np.int8, np.int16, np.int32):
+        if peak <= np.iinfo(dtype).max:
+            return array.astype(dtype)
+    return array
+
+
+def _canonical_nan(array: Array) -> NDArray[np.float32]:
+    """Return float32 with every NaN replaced by the one NumPy constant, whose bits are the same everywhere."""
+    return np.where(np.isnan(array), np.nan, array).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Asking a layer one question and judging the answer by a proved limit."""

@@ -1,0 +1,1 @@
+"""Whether a converted weight file computes what the old one did."""

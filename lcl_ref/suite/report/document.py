@@ -1,0 +1,98 @@
+"""The report document ``lcl-report/1``: who was asked what, on which machine, and what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lcl_ref
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import STATES, Outcome
+from lcl_ref.suite.run.matrix import BackendReport
+
+FORMAT = "lcl-report/1"
+
+
+def machine() -> dict[str, Any]:
+    """Return what identifies the machine and interpreter of a report."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "processor": platform.processor(),
+        "driver": driver(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def driver() -> str:
+    """Return the version line of an NVIDIA driver, or an empty string; Metal comes with the release of the system."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text("utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def summary(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count outcomes by state; every state is present."""
+    counts = Counter(outcome.state for outcome in outcomes)
+    return {state: counts[state] for state in STATES}
+
+
+def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], store: Store) -> dict[str, Any]:
+    """Return the report as JSON-ready values (design section 3)."""
+    listed = list(outcomes)
+    return {
+        "format": FORMAT,
+        "suite": {"version": lcl_ref.__version__, "fixtures_sha256": store.digest},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "backends": [_backend(backend) for backend in backends],
+        "outcomes": [outcome.to_dict() for outcome in listed],
+        "summary": summary(listed),
+    }
+
+
+def _backend(backend: BackendReport) -> dict[str, Any]:
+    facts = asdict(backend)
+    del facts["refused"]  # a run with a refused backend ends before it has a report
+    return facts
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def exit_status(outcomes: Iterable[Outcome]) -> int:
+    """Return 0 if all that ran conforms, 1 if something does not, 3 if nothing was run."""
+    counts = summary(outcomes)
+    if counts["fail"] or counts["error"]:
+        return 1
+    return 0 if counts["pass"] else 3

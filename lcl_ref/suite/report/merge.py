@@ -1,0 +1,196 @@
+"""Reports of several machines and dates as one table, and what changed from one to another."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite import schema
+from lcl_ref.suite.judge.outcome import STATES
+from lcl_ref.suite.report.document import FORMAT
+
+Document = dict[str, Any]
+Key = tuple[str, ...]
+
+MERGED = "lcl-merged/1"
+SCHEMA = "lcl-report-1"
+DEFINITIONS = {FORMAT: "report", MERGED: "merged"}
+_CELL = ("backend", "case", "op", "dtype")
+
+
+def read(path: Path) -> Document:
+    """Read a report or a merged one, as a merged one; the label of a single report is the stem of its file name.
+
+    Raises
+    ------
+    LclError
+        If the file is cut off, is no report, or contradicts itself.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise _refused("missing", path, str(error), "a file that `lcl run --json` wrote") from error
+    except ValueError as error:
+        raise _refused("cut-off", path, f"{error}: cut off?", "a whole JSON document") from error
+    form = value.get("format") if isinstance(value, dict) else None
+    if form not in DEFINITIONS:
+        raise _refused("format", path, f"format {form!r}", " or ".join(DEFINITIONS))
+    try:
+        schema.validate(value, SCHEMA, DEFINITIONS[form])
+    except schema.Invalid as invalid:
+        raise _refused("invalid", path, invalid.got, invalid.expected, invalid.place) from invalid
+    document: Document = value if form == MERGED else _as_merged(value, path.stem)
+    _check_whole(document, path)
+    return document
+
+
+def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") -> LclError:
+    what = f"{path}: {place}" if place else str(path)
+    return LclError(Violation(f"report/{rule}", what, got, expected))
+
+
+def _as_merged(report: Mapping[str, Any], label: str) -> Document:
+    run = {"label": label, "version": report["suite"]["version"], "date": report["date"], "machine": report["machine"]}
+    return {
+        "format": MERGED,
+        "suite": {"fixtures_sha256": report["suite"]["fixtures_sha256"]},
+        "runs": [run],
+        "backends": [{"run": label} | backend for backend in report["backends"]],
+        "outcomes": [{"run": label} | outcome for outcome in report["outcomes"]],
+        "summary": report["summary"],
+    }
+
+
+def _check_whole(document: Document, path: Path) -> None:
+    """Refuse a document whose parts do not fit together: counts, labels, and one row per cell."""
+    counts = _summary(document["outcomes"])
+    if counts != document["summary"]:
+        expected = f"the counts of its summary, {document['summary']}"
+        raise _refused("cut-off", path, f"outcomes {counts}: cut off, or edited?", expected)
+    known = {(backend.get("run"), backend["name"]) for backend in document["backends"]}
+    used = {(outcome.get("run"), outcome["backend"]) for outcome in document["outcomes"]}
+    if not used <= known or {label for label, _ in known} - {run["label"] for run in document["runs"]}:
+        strange = sorted(f"{name} of {label}" for label, name in used - known) or ["a run that is not listed"]
+        raise _refused("unknown", path, strange[0], "only backends and runs that it lists")
+    rows = Counter(_key(outcome) for outcome in document["outcomes"])
+    twice = [key for key, count in rows.items() if count > 1]
+    if twice:
+        raise _refused("duplicate", path, f"{len(twice)} cells twice, such as {' '.join(twice[0])}", "one row per cell")
+
+
+def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
+    names = ("run", *_CELL) if with_run else _CELL
+    return tuple(outcome[name] for name in names)
+
+
+def _summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counts = Counter(outcome["state"] for outcome in outcomes)
+    return {state: counts[state] for state in STATES}
+
+
+def merge(paths: Sequence[Path]) -> Document:
+    """Return one document with the rows of all files; each row names its run, which has machine, versions and date.
+
+    Raises
+    ------
+    LclError
+        If the golden data differs, a label occurs twice, or one machine answers a cell twice.
+    """
+    documents = [read(path) for path in paths]
+    _check_same_data(paths, documents)
+    merged = documents[0] | {
+        part: [row for document in documents for row in document[part]] for part in ("runs", "backends", "outcomes")
+    }
+    labels = Counter(run["label"] for run in merged["runs"])
+    for label, count in labels.items():
+        if count > 1:
+            todo = "give the files different names: a name is the label of its machine in the table"
+            raise LclError(
+                Violation("report/label", "runs", f"{label!r} {count} times", "labels that differ", todo=todo)
+            )
+    _check_no_cell_twice(merged)
+    return merged | {"summary": _summary(merged["outcomes"])}
+
+
+def _check_same_data(paths: Sequence[Path], documents: Sequence[Document]) -> None:
+    digests = [document["suite"]["fixtures_sha256"] for document in documents]
+    for path, digest in zip(paths, digests, strict=True):
+        if digest != digests[0]:
+            expected = f"{digests[0][:16]} as in {paths[0]}"
+            todo = "run both against the same golden data"
+            raise LclError(Violation("report/digest", str(path), f"golden data {digest[:16]}", expected, todo=todo))
+
+
+def _check_no_cell_twice(merged: Document) -> None:
+    """Refuse two runs on one machine, with the same versions, that answer the same cell."""
+    machines = {run["label"]: json.dumps(run["machine"], sort_keys=True) for run in merged["runs"]}
+    version = {(one["run"], one["name"]): one["version"] for one in merged["backends"]}
+    first: dict[Key, str] = {}
+    for outcome in merged["outcomes"]:
+        label, backend = outcome["run"], outcome["backend"]
+        key = (machines[label], version[label, backend], *_key(outcome, with_run=False))
+        if key in first and first[key] != label:
+            got = f"{' '.join(_key(outcome, with_run=False))} in {first[key]} and in {label}, from the same machine"
+            raise LclError(Violation("report/duplicate", "outcomes", got, "one row per machine, version and cell"))
+        first.setdefault(key, label)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Cells by what became of them, in the order of the second document.
+
+    Parameters
+    ----------
+    changes : mapping of str to list
+        Name of a change -> ``(cell, row before, row after)``; a row is None where the document has none.
+    """
+
+    changes: Mapping[str, list[tuple[Key, Mapping[str, Any] | None, Mapping[str, Any] | None]]]
+
+    @property
+    def worse(self) -> bool:
+        """Whether a cell that passed does not pass any longer."""
+        return any(self.changes.get(name) for name in WORSE)
+
+
+WORSE = ("regressed", "newly unsupported", "no longer asked")
+"""Changes of a cell that passed."""
+
+
+def difference(before: Path, after: Path) -> Difference:
+    """Compare two documents cell by cell; runs are matched by label where either document has several.
+
+    Raises
+    ------
+    LclError
+        As `read`, and if the golden data differs.
+    """
+    documents = [read(before), read(after)]
+    _check_same_data([before, after], documents)
+    with_run = any(len(document["runs"]) > 1 for document in documents)
+    old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in documents)
+    changes: dict[str, list[Any]] = defaultdict(list)
+    for key in new | old:
+        name = _change(old.get(key), new.get(key))
+        if name:
+            changes[name].append((key, old.get(key), new.get(key)))
+    return Difference(changes)
+
+
+def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    """Return the name of a change, or nothing where it is none worth a line."""
+    was, now = (row["state"] if row else "absent" for row in (old, new))
+    if was == now:
+        return ""
+    if was == "pass":
+        return {"unsupported": "newly unsupported", "absent": "no longer asked"}.get(now, "regressed")
+    if was in ("fail", "error") and now == "pass":
+        return "fixed"
+    if was == "absent":
+        return "new" if now in ("pass", "unsupported") else "new and wrong"
+    return "newly supported" if now == "pass" else "changed"

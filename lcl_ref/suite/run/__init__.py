@@ -1,0 +1,1 @@
+"""A run of the matrix: backends, cells, worker processes."""

@@ -1,0 +1,187 @@
+"""From the words after ``-b`` to adapters: registered names, files, modules, programs.
+
+`resolve` runs in the host and imports nothing; `load` runs in the worker process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+import importlib.util
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
+from lcl_ref.suite.run.user_layer import as_adapter
+
+GROUP = "lcl.backends"
+Kind = Literal["registered", "file", "module", "exec"]
+
+EXEC = "exec:"
+_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[\w.]+))?$")
+
+
+@dataclass(frozen=True)
+class BackendRef:
+    """Where a backend is to be found.
+
+    Parameters
+    ----------
+    name : str
+        What the report calls it.
+    kind : str
+        ``registered`` (entry point), ``file`` (a Python file), ``module`` or ``exec`` (a program).
+    target : str
+        Entry-point name, path, dotted module, or command.
+    attribute : str
+        Name inside the file or module, or empty.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    attribute: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+def registered() -> dict[str, EntryPoint]:
+    """Return all registered adapters by name, in name order of their framework and route."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+def resolve(words: list[str]) -> list[BackendRef]:
+    """Return the backends that `words` name; all registered ones for no words.
+
+    A name selects itself and its variants (``keras.local1`` also ``keras.local1.channels_first``); globs are allowed.
+
+    Raises
+    ------
+    AdapterError
+        If a word names nothing; the error offers the nearest known names.
+    """
+    refs: dict[str, BackendRef] = {}
+    for word in words or ["*"]:
+        refs |= {ref.name: ref for ref in _resolve(word)}
+    return list(refs.values())
+
+
+def _resolve(word: str) -> list[BackendRef]:
+    if word.startswith(EXEC):
+        return [_exec_ref(word)]
+    file = _FILE.match(word)
+    if file:
+        return [_file_ref(word, Path(file["path"]), file["attribute"] or "")]
+    names = registered()
+    chosen = [name for name in names if fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.")]
+    if chosen:
+        return [BackendRef(name, "registered", name) for name in chosen]
+    module, _, attribute = word.partition(":")
+    if attribute or _is_other_module(module, set(names)):
+        return [BackendRef(word, "module", module, attribute)]
+    near = difflib.get_close_matches(word, names, 3, 0.4)
+    todo = f"nearest known: {', '.join(near)}" if near else "see `lcl backends`"
+    expected = "a registered name or glob, FILE.py, FILE.py:NAME, MODULE:NAME or exec:COMMAND"
+    raise AdapterError(Violation("backend/unknown", "backend", repr(word), expected, todo=todo))
+
+
+def _exec_ref(word: str) -> BackendRef:
+    command = word.removeprefix(EXEC).strip()
+    try:
+        argv = shlex.split(command)
+    except ValueError as error:
+        raise AdapterError(Violation("backend/command", "backend", f"{word!r}: {error}", "a shell command")) from error
+    if not argv or shutil.which(argv[0]) is None:
+        got = f"{argv[0] if argv else command!r}: no such program"
+        raise AdapterError(Violation("backend/command", "backend", got, "exec:COMMAND, with a program that can be run"))
+    return BackendRef(word, "exec", command)
+
+
+def _file_ref(word: str, path: Path, attribute: str) -> BackendRef:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
+        todo = f"did you mean {near[0]}?" if near else ""
+        raise AdapterError(
+            Violation("backend/missing-file", "backend", f"{word!r}: no such file", "a Python file", todo=todo)
+        )
+    return BackendRef(word, "file", str(path.resolve()), attribute)
+
+
+def _is_other_module(module: str, names: set[str]) -> bool:
+    """Tell whether `module` can be found; families of registered names are not searched, which would import them."""
+    family = module.split(".", maxsplit=1)[0]
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or family in {name.split(".")[0] for name in names}:
+        return False
+    sys.path.insert(0, "")
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+    finally:
+        sys.path.remove("")
+
+
+def load(ref: BackendRef, limits: Limits = Limits()) -> Adapter:  # noqa: B008 -- frozen
+    """Import or start what `ref` names and return its adapter; `limits` bind programs only.
+
+    Raises
+    ------
+    AdapterError
+        If it does not import, or holds no layer.
+    Fault
+        If it is a program and does not start.
+    """
+    if ref.kind == "exec":
+        return ExecAdapter(ref.name, shlex.split(ref.target), limits)
+    if ref.kind == "registered":
+        adapter: Adapter = registered()[ref.target].load()()
+        return adapter
+    module = _import_file(ref) if ref.kind == "file" else _import_module(ref)
+    thing: Any = module
+    for name in ref.attribute.split(".") if ref.attribute else ():
+        if not hasattr(thing, name):
+            public = [name for name in vars(module) if not name.startswith("_")]
+            near = difflib.get_close_matches(name, public, 1)
+            todo = f"did you mean {near[0]}?" if near else ""
+            raise AdapterError(Violation("backend/attribute", ref.name, f"no {name!r} in it", "a layer", todo=todo))
+        thing = getattr(thing, name)
+    return as_adapter(ref.name, thing)
+
+
+def _import_file(ref: BackendRef) -> ModuleType:
+    path = Path(ref.target)
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise AdapterError(Violation("backend/file", ref.name, "a file Python cannot load", "a Python file"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _does_not_import(ref, error) from error
+    return module
+
+
+def _import_module(ref: BackendRef) -> ModuleType:
+    try:
+        return importlib.import_module(ref.target)
+    except (Exception, SystemExit) as error:
+        raise _does_not_import(ref, error) from error
+
+
+def _does_not_import(ref: BackendRef, error: BaseException) -> AdapterError:
+    got = f"{type(error).__name__} while importing it: {error}"
+    return AdapterError(Violation("backend/import", ref.name, got, "a module that imports"))

@@ -1,0 +1,263 @@
+"""The matrix: backends in worker processes, side by side, outcomes streaming back.
+
+A crash or a hang becomes the outcome of the one cell that was being asked; the worker is started again for the rest.
+Which backends may follow each other in one process is for `companies` to say.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
+from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.run.process import Gone, TimedOut, Worker
+from lcl_ref.suite.run.process_sharing import Companies, Company
+
+LOAD_SECONDS = 180.0
+"""How long a backend may take to import its framework."""
+
+LOSSES: tuple[ErrorKind, ...] = ("crash", "timeout")
+"""How a process is lost."""
+
+PATIENCE_SECONDS = 10.0
+"""A worker that watches over a program reports its timeouts itself; so much later it is a timeout of the worker."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a matrix is run: golden data, workers at a time, seconds a cell may take and a backend to load."""
+
+    data: Path
+    jobs: int
+    timeout: float
+    start_timeout: float = LOAD_SECONDS
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What is known of a backend after its worker loaded it.
+
+    Parameters
+    ----------
+    name : str
+        As in `BackendRef`.
+    availability : str
+        ``present``, ``missing``, ``broken``, or ``refused`` (it is no layer; the input was wrong).
+    framework, version : str
+        The framework's distribution, or empty.
+    message : str
+        Why it is not present.
+    refused : tuple of Violation
+        Where it is refused: the facts.
+    error_kind : str
+        Where it is broken: the kind of error that each of its cells gets.
+    """
+
+    name: str
+    availability: str
+    framework: str = ""
+    version: str = ""
+    message: str = ""
+    refused: tuple[Violation, ...] = ()
+    error_kind: ErrorKind = "exception"
+
+
+Event = BackendReport | Outcome
+
+
+class MatrixRun:
+    """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started."""
+
+    def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings) -> None:
+        self._settings = settings
+        self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
+        self._workers: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._companies = Companies(plan)
+        self._open = min(settings.jobs, len(plan))
+        self._pool = ThreadPoolExecutor(max_workers=settings.jobs)
+        for _ in range(self._open):
+            self._pool.submit(self._run_lane)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._stopped = True
+            while self._workers:
+                self._workers.pop().close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __iter__(self) -> Iterator[Event]:
+        while self._open:
+            event = self._events.get()
+            if event is None:
+                self._open -= 1
+            elif isinstance(event, BaseException):
+                raise event
+            else:
+                yield event
+
+    def _run_lane(self) -> None:
+        """Run one backend after the other, in the same process where they are of one company."""
+        company: Company | None = None
+        worker: Worker | None = None
+        try:
+            while (turn := self._companies.next(company)) is not None:
+                if worker is not None and turn[0] is not company:
+                    self._end(worker)
+                    worker = None
+                company, ref, cells = turn
+                worker = self._ask_all(worker, company, ref, cells)
+            if worker is not None:
+                self._end(worker)
+        except BaseException as error:  # noqa: BLE001 -- handed to the thread that iterates
+            if not self._stopped:
+                self._events.put(error)
+        finally:
+            self._events.put(None)
+
+    def _ask_all(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+        """Ask every cell, starting the worker again after each loss, until too many follow each other.
+
+        `warm` is a worker that has served the company. Returns the worker if it can serve it again.
+        """
+        left, losses, told = list(cells), 0, False
+        while left and losses < MAX_LOSSES:
+            worker = self._at_work(warm, company, ref, left)
+            if worker is None:
+                return None
+            served, warm = worker is warm, None
+            report = self._loaded(ref, worker)
+            if served and report.availability == "broken" and report.error_kind in LOSSES:
+                self._end(worker)  # others before it may have done that: ask a new one
+                continue
+            if not told or report.availability != "present":
+                self._events.put(report)
+            told = True
+            if report.availability != "present":
+                self._put_all(left, report)
+                self._end(worker)
+                return None
+            settled, answered, lost = self._listen(worker, left)
+            left = left[settled:]
+            if lost is None:
+                warm = worker
+                continue
+            self._end(worker)
+            losses = 0 if answered else losses + 1
+        for cell in left:
+            self._events.put(outcome(cell, "not_run", message=GIVEN_UP))
+        return warm
+
+    def _at_work(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+        """Return a worker that was given these cells, a `warm` one if there is one; None where the run was stopped."""
+        with self._lock:
+            if self._stopped:
+                return None
+            asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
+            if warm is not None:
+                warm.take_up(ref, asked)
+                return warm
+            threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
+            limits = {"start": self._settings.start_timeout, "case": self._settings.timeout}
+            worker = Worker(ref, self._settings.data, asked, threads, limits, environment=company.environment)
+            self._workers.add(worker)
+            return worker
+
+    def _end(self, worker: Worker) -> None:
+        with self._lock:
+            if worker in self._workers:
+                self._workers.discard(worker)
+                worker.close()
+
+    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, int, str | None]:
+        """Pass on outcomes until the worker is done or lost.
+
+        Returns
+        -------
+        tuple
+            How many cells are settled, how many of them by an answer of the layer, and how the worker was lost.
+        """
+        answered, seconds = 0, self._settings.timeout
+        if worker.ref.kind == "exec":
+            seconds += self._settings.start_timeout + PATIENCE_SECONDS  # the program may have to be started again
+        for number, cell in enumerate(cells):
+            try:
+                message = worker.next_message(seconds)
+            except TimedOut:
+                text = f"no answer within {self._settings.timeout:g} s"
+                self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
+                return number + 1, answered, text
+            except Gone as end:
+                if self._stopped:
+                    return len(cells), answered, None
+                self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
+                return number + 1, answered, str(end)
+            answer = _outcome_of(message)
+            answered += answer.state != "unsupported"
+            self._events.put(answer)
+        try:
+            worker.next_message(PATIENCE_SECONDS)  # "done": a program was told to stop
+        except (Gone, TimedOut) as end:
+            return len(cells), answered, f"not done: {end}"
+        return len(cells), answered, None
+
+    def _put_all(self, cells: list[Cell], report: BackendReport) -> None:
+        """Settle every cell of a backend that could not be loaded."""
+        for cell in cells:
+            if report.availability == "missing":
+                self._events.put(outcome(cell, "not_run", message=report.message))
+            else:
+                self._events.put(outcome(cell, "error", message=report.message, error_kind=report.error_kind))
+
+    def _loaded(self, ref: BackendRef, worker: Worker) -> BackendReport:
+        """Wait until the worker has loaded its backend."""
+        seconds = self._settings.start_timeout
+        try:
+            message = worker.next_message(seconds + PATIENCE_SECONDS if ref.kind == "exec" else seconds)
+        except TimedOut:
+            text = f"did not load within {seconds:g} s"
+            return BackendReport(ref.name, "broken", message=text, error_kind="timeout")
+        except Gone as end:
+            text = f"the process was {end} while loading it"
+            return BackendReport(ref.name, "broken", message=text, error_kind="crash")
+        if message["event"] == "loaded":
+            return BackendReport(ref.name, "present", message["framework"], message["version"])
+        refused = _violations(message)
+        kind = message.get("error_kind", "exception")
+        return BackendReport(ref.name, message["event"], message=message["message"], refused=refused, error_kind=kind)
+
+
+def _violations(message: dict[str, Any]) -> tuple[Violation, ...]:
+    return tuple(Violation(**facts) for facts in message.get("violations", ()))
+
+
+def refusal_of(message: dict[str, Any]) -> None:
+    """Raise what a worker says instead of ``loaded``.
+
+    Raises
+    ------
+    AdapterError
+        If the backend is no layer, is missing, or is broken.
+    """
+    if message["event"] == "loaded":
+        return
+    said = Violation("backend/load", "backend", message.get("message", ""), "a layer that loads")
+    raise AdapterError(_violations(message) or said)
+
+
+def _outcome_of(message: dict[str, Any]) -> Outcome:
+    facts = dict(message)
+    del facts["event"]
+    return Outcome(**facts)

@@ -1,0 +1,48 @@
+"""Registered adapters as data: declarations readable without their frameworks, and tables made from them."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.run.loading import registered
+from lcl_ref.suite.run.worker import framework_version
+
+
+def declarations() -> list[Declaration]:
+    """Return the declaration of every registered adapter; imports their modules, not their frameworks."""
+    return [point.load().declaration for point in registered().values()]
+
+
+def installed(declaration: Declaration) -> bool:
+    """Tell whether the modules an adapter needs can be found (whether they import is known when it runs)."""
+    return all(importlib.util.find_spec(name.split(".")[0]) is not None for name in declaration.modules)
+
+
+def as_dict(declaration: Declaration) -> dict[str, Any]:
+    """Return a declaration as JSON-ready values, with the framework's version and whether it is installed."""
+    can = declaration.capabilities
+    return {
+        "name": declaration.name,
+        "framework": declaration.framework,
+        "version": framework_version(declaration.framework),
+        "installed": installed(declaration),
+        "summary": declaration.summary,
+        "layout": declaration.layout,
+        "capabilities": {
+            "ranks": list(can.ranks),
+            "stride": can.stride,
+            "dilation": can.dilation,
+            "padding": can.padding if isinstance(can.padding, str) else list(can.padding),
+            "groups": can.groups,
+            "channel_table": can.channel_table,
+            "sharing": list(can.sharing),
+            "bias": list(can.bias),
+            "dtypes": list(can.dtypes),
+            "ops": list(can.ops),
+            "empty_batch": can.empty_batch,
+            "nonfinite": can.nonfinite,
+        },
+        "why": dict(can.why),
+    }

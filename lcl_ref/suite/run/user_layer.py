@@ -1,0 +1,151 @@
+"""Bring your own layer: a module, object, class or function becomes an adapter (design: ``examples/my_layer.py``).
+
+The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``,
+``transpose(spec, y, weight)``, ``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``.
+Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
+``vjp(x, dy)`` and ``transpose(y)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, cast
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.adapter import Adapter, Capabilities, Declaration
+
+DEFAULT_DTYPES = ("float32", "float64")
+"""What a layer without ``supports`` is asked in, unless the user names dtypes."""
+
+
+class Unsupported(Exception):  # noqa: N818 -- a declaration of the layer, not an error
+    """The layer does not offer this operation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserCapabilities(Capabilities):
+    """Capabilities that ask the user's ``supports`` function."""
+
+    layer: Any = None
+
+    def refusal(self, spec: Spec, dtype: str, op: str, _tags: Sequence[str] = ()) -> str | None:
+        """Return the reason `supports` gives, or None where it says True or there is no such function.
+
+        Raises
+        ------
+        AdapterError
+            If it returns anything but True or a string.
+        """
+        if not hasattr(self.layer, "supports"):
+            return None
+        answer = self.layer.supports(spec, dtype, op)
+        if answer is True:
+            return None
+        if isinstance(answer, str):
+            return answer or "supports() gave an empty reason"
+        raise AdapterError(Violation("supports/answer", "supports", repr(answer), "True, or the reason as a string"))
+
+
+@dataclass(frozen=True)
+class FunctionLayer:
+    """A single forward function."""
+
+    forward: Any
+
+
+@dataclass(frozen=True)
+class BoundLayer:
+    """A user's layer with its specification and canonical weights filled in."""
+
+    layer: Any
+    spec: Spec
+    weight: Any
+    bias: Any
+
+    def forward(self, x: Any) -> Any:
+        """Return ``y (n, o*, co)``."""
+        return self.layer.forward(self.spec, x, self.weight, self.bias)
+
+    def vjp(self, x: Any, dy: Any) -> Any:
+        """Return ``(dx, dw, db)``."""
+        return operation(self.layer, "vjp")(self.spec, x, self.weight, self.bias, dy)
+
+    def transpose(self, y: Any) -> Any:
+        """Return ``xt (n, i*, ci)``."""
+        return operation(self.layer, "transpose")(self.spec, y, self.weight)
+
+
+class UserAdapter:
+    """A user's layer behind the adapter protocol."""
+
+    def __init__(self, name: str, layer: Any) -> None:
+        self.layer = layer
+        self.declaration = Declaration(
+            name=name,
+            framework="",
+            modules=(),
+            summary="A layer of the user's.",
+            layout="canonical",
+            capabilities=UserCapabilities(layer=layer),
+        )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:
+        """Let the layer prepare, where it wants to, and return what is to be called."""
+        prepared = self.layer.prepare(spec, weight, bias, dtype) if hasattr(self.layer, "prepare") else None
+        return prepared if hasattr(prepared, "forward") else BoundLayer(self.layer, spec, weight, bias)
+
+
+def operation(layer: Any, op: str) -> Any:
+    """Return the function of `layer` for `op`.
+
+    Raises
+    ------
+    Unsupported
+        If it has none.
+    """
+    function = getattr(layer, op, None)
+    if function is None:
+        raise Unsupported(f"the layer has no {op}")
+    return function
+
+
+def as_adapter(name: str, thing: Any) -> Adapter:
+    """Return an adapter for a module, object, class or function.
+
+    Raises
+    ------
+    AdapterError
+        If it offers no ``forward``.
+    """
+    if hasattr(thing, "declaration") and hasattr(thing, "prepare"):
+        adapter: Adapter = cast("Adapter", thing() if inspect.isclass(thing) else thing)
+        return adapter
+    if inspect.isclass(thing):
+        thing = _instance(name, thing)
+    if not callable(getattr(thing, "forward", None)) and not hasattr(thing, "prepare"):
+        if isinstance(thing, ModuleType) or not callable(thing):
+            raise AdapterError(
+                Violation(
+                    "backend/no-forward",
+                    name,
+                    "no function `forward` in it",
+                    "forward(spec, x, weight, bias)",
+                    todo="define it, or name a layer as FILE.py:NAME",
+                )
+            )
+        thing = FunctionLayer(thing)
+    return UserAdapter(name, thing)
+
+
+def _instance(name: str, layer: type) -> Any:
+    try:
+        return layer()
+    except Exception as error:
+        got = f"{type(error).__name__}: {error}"
+        raise AdapterError(
+            Violation("backend/construct", name, got, "a class that is built without arguments")
+        ) from error

@@ -1,0 +1,163 @@
+"""A worker process (``python -m lcl_ref.suite.run.worker``): jobs from stdin, one backend each, JSON lines back.
+
+Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
+from lcl_ref.suite.exec.program import kill_running
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.outcome import Cell, Fault
+from lcl_ref.suite.run.loading import BackendRef, load
+
+
+def main() -> None:
+    """Serve one job after the other; end at once when the host closes the pipe or goes away."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    while True:
+        serve(json.loads(jobs.get()), channel)
+
+
+def _receive(jobs: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        jobs.put(line)
+    kill_running()
+    os._exit(1)
+
+
+def serve(job: dict[str, Any], channel: TextIO) -> None:
+    """Load the backend of `job` and judge its cells, one message each."""
+
+    def send(event: str, **facts: Any) -> None:
+        channel.write(json.dumps({"event": event} | facts) + "\n")
+        channel.flush()
+
+    ref = BackendRef(**job["backend"])
+    try:
+        adapter = load(ref, Limits(**job["limits"]))
+    except Fault as fault:
+        send("broken", message=str(fault), error_kind=fault.kind)
+        return
+    except LclError as error:
+        send("refused", message=str(error), violations=[asdict(violation) for violation in error.violations])
+        return
+    os.environ.update(adapter.declaration.environment)
+    state, message = availability(adapter.declaration.modules, adapter.declaration.without)
+    if state != "present":
+        send(state, message=message)
+        return
+    send("loaded", **_identity(adapter))
+    if job["fuzz"]:
+        send("searched", **_search(adapter, job["fuzz"], send))
+        return
+    store = Store(Path(job["data"]))
+    if job["diagnose"]:
+        send("diagnosed", **_diagnose(ref, adapter, store, job["diagnose"], send))
+        return
+    evaluator = Evaluator(adapter, store)
+    for case, op, dtype in job["cells"]:
+        send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
+    if isinstance(adapter, ExecAdapter):
+        adapter.close()
+    send("done")
+
+
+def _search(adapter: Adapter, asked: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
+    """Search random layers; hypothesis is needed for this alone."""
+    from lcl_ref.suite.run.fuzz import search  # noqa: PLC0415 -- an optional dependency
+
+    return search(adapter, announce=lambda facts: send("trying", **facts), **asked)
+
+
+def _diagnose(
+    ref: BackendRef, adapter: Adapter, store: Store, asked: dict[str, Any], send: Callable[..., None]
+) -> dict[str, Any]:
+    """Name what is wrong with the layer; the catalogue of deviations is needed for this alone."""
+    from lcl_ref.suite.diagnosis.diagnose_remote import serve  # noqa: PLC0415 -- left out of every other start
+
+    return serve(ref, adapter, store, announce=send, **asked)
+
+
+def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[str, str]:
+    """Return ``present``, ``missing`` (not installed) or ``broken`` (fails to import), with the reason.
+
+    The modules of `without` are hidden from those that are imported.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module.split(".")[0]) is None:
+            return "missing", f"{module} is not installed"
+        if module in sys.modules:
+            continue  # by a backend before; what its layers left behind is still to be collected
+        try:
+            with _hidden(without), _uncollected():
+                importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 -- an import may raise anything
+            return "broken", f"import {module} raises {type(error).__name__}: {error}"
+    return "present", ""
+
+
+@contextlib.contextmanager
+def _hidden(modules: Sequence[str]) -> Iterator[None]:
+    """Let imports of these modules fail in a block, where nothing has imported them before."""
+    hidden = {module for module in modules if module not in sys.modules}
+    for module in hidden:
+        sys.modules[module] = None  # type: ignore[assignment]  # so the import system marks what is not there
+    try:
+        yield
+    finally:
+        for module in hidden:
+            del sys.modules[module]
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage in a block: looking for it takes a quarter of an import, which makes next to none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _identity(adapter: Adapter) -> dict[str, str]:
+    framework = adapter.declaration.framework
+    version = adapter.version if isinstance(adapter, ExecAdapter) else framework_version(framework)
+    return {"framework": framework, "version": version}
+
+
+@cache
+def framework_version(framework: str) -> str:
+    """Return the installed version of a distribution, under whichever name it was built; an empty string for none."""
+    names = [framework, *importlib.metadata.packages_distributions().get(framework, [])] if framework else []
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,468 @@
+"""The adapters on tf_keras, TensorFlow and Keras 3: the traps of their layouts, and equality with the reference.
+
+tf_keras and TensorFlow run here; Keras 3 fixes its backend at its first import, so each backend has its own process.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_backends.keras import local
+from lcl_backends.support import tensorflow
+from lcl_backends.tensorflow import patches
+from lcl_ref.core import reference
+from lcl_ref.core.geometry import connections
+
+LOCALS = [
+    local.Local1,
+    local.Local2,
+    local.Local3,
+    local.Local1ChannelsFirst,
+    local.Local2ChannelsFirst,
+    local.Local3ChannelsFirst,
+]
+DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
+
+VALID_1D = {"input_size": 8, "in_channels": 3, "out_channels": 2, "kernel_size": 4, "stride": 3}
+VALID_2D = {"input_size": (7, 6), "in_channels": 3, "out_channels": 5, "kernel_size": (3, 2), "stride": (2, 1)}
+SAME_1D = VALID_1D | {"padding": "same_keras_local"}
+SAME_2D = VALID_2D | {"padding": "same_keras_local", "kernel_size": (3, 4), "stride": (2, 3)}
+LOCAL_SPECS = {
+    "1d": VALID_1D,
+    "2d": VALID_2D,
+    "1d-same": SAME_1D,
+    "2d-same": SAME_2D,
+    "no-bias": VALID_2D | {"bias": "none"},
+    "one-position": {"input_size": (3, 2), "in_channels": 2, "out_channels": 3, "kernel_size": (3, 2)},
+    "one-channel": {"input_size": 5, "in_channels": 1, "out_channels": 1, "kernel_size": 2},
+    "stride-beyond-kernel": {"input_size": 9, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "stride": 4},
+}
+PATCHES_SPECS = {
+    "rank-0": {"input_size": (), "in_channels": 6, "out_channels": 4, "kernel_size": (), "groups": 2},
+    "dilated": VALID_2D | {"dilation": (1, 2), "padding": ((1, 0), (0, 2))},
+    "window-in-padding": {
+        "input_size": 3,
+        "in_channels": 2,
+        "out_channels": 3,
+        "kernel_size": 2,
+        "padding": ((3, 4),),
+        "bias": "channel",
+    },
+    "grouped-some-shared": VALID_2D
+    | {"in_channels": 4, "out_channels": 6, "groups": 2, "shared": (False, True), "bias": "channel"},
+    "all-shared": SAME_1D | {"shared": True, "bias": "none"},
+    "table": VALID_1D | {"channel_table": ((2, 0), (1, 2))},
+    "rank-3": {
+        "input_size": (4, 3, 5),
+        "in_channels": 2,
+        "out_channels": 4,
+        "kernel_size": (2, 1, 3),
+        "stride": (1, 2, 1),
+        "padding": ((0, 1), (0, 0), (2, 0)),
+        "groups": 2,
+        "shared": (False, True, False),
+    },
+}
+
+
+def to_layout(name, spec, weight, bias):
+    return lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+
+
+def from_layout(name, spec, kernel, bias):
+    return lcl.layouts.convert(spec, kernel, bias, source=name, target="canonical")
+
+
+def integers(spec, batch):
+    """Operands x, weight, bias, dy as small int64."""
+    rng = np.random.default_rng(0)
+    shapes = (spec.x_shape(batch), spec.weight_shape, spec.bias_shape, spec.y_shape(batch))
+    return [None if shape is None else rng.integers(-2, 3, shape) for shape in shapes]
+
+
+def typed(arrays, dtype):
+    return [None if array is None else array.astype(DTYPES[dtype]) for array in arrays]
+
+
+def assert_equal(got, expected, dtype):
+    if expected is None:
+        assert got is None
+        return
+    array = np.asarray(got)
+    assert (array.dtype, array.shape) == (DTYPES[dtype], expected.shape)
+    np.testing.assert_array_equal(array.astype(np.int64), expected)
+
+
+def assert_conforms(adapter, spec, batch, dtype):
+    """Compare the three operations with the readable reference in exact integers."""
+    x, weight, bias, dy = integers(spec, batch)
+    layer_x, layer_weight, layer_bias, layer_dy = typed((x, weight, bias, dy), dtype)
+    layer = adapter.prepare(spec, layer_weight, layer_bias, dtype)
+    assert_equal(layer.forward(layer_x), reference.forward(spec, x, weight, bias), dtype)
+    for got, expected in zip(layer.vjp(layer_x, layer_dy), reference.vjp(spec, x, weight, dy), strict=True):
+        assert_equal(got, expected, dtype)
+    assert_equal(layer.transpose(layer_dy), reference.transpose(spec, dy, weight), dtype)
+
+
+def run(code, *, merge=False, **environment):
+    """Run `code` in a fresh Python; return its standard output, and its standard error too where `merge`."""
+    ours = ("KERAS_BACKEND", *tensorflow.ENVIRONMENT)
+    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean | environment,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr * merge
+
+
+# Equality with the reference
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOCAL_SPECS)
+@pytest.mark.parametrize("kind", LOCALS)
+def test_published_layers_equal_the_reference(kind, name, dtype):
+    spec = lcl.Spec(**LOCAL_SPECS[name])
+    if kind.declaration.capabilities.refusal(spec, dtype, "forward"):
+        assert "same" in name
+        assert "impl1" in kind.declaration.layout
+        return
+    for batch in (0, 3):
+        assert_conforms(kind(), spec, batch, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOCAL_SPECS | PATCHES_SPECS)
+def test_tensorflow_patches_equal_the_reference(name, dtype):
+    spec = lcl.Spec(**(LOCAL_SPECS | PATCHES_SPECS)[name])
+    for batch in (0, 3):
+        assert_conforms(patches.Adapter(), spec, batch, dtype)
+
+
+KERAS3 = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_keras_adapters as suite
+import lcl_ref as lcl
+from lcl_backends.keras3 import patches as keras3_patches
+adapter = keras3_patches.{kind}()
+for arguments in suite.PATCHES_SPECS.values():
+    for batch in (0, 3):
+        suite.assert_conforms(adapter, lcl.Spec(**arguments), batch, "float32")
+for dtype in suite.DTYPES:
+    suite.assert_conforms(adapter, lcl.Spec(**suite.PATCHES_SPECS["dilated"]), 2, dtype)
+import keras
+print(keras.config.backend())
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("OnJax", "jax"),
+        pytest.param("OnTensorflow", "tensorflow", marks=pytest.mark.slow),  # the matrix asks both as well
+        pytest.param("OnTorch", "torch", marks=pytest.mark.slow),
+    ],
+)
+def test_keras3_patches_equal_the_reference(kind, backend):
+    assert run(KERAS3.format(tests=str(Path(__file__).parent), kind=kind)).split() == [backend]
+
+
+# The six weight files of tf_keras, against plain loops
+
+
+def stored(spec, implementation, data_format, weight):
+    """Write the kernel out entry by entry, as tf_keras 2.21 lays it out; every entry it has no tap for is 0."""
+    first = data_format == "channels_first"
+    taps = {(o, k): i for o, k, i in connections(spec)}
+    channels = list(itertools.product(range(spec.in_channels), range(spec.out_channels)))
+    if implementation == 1:
+        rows = []
+        for o in np.ndindex(spec.output_size):
+            pairs = itertools.product(np.ndindex(spec.kernel_size), range(spec.in_channels))
+            order = sorted(pairs, key=lambda pair: (pair[1], pair[0])) if first else pairs
+            rows.append([weight[*o, *k, c] for k, c in order])
+        return np.array(rows)
+    if implementation == 2:
+        inputs, outputs = (spec.in_channels, *spec.input_size), (spec.out_channels, *spec.output_size)
+        shape = (*inputs, *outputs) if first else (*inputs[1:], inputs[0], *outputs[1:], outputs[0])
+        dense = np.zeros(shape, weight.dtype)
+        for (o, k), i in taps.items():
+            for c, f in channels:
+                dense[(c, *i, f, *o) if first else (*i, c, *o, f)] = weight[*o, *k, c, f]
+        return dense
+    entries = [((o, f, i, c), weight[*o, *k, c, f]) for (o, k), i in taps.items() for c, f in channels]
+
+    def row_then_column(entry):  # of the sparse matrix (outputs, inputs), each flattened in its data format
+        o, f, i, c = entry[0]
+        return (f, o, c, i) if first else (o, f, i, c)
+
+    return np.array([value for _, value in sorted(entries, key=row_then_column)])
+
+
+@pytest.mark.parametrize("name", ["1d", "2d", "1d-same", "2d-same"])
+@pytest.mark.parametrize("kind", LOCALS)
+def test_kernel_files_entry_by_entry(kind, name):
+    spec = lcl.Spec(**LOCAL_SPECS[name])
+    _, weight, bias, _ = integers(spec, 1)
+    assert (weight == 0).any()  # a live weight of 0 is stored like any other
+    layout = kind.declaration.layout
+    implementation, data_format = int(layout[11]), layout.split("/")[2]
+    kernel, _ = to_layout(layout, spec, weight, bias)
+    np.testing.assert_array_equal(kernel, stored(spec, implementation, data_format, weight))
+    back, _ = from_layout(layout, spec, kernel, bias)
+    expected = weight.copy()
+    if implementation != 1:
+        live = {(o, k) for o, k, _ in connections(spec)}
+        for o, k in itertools.product(np.ndindex(spec.output_size), np.ndindex(spec.kernel_size)):
+            expected[*o, *k] *= (o, k) in live
+    np.testing.assert_array_equal(back, expected)
+
+
+@pytest.mark.parametrize("name", ["1d", "2d"])
+@pytest.mark.parametrize("kind", LOCALS)
+def test_bias_file_is_reshaped_not_transposed(kind, name):
+    spec = lcl.Spec(**LOCAL_SPECS[name])
+    bias = np.arange(np.prod(spec.bias_shape), dtype=np.float32).reshape(spec.bias_shape)
+    _, held = to_layout(kind.declaration.layout, spec, np.zeros(spec.weight_shape, np.float32), bias)
+    first = kind.declaration.layout.endswith("channels_first")
+    expected = np.moveaxis(bias, -1, 0).reshape(bias.shape) if first else bias
+    np.testing.assert_array_equal(held, expected)
+    assert np.array_equal(held, bias) != first
+    np.testing.assert_array_equal(
+        from_layout(kind.declaration.layout, spec, np.zeros_like(_kernel(kind, spec)), held)[1], bias
+    )
+
+
+def _kernel(kind, spec):
+    return to_layout(kind.declaration.layout, spec, np.zeros(spec.weight_shape, np.float32), np.zeros(spec.bias_shape))[
+        0
+    ]
+
+
+# What the published layers do, without the adapters' conversions
+
+
+def keras_layer(spec, **arguments):
+    layers = tensorflow.load_keras2().layers
+    kind = (layers.LocallyConnected1D, layers.LocallyConnected2D)[spec.rank - 1]
+    layer = kind(spec.out_channels, spec.kernel_size, strides=spec.stride, **arguments)
+    first = arguments.get("data_format") == "channels_first"
+    layer.build((None, spec.in_channels, *spec.input_size) if first else (None, *spec.input_size, spec.in_channels))
+    return layer
+
+
+@pytest.mark.parametrize("implementation", [1, 2, 3])
+@pytest.mark.parametrize("name", ["1d", "2d"])
+def test_channels_first_bias_variable_is_added_in_memory_order(name, implementation):
+    spec = lcl.Spec(**LOCAL_SPECS[name])
+    layer = keras_layer(spec, data_format="channels_first", implementation=implementation)
+    held = np.arange(np.prod(spec.bias_shape), dtype=np.float32).reshape(spec.bias_shape)
+    layer.set_weights([np.zeros(layer.get_weights()[0].shape), held])
+    x = np.zeros((1, spec.in_channels, *spec.input_size), np.float32)
+    np.testing.assert_array_equal(np.asarray(layer(x))[0], held.reshape(spec.out_channels, *spec.output_size))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride", "lo"), [(8, 3, 2, 1), (8, 4, 1, 2), (9, 5, 3, 2), (7, 2, 4, 1)]
+)
+@pytest.mark.parametrize("implementation", [2, 3])
+def test_same_pads_half_the_kernel_whatever_the_stride(implementation, size, kernel_size, stride, lo):
+    spec = lcl.Spec(
+        input_size=size,
+        in_channels=1,
+        out_channels=1,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding="same_keras_local",
+        bias="none",
+    )
+    layer = keras_layer(spec, padding="same", implementation=implementation, use_bias=False, kernel_initializer="ones")
+    x = 2.0 ** np.arange(size, dtype=np.float32)  # each output names the sites it sums
+    windows = [
+        range(max(o * stride - lo, 0), min(o * stride - lo + kernel_size, size)) for o in range(-(-size // stride))
+    ]
+    expected = [sum(x[i] for i in window) for window in windows]
+    np.testing.assert_array_equal(np.asarray(layer(x[None, :, None])).ravel(), expected)
+    ones = np.ones(spec.weight_shape, np.float32)
+    np.testing.assert_array_equal(lcl.forward(spec, x[None, :, None], ones, None).ravel(), expected)
+
+
+def test_same_of_tensorflow_convolutions_is_another_rule():
+    local, upper = (
+        lcl.Spec(**VALID_1D | {"kernel_size": 3, "stride": 2, "padding": rule})
+        for rule in ("same_keras_local", "same_upper")
+    )
+    assert (local.padding, upper.padding) == (((1, 0),), ((0, 1),))
+    assert local.output_size == upper.output_size
+    refused = [kind for kind in LOCALS if kind.declaration.capabilities.refusal(upper, "float32", "forward")]
+    assert refused == LOCALS
+
+
+@pytest.mark.parametrize("kind", [local.Local1, local.Local1ChannelsFirst])
+def test_the_other_patch_order_has_the_same_shape_and_other_numbers(kind):
+    spec = lcl.Spec(**VALID_2D)
+    x, weight, bias, _ = integers(spec, 2)
+    layout = kind.declaration.layout
+    other = layout.replace("last", "first") if layout.endswith("last") else layout.replace("first", "last")
+    right, wrong = (to_layout(name, spec, weight, bias)[0] for name in (layout, other))
+    assert right.shape == wrong.shape
+    misread, _ = from_layout(layout, spec, wrong, bias)
+    assert not np.array_equal(lcl.forward(spec, x, misread, bias), lcl.forward(spec, x, weight, bias))
+    layer = kind().prepare(spec, *typed((weight, bias), "float32"), "float32")
+    layer.layer.set_weights([wrong, layer.layer.get_weights()[1]])
+    assert_equal(layer.forward(x.astype(np.float32)), lcl.forward(spec, x, misread, bias), "float32")
+
+
+@pytest.mark.parametrize("name", ["1d-same", "2d-same"])
+@pytest.mark.parametrize("kind", [local.Local3, local.Local3ChannelsFirst])
+def test_sparse_kernel_has_no_dead_taps(kind, name):
+    spec = lcl.Spec(**LOCAL_SPECS[name])
+    x, weight, bias, dy = typed(integers(spec, 2), "float32")
+    layer = kind().prepare(spec, weight, bias, "float32")
+    assert layer.layer.get_weights()[0].shape == (spec.connection_count,)
+    assert spec.connection_count < weight.size
+    _, dw, _ = layer.vjp(x, dy)
+    live = np.zeros(weight.shape, bool)
+    for o, k, _ in connections(spec):
+        live[*o, *k] = True
+    assert not dw[~live].any()
+    assert dw[live].any()
+
+
+# Capabilities
+
+
+def with_inf_and_nan(kind, dtype, weight_of):
+    """Outputs of `kind` and of the reference for an inf and a NaN in different samples, as float64."""
+    spec = lcl.Spec(**VALID_2D)
+    x, weight, bias, _ = typed(integers(spec, 2), dtype)
+    weight = weight_of(weight)
+    x[0, 0, 0, 1], x[1, 4, 2, 0] = np.inf, np.nan
+    y = np.asarray(kind().prepare(spec, weight, bias, dtype).forward(x)).astype(float)
+    with np.errstate(invalid="ignore"):  # inf * 0 at a live tap is NaN
+        return y, lcl.forward(spec, x, weight, bias).astype(float)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [*LOCALS, patches.Adapter])
+def test_inf_and_nan_reach_their_windows_alone_where_declared(kind, dtype):
+    got, expected = with_inf_and_nan(kind, dtype, lambda weight: weight)
+    assert np.array_equal(got, expected, equal_nan=True) == kind.declaration.capabilities.nonfinite
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [local.Local2, local.Local2ChannelsFirst])
+def test_dense_implementation_leaks_in_two_dtypes_and_skips_in_two(kind, dtype):
+    got, expected = with_inf_and_nan(kind, dtype, lambda weight: np.where(weight == 0, weight + 1, weight))
+    leaked = ~np.isfinite(got) & np.isfinite(expected)
+    assert leaked.any() == (dtype in ("float16", "float64"))
+    assert np.array_equal(got[~leaked], expected[~leaked], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", LOCALS)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"dilation": (1, 2)}, "no dilation argument"),
+        ({"groups": 3, "out_channels": 6}, "no groups argument"),
+        ({"shared": (True, False)}, "no two positions"),
+        ({"bias": "channel"}, "one element per position and channel"),
+        ({"padding": 2}, "'valid'"),
+        ({"channel_table": ((0, 1),) * 5}, "reads all input channels"),
+        ({"input_size": (7, 6, 5), "kernel_size": 2, "stride": 1}, "LocallyConnected1D and LocallyConnected2D only"),
+    ],
+)
+def test_refusals_say_why(kind, change, reason):
+    assert reason in kind.declaration.capabilities.refusal(lcl.Spec(**VALID_2D | change), "float32", "forward")
+
+
+# What the adapters leave behind in a process
+
+
+def test_declarations_need_no_framework():
+    code = """
+import sys
+from lcl_backends.keras import local
+from lcl_backends.keras3 import patches as keras3_patches
+from lcl_backends.tensorflow import patches as tensorflow_patches
+print(keras3_patches.OnJax.declaration.name, local.Local1.declaration.name)
+print(sorted({"tensorflow", "tf_keras", "keras", "jax", "torch"} & set(sys.modules)))
+"""
+    assert run(code).splitlines() == ["keras3.patches keras.local1", "[]"]
+
+
+@pytest.mark.slow
+def test_tensorflow_takes_the_threads_it_is_given():
+    code = """
+import os
+import sys
+from lcl_backends.support import tensorflow
+tf = tensorflow.load()
+tensorflow.load_keras2()
+print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+print("keras" in sys.modules, set({names!r}) & set(os.environ))
+"""
+    names = [*tensorflow.ENVIRONMENT]
+    assert run(code.format(names=names), OMP_NUM_THREADS="1").splitlines() == ["1 1", "False set()"]
+
+
+def test_tensorflow_starts_and_runs_without_notices():
+    code = """
+import numpy as np
+import lcl_ref as lcl
+from lcl_backends.keras import local
+spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2)
+layer = local.Local2().prepare(spec, np.ones((2, 2, 1, 1)), np.ones((2, 1)), "float64")
+layer.vjp(np.ones((1, 3, 1)), np.ones((1, 2, 1)))
+"""
+    assert run(code, merge=True) == ""
+
+
+def test_keras_on_another_backend_is_refused():
+    code = """
+import os
+import numpy as np
+import lcl_ref as lcl
+from lcl_backends.keras3 import patches as keras3_patches
+spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+weight = np.ones(spec.weight_shape, np.float32)
+keras3_patches.OnJax().prepare(spec, weight, None, "float32")
+print(os.environ["KERAS_BACKEND"])
+try:
+    keras3_patches.OnTorch().prepare(spec, weight, None, "float32")
+except lcl.AdapterError as error:
+    print(error)
+"""
+    backend, message = run(code, KERAS_BACKEND="torch").splitlines()
+    assert backend == "torch"
+    assert "got Keras already imported on 'jax', expected 'torch'" in message
+    assert "process of its own" in message
+
+
+def test_float64_on_jax_leaves_the_process_as_it_was():
+    code = """
+import jax
+import numpy as np
+import lcl_ref as lcl
+from lcl_backends.keras3 import patches as keras3_patches
+spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2)
+weight, bias, x = np.full(spec.weight_shape, 1 / 3), np.ones(spec.bias_shape), np.ones((2, 4, 1))
+layer = keras3_patches.OnJax().prepare(spec, weight, bias, "float64")
+answers = [layer.forward(x), *layer.vjp(x, np.ones((2, 3, 1))), layer.transpose(np.ones((2, 3, 1)))]
+print({str(answer.dtype) for answer in answers}, np.asarray(answers[0])[0, 0, 0] == 1 + 2 * (1 / 3))
+print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)
+"""
+    assert run(code).splitlines() == ["{'float64'} True", "False float32"]

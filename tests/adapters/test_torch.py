@@ -1,0 +1,287 @@
+"""The torch routes against the readable reference: integers small enough that every right answer has the same bits."""
+
+import math
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_backends.torch import conv, fast, grouped_conv, loop, masked, unfold
+from lcl_ref.core import reference
+from lcl_ref.suite.formats import DTYPES, FORMATS
+from lcl_ref.suite.judge import bounds
+from lcl_ref.suite.to_numpy import to_numpy
+from tests.support.paths import ROOT
+
+MODULES = (conv, fast, grouped_conv, loop, masked, unfold)
+ADAPTERS = {module.Adapter.declaration.name: module.Adapter() for module in MODULES}
+LOCAL = sorted(set(ADAPTERS) - {"torch.conv"})
+RESULTS = ("y", "dx", "dw", "db", "xt")
+
+
+def random_spec(draw):
+    """A layer of any rank with every setting in play, small enough for the reference."""
+    rank = int(draw.integers(4))
+    groups, inputs, outputs = (int(number) for number in draw.integers(1, 4, 3))
+
+    def per_axis(least, most):
+        return tuple(draw.integers(least, most + 1, rank).tolist())
+
+    arguments = {
+        "input_size": per_axis(1, (1, 9, 6, 4)[rank]),
+        "in_channels": groups * inputs,
+        "out_channels": groups * outputs,
+        "kernel_size": per_axis(1, 3),
+        "stride": per_axis(1, 3),
+        "dilation": per_axis(1, 2),
+        "padding": tuple(zip(per_axis(0, 2), per_axis(0, 3), strict=True)),
+        "groups": groups,
+        "shared": [(False,) * rank, (True,) * rank, tuple(size == 2 for size in per_axis(1, 2))][draw.integers(3)],
+        "bias": ("none", "channel", "position")[draw.integers(3)],
+    }
+    if draw.random() < 0.2:
+        table = [draw.permutation(groups * inputs)[:inputs].tolist() for _ in range(groups * outputs)]
+        arguments |= {"groups": 1, "channel_table": table}
+    try:
+        return lcl.Spec(**arguments)
+    except lcl.SpecError:
+        return random_spec(draw)
+
+
+def integers(spec, batch, seed, dtype="float64", largest=1):
+    """Operands x, weight, bias, dy of integers up to `largest`, read-only."""
+    stream = np.random.default_rng(seed)
+    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "bias": spec.bias_shape, "dy": spec.y_shape(batch)}
+    arrays = {
+        name: None if shape is None else stream.integers(-largest, largest + 1, shape).astype(FORMATS[dtype].dtype)
+        for name, shape in shapes.items()
+    }
+    for array in arrays.values():
+        if array is not None:
+            array.flags.writeable = False
+    return arrays
+
+
+def golden(spec, operands):
+    x, weight, bias, dy = (None if array is None else array.astype(np.int64) for array in operands.values())
+    dx, dw, db = reference.vjp(spec, x, weight, dy)
+    return dict(zip(RESULTS, (reference.forward(spec, x, weight, bias), dx, dw, db, dx), strict=True))
+
+
+def answers(adapter, spec, operands, dtype):
+    layer = adapter.prepare(spec, operands["weight"], operands["bias"], dtype)
+    values = (layer.forward(operands["x"]), *layer.vjp(operands["x"], operands["dy"]), layer.transpose(operands["dy"]))
+    return {name: None if value is None else to_numpy(value) for name, value in zip(RESULTS, values, strict=True)}
+
+
+def assert_equal(got, want, dtype, about):
+    for name in RESULTS:
+        if want[name] is None:
+            assert got[name] is None, f"{about}: {name}"
+            continue
+        assert got[name].dtype == FORMATS[dtype].dtype, f"{about}: {name}"
+        assert np.array_equal(got[name].astype(np.float64), want[name]), f"{about}: {name}"
+        assert got[name].shape == want[name].shape, f"{about}: {name}"
+
+
+def check_random_layers(name, dtype, count):
+    adapter, draw, tried = ADAPTERS[name], np.random.default_rng(count), 0
+    while tried < count:
+        spec, batch = random_spec(draw), (0, 1, 3)[tried % 3]
+        if adapter.declaration.capabilities.refusal(spec, dtype, "vjp") is not None:
+            continue
+        operands = integers(spec, batch, tried, dtype)
+        assert_equal(
+            answers(adapter, spec, operands, dtype), golden(spec, operands), dtype, f"{batch} {spec.to_json()}"
+        )
+        tried += 1
+
+
+def pairs():
+    return [(name, dtype) for name in ADAPTERS for dtype in real_dtypes(name)]
+
+
+def real_dtypes(name):
+    return [dtype for dtype in ADAPTERS[name].declaration.capabilities.dtypes if dtype in DTYPES]
+
+
+@pytest.mark.parametrize(("name", "dtype"), pairs())
+def test_random_layers(name, dtype):
+    check_random_layers(name, dtype, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "dtype"), pairs())
+def test_many_random_layers(name, dtype):
+    check_random_layers(name, dtype, 400)
+
+
+def test_registered_under_their_declared_names():
+    registered = {point.name: point for point in entry_points(group="lcl.backends")}
+    assert {name: registered[name].load() for name in ADAPTERS} == {name: type(ADAPTERS[name]) for name in ADAPTERS}
+
+
+def test_declarations_are_readable_without_torch():
+    names = [module.__name__ for module in MODULES]
+    code = (
+        "import sys, importlib; sys.modules['torch'] = None\n"
+        f"for name in {names}: print(importlib.import_module(name).Adapter.declaration.capabilities.dtypes)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("float64") == len(MODULES)
+
+
+PATCHES = lcl.Spec(input_size=(5, 7), in_channels=4, out_channels=3, kernel_size=(2, 3), stride=(1, 2))
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_patch_order(name):
+    """A weight read channels first has the same shape and gives other numbers."""
+    operands = integers(PATCHES, 2, 0, largest=3)
+    want = golden(PATCHES, operands)
+    flat = operands["weight"].reshape(*PATCHES.output_size, PATCHES.group_channels, *PATCHES.kernel_size, -1)
+    mistaken = golden(PATCHES, operands | {"weight": np.moveaxis(flat, 2, -2)})
+    assert not np.array_equal(mistaken["y"], want["y"])
+    assert_equal(answers(ADAPTERS[name], PATCHES, operands, "float64"), want, "float64", name)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+@pytest.mark.parametrize("bias", ["none", "channel", "position"])
+def test_uneven_padding_and_windows_wholly_inside_it(name, bias):
+    spec = lcl.Spec(
+        input_size=(2, 3),
+        in_channels=4,
+        out_channels=6,
+        kernel_size=(3, 2),
+        stride=(2, 3),
+        padding=((7, 0), (1, 5)),
+        groups=2,
+        shared=name == "torch.conv",
+        bias=bias,
+    )
+    operands = integers(spec, 3, 1, largest=3)
+    assert_equal(answers(ADAPTERS[name], spec, operands, "float64"), golden(spec, operands), "float64", name)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_batch_as_large_as_a_channel_count(name):
+    """torch reads (channels, length) as one sample; a batch of that size must stay a batch."""
+    spec = lcl.Spec(input_size=1, in_channels=4, out_channels=6, kernel_size=1, groups=2, shared=name == "torch.conv")
+    for batch in (4, 6, 2):
+        operands = integers(spec, batch, batch, largest=3)
+        assert_equal(answers(ADAPTERS[name], spec, operands, "float64"), golden(spec, operands), "float64", name)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_float64_is_not_rounded_on_the_way(name):
+    """1 + 2**-40 does not fit float32; a float32 buffer anywhere in the route loses it."""
+    spec = lcl.Spec(input_size=(3, 4), in_channels=2, out_channels=3, kernel_size=(2, 1), shared=name == "torch.conv")
+    fine, whole = 1 + 2.0**-40, integers(spec, 2, 3)
+    want = golden(spec, whole)
+    for scaled, linear_in_it in ((("x", "bias"), ("y", "dw")), (("dy",), ("dx", "dw", "db", "xt"))):
+        operands = {key: value * fine if key in scaled else value for key, value in whole.items()}
+        got = answers(ADAPTERS[name], spec, operands, "float64")
+        for result in RESULTS:
+            assert np.array_equal(got[result], want[result] * (fine if result in linear_in_it else 1)), result
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_layer_owns_its_weights_and_leaves_operands_alone(name):
+    spec = lcl.Spec(input_size=6, in_channels=2, out_channels=3, kernel_size=2, padding=1, shared=name == "torch.conv")
+    operands = {key: value.copy() for key, value in integers(spec, 2, 4, largest=3).items()}
+    before = {key: value.copy() for key, value in operands.items()}
+    want = golden(spec, operands)
+    layer = ADAPTERS[name].prepare(spec, operands["weight"], operands["bias"], "float64")
+    layer.vjp(operands["x"], operands["dy"])
+    layer.transpose(operands["dy"])
+    assert all(np.array_equal(operands[key], before[key]) for key in operands)
+    operands["weight"][:], operands["bias"][:] = 9, 9
+    assert np.array_equal(to_numpy(layer.forward(operands["x"])), want["y"])
+    assert np.array_equal(to_numpy(layer.vjp(operands["x"], operands["dy"])[1]), want["dw"])
+
+
+def nonfinite_case(name):
+    spec = lcl.Spec(
+        input_size=(4, 5),
+        in_channels=3,
+        out_channels=2,
+        kernel_size=(2, 3),
+        padding=((1, 0), (0, 2)),
+        shared=name == "torch.conv",
+    )
+    operands = {key: value.copy() for key, value in integers(spec, 2, 5, largest=3).items()}
+    operands["x"][0, 1, 2, 0], operands["x"][1, 3, 4, 2], operands["x"][1, 0, 0, 1] = np.inf, np.nan, -np.inf
+    with np.errstate(invalid="ignore"):
+        return spec, operands, reference.forward(spec, operands["x"], operands["weight"], operands["bias"])
+
+
+@pytest.mark.parametrize("name", sorted(set(ADAPTERS) - {"torch.masked"}))
+def test_nonfinite_inputs_reach_only_what_sees_them(name):
+    spec, operands, want = nonfinite_case(name)
+    assert not np.isfinite(want).all()
+    assert np.isfinite(want).any()
+    for dtype in real_dtypes(name):
+        x, weight, bias = (operands[key].astype(FORMATS[dtype].dtype) for key in ("x", "weight", "bias"))
+        got = to_numpy(ADAPTERS[name].prepare(spec, weight, bias, dtype).forward(x)).astype(np.float64)
+        assert np.array_equal(got, want, equal_nan=True), dtype
+
+
+def test_masked_declares_that_zero_times_infinity_spreads():
+    """The limit is real: one bad input poisons its whole sample."""
+    spec, operands, want = nonfinite_case("torch.masked")
+    adapter = ADAPTERS["torch.masked"]
+    got = to_numpy(adapter.prepare(spec, operands["weight"], operands["bias"], "float64").forward(operands["x"]))
+    assert np.isnan(got[np.isfinite(want)]).all()
+    assert "0 * inf" in adapter.declaration.capabilities.refusal(spec, "float64", "forward", ("nonfinite",))
+
+
+def test_loop_ties_shared_weights_and_draws_no_random_numbers():
+    import torch
+
+    spec = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=4, kernel_size=2, groups=2, shared=(True, False))
+    operands = integers(spec, 1, 6)
+    state = torch.get_rng_state()
+    layer = ADAPTERS["torch.loop"].prepare(spec, operands["weight"], operands["bias"], "float64")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(layer.weight.tensors) == math.prod(spec.weight_size) * spec.groups == 4
+    assert len(layer.bias.tensors) == math.prod(spec.output_size) * spec.groups == 12
+
+
+def test_conv_of_one_channel_with_an_output_one_position_wide():
+    """oneDNN 3.12 answers wrongly here when the one channel makes the input look channels-last."""
+    spec = lcl.Spec(
+        input_size=(6, 3), in_channels=1, out_channels=3, kernel_size=(3, 2), stride=(1, 2), shared=True, bias="none"
+    )
+    operands = integers(spec, 2, 7, "float32", largest=3)
+    assert_equal(answers(ADAPTERS["torch.conv"], spec, operands, "float32"), golden(spec, operands), "float32", "conv")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", LOCAL)
+def test_outputs_in_half_types_are_summed_in_float32_and_rounded_once(name, dtype):
+    spec = lcl.Spec(input_size=(5, 6), in_channels=8, out_channels=3, kernel_size=3, padding=1, shared=(False, True))
+    form, stream = FORMATS[dtype], np.random.default_rng(8)
+    shapes = {"x": spec.x_shape(4), "weight": spec.weight_shape, "bias": spec.bias_shape, "dy": spec.y_shape(4)}
+    operands = {key: stream.standard_normal(shape).astype(form.dtype) for key, shape in shapes.items()}
+    layer = ADAPTERS[name].prepare(spec, operands["weight"], operands["bias"], dtype)
+    wide = {key: value.astype(np.float64) for key, value in operands.items()}
+    want = reference.forward(spec, wide["x"], wide["weight"], wide["bias"])
+    limit = bounds.limit(bounds.magnitudes(spec, operands)["y"], want, form, FORMATS["float32"])
+    assert np.all(np.abs(to_numpy(layer.forward(operands["x"])).astype(np.float64) - want) <= limit)
+
+
+def test_the_adapter_of_the_tutorial_is_right():
+    text = (ROOT / "backends" / "README.md").read_text()
+    names = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 -- the page's own example
+    adapter = names["Adapter"]()
+    for bias in ("none", "channel", "position"):
+        spec = lcl.Spec(input_size=12, in_channels=2, out_channels=5, kernel_size=3, stride=3, bias=bias)
+        assert adapter.declaration.capabilities.refusal(spec, "float64", "vjp") is None
+        operands = integers(spec, 4, 9, largest=3)
+        assert_equal(answers(adapter, spec, operands, "float64"), golden(spec, operands), "float64", bias)
+    overlapping = lcl.Spec(input_size=12, in_channels=2, out_channels=5, kernel_size=3, stride=2)
+    assert "reshape" in adapter.declaration.capabilities.refusal(overlapping, "float64", "forward")

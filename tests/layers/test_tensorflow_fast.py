@@ -1,0 +1,206 @@
+"""The box route of TensorFlow, which the small cases of the matrix do not take of their own accord."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_backends.support import tensorflow
+from lcl_backends.tensorflow.fast import Adapter
+from lcl_ref.core import reference
+from lcl_ref.layers.engines import tensorflow as engine
+from lcl_ref.layers.engines import tiling
+from lcl_ref.suite.formats import DTYPES
+from tests.adapters.test_torch import answers, assert_equal, golden, integers, random_spec
+
+tf = tensorflow.load()
+
+LAYER = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=2, kernel_size=(3, 2), padding=((0, 1), (1, 0)))
+
+
+@pytest.fixture
+def small_boxes(monkeypatch):
+    monkeypatch.setattr(engine, "ROOM_BYTES", 0)
+    monkeypatch.setattr(engine, "BOX_BYTES", 1000)
+
+
+@pytest.mark.parametrize("room", [pytest.param(1, marks=pytest.mark.slow), 600])
+def test_boxes_give_the_answers_of_the_reference(monkeypatch, room):
+    monkeypatch.setattr(engine, "ROOM_BYTES", 0)
+    monkeypatch.setattr(engine, "BOX_BYTES", room)
+    draw = np.random.default_rng(room)
+    for number in range(8):
+        spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
+        operands = integers(spec, batch, number, "float32", largest=3)
+        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+
+
+@pytest.mark.usefixtures("small_boxes")
+@pytest.mark.parametrize("shared", [(True, True), (False, True), (True, False)])
+def test_boxes_of_shared_weights_and_of_groups(shared):
+    spec = lcl.Spec(
+        input_size=(7, 6), in_channels=4, out_channels=6, kernel_size=(3, 2), padding=1, groups=2, shared=shared
+    )
+    operands = integers(spec, 3, 0, "float32", largest=3)
+    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch", "route"),
+    [
+        ({}, 1, "_at_once"),
+        ({}, 10_000, "_output"),
+        ({}, None, "_output"),
+        ({"kernel_size": 1, "padding": 0}, 10_000, "_tiled"),
+        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_tiled"),
+        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, None, "_tiled"),
+    ],
+)
+def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
+    spec = lcl.Spec.from_dict(LAYER.to_dict() | changes)
+    for name in ("_at_once", "_tiled"):
+        monkeypatch.setattr(engine, name, lambda *_, name=name: name)
+    monkeypatch.setattr(engine, "_output", lambda _: lambda *_: "_output")
+    x = tf.TensorSpec((batch, *spec.input_size, 1, spec.in_channels))
+    assert engine._product(spec, x, None) == route
+
+
+def operands_of(spec, batch):
+    return [tf.constant(integers(spec, batch, 0, "float32")[name]) for name in ("x", "weight", "bias")]
+
+
+def second_derivative(function, x, weight):
+    """Of the sum of squares of the output, in the weight and then, along ones, in x and weight."""
+    with tf.GradientTape() as outer:
+        outer.watch([x, weight])
+        with tf.GradientTape() as inner:
+            inner.watch([x, weight])
+            loss = tf.reduce_sum(function(x, weight) ** 2)
+        total = tf.reduce_sum(tf.stack([tf.reduce_sum(part) for part in inner.gradient(loss, [x, weight])]))
+    return [part.numpy() for part in outer.gradient(total, [x, weight])]
+
+
+@pytest.mark.usefixtures("small_boxes")
+def test_second_derivatives():
+    """Against TensorFlow's own derivatives of the same layer by one gather; whole numbers, so equal to the last bit."""
+    x, weight, _ = operands_of(LAYER, 2)
+    split = tf.reshape(x, (2, *LAYER.input_size, 1, LAYER.in_channels))
+    by_boxes = second_derivative(engine._output(LAYER), split, weight)
+    at_once = second_derivative(lambda *operands: engine._at_once(LAYER, *operands), split, weight)
+    for got, want in zip(by_boxes, at_once, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.usefixtures("small_boxes")
+def test_a_batch_size_known_at_the_call_only():
+    _, weight, bias = operands_of(LAYER, 1)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *LAYER.x_shape(1)[1:]))])
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch([x, weight, bias])
+            loss = tf.reduce_sum(engine.local(LAYER, x, weight, bias) ** 2)
+        return tape.gradient(loss, [x, weight, bias])
+
+    for batch in (1, 5):
+        x = operands_of(LAYER, batch)[0]
+        dy = 2 * reference.forward(LAYER, x.numpy(), weight.numpy(), bias.numpy())
+        for got, want in zip(gradients(x), reference.vjp(LAYER, x.numpy(), weight.numpy(), dy), strict=True):
+            np.testing.assert_array_equal(got.numpy(), want)
+
+
+@pytest.mark.usefixtures("small_boxes")
+def test_complex_gradients_are_those_of_tensorflow():
+    x, weight, _ = (tf.cast(operand, tf.complex64) * (1 + 2j) for operand in operands_of(LAYER, 2))
+    split = tf.reshape(x, (2, *LAYER.input_size, 1, LAYER.in_channels))
+
+    def gradients(function):
+        with tf.GradientTape() as tape:
+            tape.watch([split, weight])
+            loss = tf.reduce_sum(tf.math.real(function(split, weight)) ** 2)
+        return tape.gradient(loss, [split, weight])
+
+    plain = gradients(lambda *operands: engine._at_once(LAYER, *operands))
+    for got, want in zip(gradients(engine._output(LAYER)), plain, strict=True):
+        np.testing.assert_array_equal(got.numpy(), want.numpy())
+
+
+@pytest.mark.usefixtures("small_boxes")
+def test_compiled_once_per_batch_size(monkeypatch):
+    traced = []
+    run = engine._run_output
+    monkeypatch.setattr(engine, "_run_output", lambda *operands: traced.append(len(operands[1])) or run(*operands))
+    spec = lcl.Spec.from_dict(LAYER.to_dict() | {"in_channels": 3})
+    for batch in (2, 2, 3, 2):
+        engine.local(spec, *operands_of(spec, batch))
+    assert traced == [2, 3]
+
+
+WIDE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1), bias="none")
+
+
+def optimised(spec, batch):
+    """Return the lines of the forward program that XLA runs, by how many elements the arrays on them have."""
+    x, weight = (tf.constant(integers(spec, batch, 0, "float32")[name]) for name in ("x", "weight"))
+    split = tf.reshape(x, (batch, *spec.input_size, 1, spec.in_channels))
+    compiled = tf.function(lambda *operands: engine._run_output(spec, *operands), jit_compile=True)
+    sizes = {}
+    for line in compiled.experimental_get_compiler_ir(split, weight)(stage="optimized_hlo").splitlines():
+        for shape in re.findall(r"f32\[([\d,]+)\]", line):
+            sizes.setdefault(np.prod([int(length) for length in shape.split(",")]), []).append(line)
+    return sizes
+
+
+def test_weights_are_sliced_and_never_copied_whole():
+    sizes = optimised(WIDE, 4)
+    assert max(sizes) == WIDE.parameter_count
+    assert not [line for line in sizes[max(sizes)] if re.search(r"\bcopy\(|kind=kLoop", line)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"in_channels": 1}, {"padding": (0, 1)}])
+def test_the_input_is_laid_out_once(changes):
+    spec = lcl.Spec.from_dict(WIDE.to_dict() | changes)
+    sites = math.prod(tiling.laid_out_shape(spec, 16))
+    made = [line for line in optimised(spec, 16)[sites] if re.match(r"  %\S+ = f32\[40,\S+ \w+\(.*kind=kLoop", line)]
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in DTYPES[:2])])
+def test_compiled_calls_give_the_answers_of_the_reference(monkeypatch, dtype):
+    monkeypatch.setattr(tensorflow, "QUICK_PRODUCTS", 0)
+    monkeypatch.setattr(engine, "ROOM_BYTES", 500)
+    draw = np.random.default_rng(0)
+    for number in range(6):
+        spec, batch = random_spec(draw), (1, 3)[number % 2]
+        operands = integers(spec, batch, number, dtype)
+        assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+
+
+def test_calls_of_many_products_are_compiled_once_and_a_step_computes_the_output(monkeypatch):
+    operands = {batch: integers(LAYER, batch, 0, "float32") for batch in (1, 2)}
+    _, weight, bias, _ = operands[1].values()
+    layer = Adapter().prepare(LAYER, weight, bias, "float32")
+    monkeypatch.setattr(tensorflow, "QUICK_PRODUCTS", 2 * LAYER.connection_count - 1)
+    for batch in (1, 2, 2):
+        layer.forward(operands[batch]["x"])
+        layer.vjp(operands[batch]["x"], operands[batch]["dy"])
+    programs = layer._programs
+    assert set(programs) == {("apply", 2), ("_y_and_cotangents", 2)}
+    assert all(program.function_def.attr["_XlaMustCompile"].b for program in programs.values())
+    x, dy = operands[2]["x"], operands[2]["dy"]
+    y, *_ = programs["_y_and_cotangents", 2](*map(tf.constant, (dy, x, weight, bias)))
+    np.testing.assert_array_equal(y.numpy(), reference.forward(LAYER, x, weight, bias))
+
+
+@pytest.mark.parametrize("offset", [0, 4])
+def test_a_tensor_is_on_the_memory_of_an_array_where_that_is_aligned(offset):
+    memory = np.zeros(256 + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    array = memory[start : start + 256].view(np.float32).reshape(8, 8)
+    array[:] = np.arange(64).reshape(8, 8)
+    array.flags.writeable = False
+    held = np.asarray(tensorflow.tensor(array))
+    assert np.shares_memory(held, memory) == (offset == 0)
+    np.testing.assert_array_equal(held, array)

@@ -1,0 +1,589 @@
+"""The layout catalogue against loops written from each source's documented formula, not from transposes."""
+
+import itertools
+import json
+import math
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lcl_ref as lcl
+from lcl_ref.cli.layouts import layouts as command
+from lcl_ref.layouts import LAYOUTS, bias_shape, explain, fitting, get, page, weight_shape
+from tests.support.paths import ROOT
+
+FAMILY = "jax/local/"
+NAMES = [name for name in LAYOUTS if not name.startswith(FAMILY)]
+
+
+def flat(index, sizes):
+    """Horner: the place of an index in C order."""
+    place = 0
+    for i, size in zip(index, sizes, strict=True):
+        place = place * size + i
+    return place
+
+
+@dataclass(frozen=True)
+class Element:
+    """One weight (or, without tap and channel, one bias value) of a layer, and the lengths of its axes."""
+
+    spec: lcl.Spec
+    o: tuple
+    k: tuple = ()
+    c: int = 0
+    f: int = 0
+
+    @property
+    def position(self):
+        return flat(self.o, self.spec.output_size)
+
+    @property
+    def positions(self):
+        return math.prod(self.spec.output_size)
+
+    @property
+    def tap(self):
+        return flat(self.k, self.spec.kernel_size)
+
+    @property
+    def taps(self):
+        return math.prod(self.spec.kernel_size)
+
+    @property
+    def channels(self):
+        return self.spec.in_channels // self.spec.groups
+
+    @property
+    def per_group(self):
+        return self.spec.out_channels // self.spec.groups
+
+    @property
+    def group(self):
+        return self.f // self.per_group
+
+    @property
+    def in_group(self):
+        return self.f % self.per_group
+
+    @property
+    def flipped(self):
+        return tuple(size - 1 - k for k, size in zip(self.k, self.spec.kernel_size, strict=True))
+
+    @property
+    def site(self):
+        axes = zip(self.o, self.k, self.spec.stride, self.spec.dilation, self.spec.padding, strict=True)
+        return tuple(o * step + k * spread - lo for o, k, step, spread, (lo, _) in axes)
+
+    @property
+    def channel_last_patch(self):
+        return self.tap * self.channels + self.c
+
+    @property
+    def channel_major_patch(self):
+        return self.c * self.taps + self.tap
+
+
+def elements(spec):
+    """Every element of the canonical weight, channels fastest."""
+    counts = (*spec.weight_size, *spec.kernel_size, spec.group_channels, spec.out_channels)
+    for index in itertools.product(*map(range, counts)):
+        yield Element(spec, index[: spec.rank], index[spec.rank : 2 * spec.rank], index[-2], index[-1])
+
+
+def keras(prefix):
+    return {
+        f"{prefix}/impl1/channels_last": lambda e: (e.position, e.channel_last_patch, e.f),
+        f"{prefix}/impl1/channels_first": lambda e: (e.position, e.channel_major_patch, e.f),
+        f"{prefix}/impl2/channels_last": lambda e: (*e.site, e.c, *e.o, e.f),
+        f"{prefix}/impl2/channels_first": lambda e: (e.c, *e.site, e.f, *e.o),
+    }
+
+
+WEIGHT = {
+    **keras("keras2"),
+    **keras("neurite"),
+    "canonical": lambda e: (*e.o, *e.k, e.c, e.f),
+    "keras1/channels_last": lambda e: (e.position, e.channel_last_patch, e.f),
+    "keras1/channels_first": lambda e: (e.position, e.channel_major_patch, e.f),
+    "flax/conv_local": lambda e: (*e.o, e.channel_major_patch, e.f),
+    "torch7/spatial_convolution_local": lambda e: (*e.o, e.f, e.c, *e.k),
+    "torch/ptrblck": lambda e: (0, e.f, e.c, *e.o, e.tap),
+    "torch/unfold": lambda e: (e.f, e.channel_major_patch, e.position),
+    "mhcflurry": lambda e: (*e.o, e.f, e.channel_last_patch),
+    "local_linear": lambda e: (*e.o, *e.k, e.f),
+    "eir": lambda e: (e.f, *e.o, *e.k),
+    "mlx/issue1881": lambda e: (*e.o, e.f, e.channel_last_patch),
+    "torch/linear_list": lambda e: (e.position * e.spec.groups + e.group, e.in_group, e.channel_last_patch),
+    "torch/bmm": lambda e: (e.position * e.spec.groups + e.group, e.channel_last_patch, e.in_group),
+    "torch/grouped_conv": lambda e: (e.position * e.spec.out_channels + e.f, e.channel_major_patch, 0),
+    "torch/masked_linear": lambda e: (
+        e.position * e.spec.out_channels + e.f,
+        flat((*e.site, e.c), (*e.spec.input_size, e.channels)),
+    ),
+    "mlx/einsum": lambda e: (e.f, *e.o, *e.k, e.c),
+    "chainer": lambda e: (e.f, *e.o, e.c, *e.k),
+    "theano": lambda e: (e.f, *e.o, e.c, *e.flipped),
+    "theano/unflipped": lambda e: (e.f, *e.o, e.c, *e.k),
+    "lasagne": lambda e: (e.f, e.c, *e.flipped, *e.o),
+    "lasagne/unflipped": lambda e: (e.f, e.c, *e.k, *e.o),
+    "lasagne/channelwise": lambda e: (e.f, *e.flipped, *e.o),
+    "lasagne/channelwise/unflipped": lambda e: (e.f, *e.k, *e.o),
+    "darknet": lambda e: (((e.position * e.spec.out_channels + e.f) * e.channels + e.c) * e.taps + e.tap,),
+    "cuda_convnet": lambda e: ((e.position * e.channels + e.c) * e.taps + e.tap, e.f),
+    "pylearn2": lambda e: (*e.o, e.c, *e.k, e.group, e.in_group),
+    "caffe2/nchw": lambda e: (*e.o, e.f, e.c, *e.k),
+    "caffe2/nhwc": lambda e: (*e.o, e.f, *e.k, e.c),
+    "caffe": lambda e: (e.f, 0, e.channel_major_patch, e.position),
+    "megengine": lambda e: (e.group, *e.o, e.c, *e.k, e.in_group),
+    "daal": lambda e: (e.f, *e.o, e.c, *e.k),
+    "cntk": lambda e: (e.f, *e.o, e.c, *e.k),
+    "neural_fortran": lambda e: (e.f, *e.o, e.c, *e.k),
+    "cxxnet": lambda e: (e.f, e.c, e.position, e.tap),
+    "dl4j/nchw": lambda e: (e.position, e.channel_major_patch, e.f),
+    "dl4j/nhwc": lambda e: (e.position, e.channel_last_patch, e.f),
+    "bigdl/nchw": lambda e: (e.position, e.f, e.channel_major_patch),
+    "bigdl/nhwc": lambda e: (e.position, e.f, e.channel_last_patch),
+    "arm_compute": lambda e: (e.position, e.f, e.c, *e.k),
+    "aidotnet": lambda e: (*e.o, e.f, e.c, *e.k),
+    "block/h_in_out": lambda e: (e.group, e.c, e.in_group),
+    "block/h_out_in": lambda e: (e.group, e.in_group, e.c),
+    "notears": lambda e: (e.group, e.c, e.in_group),
+    "torch/conv": lambda e: (e.f, e.c, *e.k),
+    "torch/linear": lambda e: (e.f, e.channel_last_patch),
+    "torch/linear/channels_first": lambda e: (e.f, e.channel_major_patch),
+    "torch/twodfc": lambda e: (0, *e.k, e.c, e.f),
+    "hwio": lambda e: (*e.k, e.c, e.f),
+    "mlx/conv": lambda e: (e.f, *e.k, e.c),
+}
+"""Layout -> index of a weight in the stored array. The sparse form of tf_keras has no index: see `sparse`."""
+
+POSITION_MAJOR = {"canonical", "flax/conv_local", "mhcflurry", "local_linear", "caffe2/nchw", "caffe2/nhwc"}
+OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881", "mlx/einsum"}
+ONE_KERNEL = {
+    "torch/conv",
+    "hwio",
+    "mlx/conv",
+    "torch/linear",
+    "torch/linear/channels_first",
+    "torch/twodfc",
+}
+PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet"} | ONE_KERNEL
+CHANNELWISE = {"lasagne/channelwise", "lasagne/channelwise/unflipped"}
+EITHER = {"canonical", "lasagne", "lasagne/unflipped", "torch/unfold", "arm_compute", *CHANNELWISE, *OUTSIDE}
+"""Layouts that store a bias per channel as such, besides one per position."""
+
+
+def documented_bias(name, spec):
+    """Return the shape of the stored bias per position, and for (o, f) its place in memory."""
+    o, f = spec.output_size, spec.out_channels
+    positions = math.prod(o)
+    position_major = (lambda e: e.position * f + e.f), (*o, f)
+    channel_major = (lambda e: e.f * positions + e.position), (f, *o)
+    if name.split("/")[0] in ("keras1", "keras2", "neurite"):
+        return channel_major[0] if name.endswith("first") else position_major[0], (*o, f)
+    if name in POSITION_MAJOR | OUTSIDE:
+        return position_major
+    shapes = {
+        "torch/ptrblck": (1, f, *o),
+        "torch/unfold": (f, positions),
+        "eir": (f * positions,),
+        "darknet": (f * positions,),
+        "cuda_convnet": (f * positions, 1),
+        "caffe": (1, 1, f, positions),
+        "bigdl/nchw": (positions, f),
+    }
+    matrices = {
+        "bigdl/nhwc": (positions, f),
+        "arm_compute": (positions, f),
+        "torch/linear_list": (positions * spec.groups, f // spec.groups),
+        "torch/bmm": (positions * spec.groups, f // spec.groups),
+        "torch/grouped_conv": (positions * f,),
+        "torch/masked_linear": (positions * f,),
+    }
+    if name in matrices:
+        return position_major[0], matrices[name]
+    blocks = (spec.groups, f // spec.groups) if name in ("block/h_in_out", "notears") else (f,)
+    return channel_major[0], shapes.get(name, blocks if spec.rank == 0 else (f, *o))
+
+
+def sparse(name, spec, weight):
+    """tf_keras implementation=3: one loop nest, skipping taps that fall on padding."""
+    first = name.endswith("first")
+    values = []
+    outer = [range(spec.out_channels)] if first else []
+    outer += [range(size) for size in spec.output_size] + ([] if first else [range(spec.out_channels)])
+    for out in itertools.product(*outer):
+        f, o = (out[0], out[1:]) if first else (out[-1], out[:-1])
+        inner = [range(size) for size in spec.kernel_size]
+        inner = [range(spec.in_channels), *inner] if first else [*inner, range(spec.in_channels)]
+        for inside in itertools.product(*inner):
+            c, k = (inside[0], inside[1:]) if first else (inside[-1], inside[:-1])
+            if is_live(Element(spec, o, k)):
+                values.append(weight[(*o, *k, c, f)])
+    return np.array(values)
+
+
+def is_live(element):
+    return all(0 <= i < size for i, size in zip(element.site, element.spec.input_size, strict=True))
+
+
+def specs(name):
+    """Layers a layout can hold, in every rank it has: uneven geometry, unequal axis lengths, groups if it has them."""
+    layout = get(name)
+    convolution = name in ONE_KERNEL
+    paddings = {
+        0: ((),),
+        1: (((0, 0),), ((2, 1),)),
+        2: (((0, 0),) * 2, ((1, 2), (2, 0))),
+        3: (((1, 0), (0, 2), (1, 1)),),
+    }
+    for rank in layout.ranks:
+        arguments = {
+            "input_size": (7, 9, 6)[:rank],
+            "kernel_size": (2, 4, 3)[:rank],
+            "stride": (3, 2, 1)[:rank] if rank < 3 else (3, 3, 2),
+            "out_channels": 6,
+            "in_channels": 1 if name in ("local_linear", "eir") else 4,
+        }
+        for padding in paddings[rank]:
+            if name in CHANNELWISE:
+                arguments |= {"in_channels": 5, "out_channels": 5}
+            for groups in (5,) if name in CHANNELWISE else (1, 2) if layout.groups else (1,):
+                yield lcl.Spec(padding=padding, groups=groups, shared=convolution, **arguments)
+            if layout.shared and not convolution and rank == 2:
+                yield lcl.Spec(padding=padding, shared=(True, False), **arguments)
+
+
+def with_bias(spec, bias):
+    return lcl.Spec.from_dict({**spec.to_dict(), "bias": bias})
+
+
+ALL = [(name, spec) for name in NAMES for spec in specs(name)]
+IDS = [f"{name}-{spec.rank}d-{number}" for number, (name, spec) in enumerate(ALL)]
+
+
+def integers(shape, seed=0, start=-(2**20)):
+    """Distinct integers in a shuffled order, so that no permutation goes unseen."""
+    values = np.arange(start, start + math.prod(shape))
+    return np.random.default_rng(seed).permutation(values).reshape(shape)
+
+
+def dense_or_live(name):
+    return get(name).form != "taps"
+
+
+def test_every_layout_has_a_documented_formula():
+    sparse_names = {f"{prefix}/impl3/channels_{end}" for prefix in ("keras2", "neurite") for end in ("first", "last")}
+    assert set(WEIGHT) | sparse_names == set(NAMES)
+
+
+@pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
+def test_weight_stands_where_the_documented_formula_says(name, spec):
+    weight = integers(spec.weight_shape)
+    spec = with_bias(spec, "none")
+    stored, _ = lcl.layouts.convert(spec, weight, None, source="canonical", target=name)
+    assert stored.shape == weight_shape(name, spec)
+    if "impl3" in name:
+        np.testing.assert_array_equal(stored, sparse(name, spec, weight))
+        return
+    seen, dense = np.zeros(stored.shape, int), get(name).form == "dense"
+    for e in elements(spec):
+        if dense and not is_live(e):
+            continue
+        index = WEIGHT[name](e)
+        assert len(index) == stored.ndim
+        assert stored[index] == weight[(*e.o, *e.k, e.c, e.f)]
+        seen[index] += 1
+    if dense:
+        np.testing.assert_array_equal(stored[seen == 0], 0)
+        assert seen.max() == 1
+    else:
+        np.testing.assert_array_equal(seen, 1)
+
+
+@pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
+def test_bias_stands_where_the_documented_formula_says(name, spec):
+    weight = np.zeros(spec.weight_shape, np.int8)
+    if name in PER_CHANNEL:
+        per_channel = with_bias(spec, "channel")
+        bias = integers((spec.out_channels,))
+        stored = lcl.layouts.convert(per_channel, weight, bias, source="canonical", target=name)[1]
+        np.testing.assert_array_equal(stored, bias)
+        return
+    bias = integers(spec.bias_shape)
+    stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)[1]
+    place, shape = documented_bias(name, spec)
+    assert stored.shape == shape == bias_shape(name, spec)
+    memory = stored.ravel()
+    for index in np.ndindex(spec.bias_shape):
+        assert memory[place(Element(spec, index[:-1], f=index[-1]))] == bias[index]
+
+
+@pytest.mark.parametrize("kind", ["position", "channel", "none"])
+@pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
+def test_round_trip_is_exact_or_loses_what_the_layout_says(name, spec, kind):
+    spec = with_bias(spec, kind)
+    weight = integers(spec.weight_shape)
+    bias = None if kind == "none" else integers(spec.bias_shape, 1)
+    if kind == "position" and name in PER_CHANNEL:
+        bias = np.broadcast_to(integers((spec.out_channels,)), spec.bias_shape)
+    stored, stored_bias = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+    back, bias_back = lcl.layouts.convert(spec, stored, stored_bias, source=name, target="canonical")
+    expected = weight.copy()
+    if dense_or_live(name):
+        for e in elements(spec):
+            if not is_live(e):
+                expected[(*e.o, *e.k, e.c, e.f)] = 0
+        assert "Dense entries" in get(name).loses or "Taps that fall on padding" in get(name).loses
+    np.testing.assert_array_equal(back, expected)
+    np.testing.assert_array_equal(bias_back, bias)
+
+
+@pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
+def test_file_to_canonical_to_file_is_exact_but_for_dense_entries(name, spec):
+    spec = with_bias(spec, "none")
+    stored = integers(weight_shape(name, spec))
+    canonical, _ = lcl.layouts.convert(spec, stored, None, source=name, target="canonical")
+    again, _ = lcl.layouts.convert(spec, canonical, None, source="canonical", target=name)
+    if get(name).form == "dense":
+        ones, _ = lcl.layouts.convert(spec, np.ones(spec.weight_shape, int), None, source="canonical", target=name)
+        np.testing.assert_array_equal(again, stored * ones)
+    else:
+        np.testing.assert_array_equal(again, stored)
+
+
+@pytest.mark.parametrize("end", ["first", "last"])
+@pytest.mark.parametrize("implementation", [2, 3])
+def test_what_is_lost_never_reaches_an_output(implementation, end):
+    spec = lcl.Spec(
+        input_size=(5, 4), in_channels=2, out_channels=3, kernel_size=(3, 2), stride=(2, 1), padding="same_keras_local"
+    )
+    name = f"keras2/impl{implementation}/channels_{end}"
+    weight, bias, x = integers(spec.weight_shape), integers(spec.bias_shape), integers(spec.x_shape(2))
+    stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+    back = lcl.layouts.convert(spec, *stored, source=name, target="canonical")
+    assert not np.array_equal(back[0], weight)
+    np.testing.assert_array_equal(lcl.forward(spec, x, *back), lcl.forward(spec, x, weight, bias))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_every_rhs_spec_of_jax_is_the_documented_one(rank):
+    letters = {1: "W", 2: "HW", 3: "DHW"}[rank]
+    spec = lcl.Spec(
+        input_size=(5, 6, 8)[:rank],
+        kernel_size=(2, 3, 4)[:rank],
+        stride=(2, 1, 3)[:rank],
+        in_channels=2,
+        out_channels=4,
+        bias="none",
+    )
+    weight = integers(spec.weight_shape)
+    for arrangement in itertools.permutations("OI" + letters):
+        rhs_spec = "".join(arrangement)
+        stored, _ = lcl.layouts.convert(spec, weight, None, source="canonical", target=FAMILY + rhs_spec)
+        order = [letter for letter in rhs_spec if letter not in "OI"]
+        for e in elements(spec) if rank < 3 else itertools.islice(elements(spec), 0, None, 97):
+            o, k = dict(zip(letters, e.o, strict=True)), dict(zip(letters, e.k, strict=True))
+            size = dict(zip(letters, spec.kernel_size, strict=True))
+            patch = flat([e.c, *(k[letter] for letter in order)], [e.channels, *(size[letter] for letter in order)])
+            place = {"O": e.f, "I": patch, **o}
+            assert stored[tuple(place[letter] for letter in rhs_spec)] == weight[(*e.o, *e.k, e.c, e.f)]
+        back, _ = lcl.layouts.convert(spec, stored, None, source=FAMILY + rhs_spec, target="canonical")
+        np.testing.assert_array_equal(back, weight)
+
+
+ARGUMENTS = {"input_size": (5, 4), "in_channels": 2, "out_channels": 3, "kernel_size": (3, 2), "stride": (2, 1)}
+SPEC = lcl.Spec(**ARGUMENTS)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64", "int8", "uint64"])
+def test_every_bit_and_the_dtype_survive(dtype):
+    kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    size = math.prod(SPEC.weight_shape)
+    weight = np.random.default_rng(3).bytes(size * kind.itemsize)
+    weight = np.frombuffer(weight, kind).reshape(SPEC.weight_shape)
+    bias = np.zeros(SPEC.bias_shape, kind)
+    stored, stored_bias = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="theano")
+    back, _ = lcl.layouts.convert(SPEC, stored, stored_bias, source="theano", target="canonical")
+    assert stored.dtype == back.dtype == stored_bias.dtype == kind
+    assert back.tobytes() == weight.tobytes()
+
+
+def test_python_integers_and_lists_are_taken():
+    weight = (integers(SPEC.weight_shape).astype(object) * 2**100).tolist()
+    bias = integers(SPEC.bias_shape).tolist()
+    stored, _ = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="chainer")
+    assert stored.dtype == object
+    assert stored[2, 1, 0, 1, 2, 0] == weight[1][0][2][0][1][2]
+
+
+@pytest.mark.parametrize("name", ["canonical", "keras2/impl1/channels_last", "flax/conv_local", "cuda_convnet"])
+def test_results_never_share_memory_with_operands(name):
+    weight, bias = integers(SPEC.weight_shape), integers(SPEC.bias_shape)
+    stored, stored_bias = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target=name)
+    assert not np.shares_memory(stored, weight)
+    assert not np.shares_memory(stored_bias, bias)
+
+
+def test_fortran_layout_is_column_major_in_memory():
+    spec = lcl.Spec(input_size=9, in_channels=2, out_channels=3, kernel_size=2, stride=2)
+    weight = integers(spec.weight_shape)
+    stored, _ = lcl.layouts.convert(
+        spec, weight, integers(spec.bias_shape), source="canonical", target="neural_fortran"
+    )
+    assert stored.flags.f_contiguous
+    memory = stored.ravel(order="K")
+    filters, width, channels = 3, 4, 2
+    for o, k, c, f in np.ndindex(4, 2, 2, 3):
+        assert memory[f + filters * (o + width * (c + channels * k))] == weight[o, k, c, f]
+
+
+def test_unknown_name_lists_the_nearest():
+    with pytest.raises(lcl.LayoutError, match="keras2/impl1/channels_first") as caught:
+        get("keras2/imp1/chanels_first")
+    assert caught.value.rule == "layout/name"
+    with pytest.raises(lcl.LayoutError, match="flax/conv_local"):
+        get("flax")
+
+
+@pytest.mark.parametrize("rhs_spec", ["", "OI", "HWI", "HWIOO", "XYIO", "hwio", "NHWIO", "DHWTIO"])
+def test_malformed_rhs_spec_is_refused(rhs_spec):
+    with pytest.raises(lcl.LayoutError, match="arrangement of OIW, OIHW or OIDHW"):
+        get(FAMILY + rhs_spec)
+
+
+def test_wrong_length_names_the_axis_with_its_arithmetic():
+    weight, bias = np.zeros((6, 12, 4)), np.zeros(SPEC.bias_shape)
+    with pytest.raises(lcl.LayoutError) as caught:
+        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_first", target="canonical")
+    assert (caught.value.axis, caught.value.got) == ("co", "4 elements")
+    weight = np.zeros((6, 13, 3))
+    with pytest.raises(lcl.LayoutError, match=r"12 = 2\*3\*2 \(cg\*ky\*kx\)"):
+        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_first", target="canonical")
+
+
+def test_wrong_rank_lists_the_layouts_that_the_array_fits():
+    weight, bias = np.zeros((2, 3, 12, 3)), np.zeros(SPEC.bias_shape)
+    with pytest.raises(lcl.LayoutError, match="flax/conv_local, jax/local/HWIO") as caught:
+        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_last", target="canonical")
+    assert caught.value.rule == "weight/axes"
+    with pytest.raises(lcl.LayoutError, match="this is the shape of keras2/impl1/channels_last"):
+        lcl.layouts.convert(SPEC, np.zeros((6, 12, 3)), bias, source="keras2/impl3/channels_last", target="canonical")
+
+
+def test_fitting_lists_every_layout_of_that_shape_and_only_those():
+    names = fitting(SPEC, (6, 12, 3))
+    assert {"keras2/impl1/channels_last", "keras2/impl1/channels_first", "dl4j/nhwc"} <= set(names)
+    assert all(weight_shape(name, SPEC) == (6, 12, 3) for name in names)
+    assert fitting(SPEC, (6, 12, 5)) == []
+    assert fitting(SPEC, (math.prod(SPEC.weight_shape),)) == [
+        "keras2/impl3/channels_last",
+        "keras2/impl3/channels_first",
+        "darknet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("chainer", {"input_size": 5, "kernel_size": 3, "stride": 1}, "it has rank 2, the layer has rank 1"),
+        ("keras2/impl1/channels_last", {"in_channels": 4, "out_channels": 6, "groups": 2}, "has no groups"),
+        ("flax/conv_local", {"shared": (True, False)}, "one kernel per position, none shared"),
+        ("torch/conv", {}, "a convolution has one kernel for all positions"),
+        ("megengine", {"channel_table": [[0, 1], [1, 0], [0, 1]]}, "no connection table"),
+        ("lasagne/channelwise", {}, "groups = in_channels = out_channels"),
+    ],
+)
+def test_a_layer_that_a_layout_cannot_hold_is_refused_with_the_reason(name, change, reason):
+    spec = lcl.Spec(**ARGUMENTS | change)
+    weight, bias = np.zeros(spec.weight_shape), np.zeros(spec.bias_shape)
+    for source, target in ((name, "canonical"), ("canonical", name)):
+        with pytest.raises(lcl.LayoutError, match=reason):
+            lcl.layouts.convert(spec, weight, bias, source=source, target=target)
+    with pytest.raises(lcl.LayoutError, match=reason):
+        weight_shape(name, spec)
+    with pytest.raises(lcl.LayoutError, match=reason):
+        bias_shape(name, spec)
+
+
+def test_a_connection_table_stays_canonical():
+    spec = lcl.Spec(**ARGUMENTS, channel_table=[[0], [1], [0]])
+    weight, bias = integers(spec.weight_shape), integers(spec.bias_shape)
+    stored, _ = lcl.layouts.convert(spec, weight, bias, source="canonical", target="canonical")
+    np.testing.assert_array_equal(stored, weight)
+
+
+def test_a_bias_that_differs_between_positions_does_not_fit_a_shared_one():
+    bias = np.broadcast_to(np.arange(3.0), SPEC.bias_shape).copy()
+    weight = np.zeros(SPEC.weight_shape)
+    _, stored = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="dl4j/nchw")
+    np.testing.assert_array_equal(stored, np.arange(3.0))
+    bias[1, 2, 0] = -0.0  # equal to 0.0, but not the same bits
+    with pytest.raises(lcl.LayoutError, match=r"between positions \(0, 0\) and \(1, 2\)"):
+        lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="dl4j/nchw")
+
+
+@pytest.mark.parametrize("name", sorted(EITHER))
+def test_a_bias_per_channel_is_stored_as_such_where_the_source_does(name):
+    spec = with_bias(next(iter(specs(name))), "channel")
+    assert bias_shape(name, spec) == (spec.out_channels,)
+
+
+def test_bias_must_be_there_exactly_where_the_layer_has_one():
+    weight = np.zeros(SPEC.weight_shape)
+    with pytest.raises(lcl.LayoutError, match="got None, expected an array"):
+        lcl.layouts.convert(SPEC, weight, None, source="canonical", target="chainer")
+    bare = with_bias(SPEC, "none")
+    with pytest.raises(lcl.LayoutError, match=r"expected None \(spec.bias is 'none'\)"):
+        lcl.layouts.convert(bare, weight, np.zeros(3), source="canonical", target="chainer")
+
+
+def test_wrong_bias_shape_names_the_axes():
+    with pytest.raises(lcl.LayoutError, match=r"got 2 axes of shape \(6, 3\), expected 3 axes, co, oy, ox"):
+        lcl.layouts.convert(
+            SPEC, np.zeros(weight_shape("chainer", SPEC)), np.zeros((6, 3)), source="chainer", target="canonical"
+        )
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_printed_recipe_computes_the_layout(name):
+    from lcl_ref.layouts.example import example_spec
+
+    text = explain(name)
+    assert text.startswith(name + "\n")
+    spec = example_spec(get(name))
+    w = integers(spec.weight_shape)
+    bias = np.zeros(spec.bias_shape)
+    stored, _ = lcl.layouts.convert(spec, w, bias, source="canonical", target=name)
+    recipes = [line.strip() for line in text.splitlines() if ".transpose(" in line]
+    assert len(recipes) == (0 if dense_or_live(name) else 1)
+    for recipe in recipes:
+        np.testing.assert_array_equal(eval(recipe, {"np": np, "w": w}), stored)  # noqa: S307  the text under test
+
+
+def test_the_page_is_generated_from_the_catalogue():
+    written = ROOT / "docs" / "layouts.md"
+    assert written.read_text(encoding="utf-8") == page.markdown(), (
+        "run python -m lcl_ref.layouts.page > docs/layouts.md"
+    )
+
+
+def test_command_lists_all_layouts_as_table_and_json():
+    table = CliRunner().invoke(command, [])
+    assert table.exit_code == 0
+    assert all(name in table.output for name in LAYOUTS)
+    rows = json.loads(CliRunner().invoke(command, ["--json"]).output)
+    assert [row["name"] for row in rows] == list(LAYOUTS)
+    assert rows[1]["weight"] == "(o*) (k* cg) co"
+
+
+def test_command_explains_one_layout_and_refuses_an_unknown_one():
+    result = CliRunner().invoke(command, ["explain", "jax/local/WIHO"])
+    assert result.output == explain("jax/local/WIHO")
+    refused = CliRunner().invoke(command, ["explain", "chainr"])
+    assert isinstance(refused.exception, lcl.LayoutError)
+    assert "chainer" in str(refused.exception)

@@ -1,0 +1,424 @@
+"""The catalogue keeps its own rules, and SPEC.md and the catalogue cite each other without gaps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_ref.core.padding import PADDING_RULES
+from lcl_ref.suite.adapter import padding_is, sharing_kind
+from lcl_ref.suite.cases import BY_ID, CASES, REFUSALS, select
+from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.rank3 import EIGHT_AXES
+from lcl_ref.suite.golden import fixtures, regenerate, results, store, values
+from tests.support.paths import ROOT
+from tools import clauses
+
+SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
+
+EXACT = [case for case in CASES if case.values == "exact"]
+ROUNDED = [case for case in CASES if case.values == "rounded"]
+NONFINITE = [case for case in CASES if case.values == "nonfinite"]
+RANKS = (0, 1, 2, 3)
+KINDS = ("rounded", "nonfinite", "complex")
+LARGEST_WEIGHT = {("exact", 3): 12000, ("rounded", 1): 2000, ("rounded", 2): 1500, ("rounded", 3): 2600}
+"""(values, rank) -> stored elements of a weight; 6000 where nothing is said. The golden data stays small by it."""
+
+each_case = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+
+
+@cache
+def operands(case: Case) -> dict[str, np.ndarray]:
+    return results.exact_operands(case)
+
+
+def degenerate(case: Case) -> list[str]:
+    return [tag for tag in case.tags if tag.startswith("degenerate")]
+
+
+def tiles(case: Case) -> bool:
+    sizes = zip(case.spec.output_size, case.spec.kernel_size, strict=True)
+    tiled = case.spec.input_size == tuple(o * k for o, k in sizes)
+    return case.spec.rank > 0 and case.spec.stride == case.spec.kernel_size and tiled
+
+
+def repeated(lengths: tuple[int, ...]) -> bool:
+    return len(set(lengths)) < len(lengths)
+
+
+def told_apart(case: Case) -> bool:
+    """Whether all axes of each tensor differ in length; axes of 1 that sharing or a kernel of 1 makes are exempt."""
+    spec = case.spec
+    positions = [size for size, shared in zip(spec.output_size, spec.shared, strict=True) if not shared]
+    taps = [size for size in spec.kernel_size if size > 1]
+    weight = (*positions, *taps, spec.group_channels, spec.out_channels)
+    return not any(map(repeated, (spec.x_shape(case.batch), spec.y_shape(case.batch), weight)))
+
+
+def leftover(spec: lcl.Spec, axis: int) -> int:
+    """Elements at the end of an axis that no window reaches."""
+    (lo, hi), stride = spec.padding[axis], spec.stride[axis]
+    extent = spec.dilation[axis] * (spec.kernel_size[axis] - 1) + 1
+    return spec.input_size[axis] + lo + hi - extent - (spec.output_size[axis] - 1) * stride
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_unique_paths() -> None:
+    ids = [entry.id for entry in (*CASES, *REFUSALS)]
+    assert [name for name, count in Counter(ids).items() if count > 1] == []
+    assert set(ids) == set(BY_ID)
+    word = r"[a-z0-9]+(-[a-z0-9]+)*"
+    assert [name for name in ids if not re.fullmatch(rf"([0-3]d|refused)/{word}/{word}", name)] == []
+
+
+def test_ids_say_rank_and_kind_of_values() -> None:
+    assert [case.id for case in CASES if not case.id.startswith(f"{case.spec.rank}d/")] == []
+    assert [case.id for case in CASES if (case.topic if case.topic in KINDS else "exact") != case.values] == []
+
+
+def test_reasons_are_one_short_sentence() -> None:
+    assert [entry.id for entry in BY_ID.values() if not 10 < len(entry.why) <= 110 or entry.why.endswith(".")] == []
+
+
+def test_no_two_cases_ask_the_same() -> None:
+    asked = Counter((case.spec, case.batch, case.values) for case in CASES)
+    assert [question for question, count in asked.items() if count > 1] == []
+
+
+def test_refusals_can_be_written_as_json() -> None:
+    for refusal in REFUSALS:
+        again = json.loads(json.dumps({"arguments": dict(refusal.arguments), "arrays": refusal.arrays}))
+        with pytest.raises(lcl.LclError):
+            _attempt(again)
+
+
+def _attempt(refusal: dict) -> None:
+    spec, shapes = lcl.Spec(**refusal["arguments"]), refusal["arrays"]
+    arrays = {name: None if shape is None else np.ones(shape) for name, shape in shapes.items()}
+    operation = lcl.vjp if "dy" in arrays else lcl.forward
+    operation(spec, *(arrays[name] for name in ("x", "weight", "bias", "dy") if name in arrays))
+
+
+# --- what a case must be able to see ----------------------------------------------------------------------------------
+
+
+@each_case
+def test_axes_of_a_tensor_differ_in_length_unless_the_case_says_why(case: Case) -> None:
+    plain = told_apart(case) and case.spec.in_channels >= 3 and case.batch != 1
+    assert plain != bool(degenerate(case)), "a degenerate case must say so, and only a degenerate case may"
+    assert all(len(tag) > len("degenerate: ") for tag in degenerate(case))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if EIGHT_AXES in case.tags], ids=lambda case: case.id)
+def test_rank_3_axes_of_one_kind_differ(case: Case) -> None:
+    spec = case.spec
+    taps = tuple(size for size in spec.kernel_size if size > 1)
+    positions = tuple(size for size, shared in zip(spec.output_size, spec.shared, strict=True) if not shared)
+    kinds = (positions, taps, (spec.group_channels, spec.out_channels))
+    assert not any(map(repeated, (spec.x_shape(case.batch), spec.y_shape(case.batch), *kinds)))
+
+
+def test_tags_follow_from_the_case() -> None:
+    for case in CASES:
+        facts = {"empty-batch": case.batch == 0, "nonfinite": case.values == "nonfinite", "tiling": tiles(case)}
+        tags = {tag for tag in case.tags if not tag.startswith("degenerate")}
+        assert tags == {tag for tag, is_so in facts.items() if is_so}, case.id
+
+
+def test_weights_stay_small() -> None:
+    sizes = {case: math.prod(case.spec.weight_shape) for case in CASES}
+    assert [
+        case.id for case, size in sizes.items() if size > LARGEST_WEIGHT.get((case.values, case.spec.rank), 6000)
+    ] == []
+
+
+def test_no_two_positions_have_the_same_weights() -> None:
+    for case in EXACT:
+        blocks = operands(case)["weight"].reshape(math.prod(case.spec.weight_size), -1)
+        assert len(np.unique(blocks, axis=0)) == len(blocks), case.id
+
+
+def test_no_operand_is_zero_and_bias_differs_per_position() -> None:
+    for case in EXACT:
+        assert all(operand.all() for operand in operands(case).values()), case.id
+        if case.spec.bias == "position" and math.prod(case.spec.output_size) > 1:
+            rows = operands(case)["bias"].reshape(-1, case.spec.out_channels)
+            assert len(np.unique(rows, axis=0)) > 1, case.id
+
+
+def test_nearly_all_exact_cases_are_exact_in_every_format() -> None:
+    peaks = {case.id: max(results.certificate(case, operands(case)).values()) for case in EXACT}
+    assert sum(peak <= 2**8 for peak in peaks.values()) >= len(EXACT) - 3
+    assert max(peaks.values()) <= 2**11
+
+
+@pytest.mark.parametrize("case", NONFINITE, ids=lambda case: case.id)
+def test_nonfinite_cases_have_both_kinds_of_outputs(case: Case) -> None:
+    arrays = results.compute(case)
+    assert np.isinf(arrays["x"]).sum() == 2
+    assert np.isnan(arrays["x"]).sum() == 1
+    reached = ~np.isfinite(arrays["y"])
+    assert reached.any()
+    assert reached.mean() <= 0.25
+
+
+def test_nonfinite_elements_lie_in_gaps_too() -> None:
+    """At least one case plants an inf or NaN where no window reads."""
+    unread = [case for case in NONFINITE if not np.isnan(results.compute(case)["y"]).any()]
+    assert {case.spec.rank for case in unread} >= {1, 2}
+
+
+# --- operands and golden results (SPEC 11, 12.7) --------------------------------------------------------------
+
+
+def test_operands_are_drawn_from_a_stream_of_their_own() -> None:
+    key = int.from_bytes(hashlib.sha256(b"1d/plain/odd-kernel:weight").digest()[:16], "little")
+    stream = np.random.Philox(key=key).random_raw(420)
+    drawn = np.array([number % 6 for number in stream.tolist()]) - 3
+    want = np.where(drawn >= 0, drawn + 1, drawn).reshape(7, 3, 4, 5)
+    assert np.array_equal(operands(BY_ID["1d/plain/odd-kernel"])["weight"], want)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_reals_of_rounded_cases_stay_clear_of_underflow_and_overflow(dtype: str) -> None:
+    for case in ROUNDED:
+        for tensor, shape in values.shapes(case).items():
+            if math.prod(shape) <= 2000:
+                whole = values.significands(case.id, f"{dtype}/{tensor}", shape, dtype)
+                size = np.abs(whole.astype(object)) / 2 ** values.real_scale(dtype)
+                assert 1 / 8 <= size.min() <= size.max() < 2
+
+
+@pytest.mark.parametrize("name", ["0d/rounded/many-terms", "1d/rounded/whole-windows"])
+def test_rounded_golden_results_are_the_nearest_float64(name: str) -> None:
+    case = BY_ID[name]
+    arrays = results.compute(case)
+    for dtype in ("float32", "float64"):
+        stored = {key.split("/")[1]: array for key, array in arrays.items() if key.startswith(f"{dtype}/")}
+        exact = {
+            key: np.vectorize(Fraction, otypes=[object])(stored[key].astype(np.float64)) for key in values.shapes(case)
+        }
+        dx, dw, db = lcl.vjp(case.spec, exact["x"], exact["weight"], exact["bias"], exact["dy"])
+        y = lcl.forward(case.spec, exact["x"], exact["weight"], exact["bias"])
+        for result, want in {"y": y, "dx": dx, "dw": dw, "db": db}.items():
+            assert np.array_equal(stored[result], np.vectorize(float, otypes=[float])(want)), (dtype, result)
+
+
+def test_golden_data_regenerates_and_a_changed_byte_is_named(tmp_path: Path) -> None:
+    files = regenerate.build(select(["0d/linear/*", "1d/nonfinite/gaps", "0d/rounded/few-terms"]))
+    assert files == regenerate.build(select(["1d/nonfinite/gaps", "0d/*/few-terms", "0d/linear/*"]))
+    files[store.SUMS] = store.sums(files)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert len(fixtures.verify(tmp_path).entries) == 11
+    damaged = bytearray(files["0d-linear.safetensors"])
+    damaged[-1] ^= 1
+    (tmp_path / "0d-linear.safetensors").write_bytes(damaged)
+    with pytest.raises(lcl.FixtureError, match=r"0d-linear.safetensors, array 0d/linear/"):
+        fixtures.verify(tmp_path)
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(EXACT) >= 120
+    assert len(ROUNDED) >= 30
+    assert len(REFUSALS) >= 45
+    assert {case.spec.rank for case in NONFINITE} == set(RANKS)
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_every_rank_has_every_kind_of_channels_bias_and_batch(rank: int) -> None:
+    mine = [case for case in EXACT if case.spec.rank == rank]
+    specs = [case.spec for case in mine]
+    assert {spec.bias for spec in specs} == {"none", "channel", "position"}
+    assert any(spec.groups == 1 and spec.channel_table is None for spec in specs)
+    assert any(1 < spec.groups < spec.in_channels for spec in specs)
+    assert any(spec.groups == spec.in_channels for spec in specs)
+    assert any(spec.groups == spec.in_channels < spec.out_channels for spec in specs)
+    assert any(spec.channel_table is not None for spec in specs)
+    assert {0, 2} <= {case.batch for case in mine}
+
+
+@pytest.mark.parametrize("rank", RANKS[1:])
+def test_every_spatial_rank_has_every_kind_of_geometry(rank: int) -> None:
+    specs = [case.spec for case in EXACT if case.spec.rank == rank]
+    assert {step for spec in specs for step in spec.stride} >= {1, 2, 3}
+    assert {spread for spec in specs for spread in spec.dilation} >= {1, 2, 3}
+    assert any(leftover(spec, axis) for spec in specs for axis in range(rank))
+    assert any(s > k for spec in specs for s, k in zip(spec.stride, spec.kernel_size, strict=True))
+    assert any(set(spec.kernel_size) == {1} for spec in specs)
+    assert any(spec.kernel_size == spec.input_size for spec in specs)
+    assert {sharing_kind(spec) for spec in specs} >= {"none", "all"} | ({"some"} if rank > 1 else set())
+    assert any(spec.groups > 1 and all(spec.shared) for spec in specs)
+    assert any(spec.groups > 1 and not any(spec.shared) for spec in specs)
+    assert any(_sees_only_padding(spec) for spec in specs)
+
+
+def _sees_only_padding(spec: lcl.Spec) -> bool:
+    reaches = lcl.forward(spec, *(np.ones(shape) for shape in (spec.x_shape(1), spec.weight_shape)), _zeros(spec))
+    return bool((reaches == 0).any())
+
+
+def _zeros(spec: lcl.Spec) -> np.ndarray | None:
+    return None if spec.bias_shape is None else np.zeros(spec.bias_shape)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_settings_differ_per_axis(rank: int) -> None:
+    specs = [case.spec for case in EXACT if case.spec.rank == rank]
+    for setting in ("stride", "dilation", "padding", "kernel_size", "input_size"):
+        assert any(len(set(getattr(spec, setting))) == rank for spec in specs), setting
+    shared = {spec.shared for spec in specs}
+    assert (True,) + (False,) * (rank - 1) in shared
+    assert any(not flags[0] and flags[-1] for flags in shared)
+    assert any(spec.groups > 1 and sharing_kind(spec) == "some" for spec in specs) or rank == 3
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("name", PADDING_RULES)
+def test_every_padding_rule_is_used_where_only_it_fits(rank: int, name: str) -> None:
+    specs = [case.spec for case in EXACT if case.spec.rank == rank]
+    rules = [{rule for rule in PADDING_RULES if padding_is(spec, rule)} for spec in specs]
+    assert {name} in rules
+
+
+@pytest.mark.parametrize(
+    ("rank", "pairs"),
+    [
+        (1, [((0, 1),), ((1, 0),), ((2, 0),)]),
+        (2, [((0, 1), (0, 1)), ((1, 0), (1, 0)), ((2, 0), (1, 0))]),
+    ],
+)
+def test_the_three_same_rules_differ_on_one_geometry(rank: int, pairs: list) -> None:
+    names = ("same-upper", "same-lower", "same-keras-local")
+    same = [BY_ID[f"{rank}d/padding/{name}-stride"].spec for name in names]
+    assert [spec.padding for spec in same] == pairs
+    assert len({(spec.input_size, spec.kernel_size, spec.stride) for spec in same}) == 1
+
+
+def test_adapters_of_plain_layers_meet_enough_cases() -> None:
+    plain = [
+        case
+        for case in EXACT
+        if case.spec.rank in (1, 2)
+        and case.spec.groups == 1
+        and case.spec.channel_table is None
+        and set(case.spec.dilation) == {1}
+        and case.spec.bias != "channel"
+        and not any(case.spec.shared)
+        and (padding_is(case.spec, "valid") or padding_is(case.spec, "same_keras_local"))
+    ]
+    assert len(plain) >= 30
+
+
+def test_adapters_of_tiling_layers_meet_enough_cases() -> None:
+    tiled = [case.spec for case in EXACT if "tiling" in case.tags and case.spec.rank in (1, 2)]
+    assert len(tiled) >= 8
+    assert {(spec.rank, spec.bias) for spec in tiled} == {
+        (rank, bias) for rank in (1, 2) for bias in ("none", "channel", "position")
+    }
+
+
+def test_rounded_cases_have_short_and_long_sums_in_every_rank() -> None:
+    for rank in RANKS:
+        terms = [case.spec.fan_in for case in ROUNDED if case.spec.rank == rank]
+        assert max(terms) >= 300
+        assert min(terms) <= 6
+        assert max(_samples(case) for case in ROUNDED if case.spec.rank == rank) >= 280
+
+
+def _samples(case: Case) -> int:
+    """Products in the longest weight cotangent: samples times the positions that share a weight."""
+    axes = zip(case.spec.output_size, case.spec.shared, strict=True)
+    return case.batch * math.prod(size for size, shared in axes if shared)
+
+
+# --- SPEC.md ----------------------------------------------------------------------------------------------------------
+
+
+def test_clauses_are_numbered_in_order() -> None:
+    numbers = [tuple(map(int, number.split("."))) for number in clauses.clauses(SPEC)]
+    assert numbers == sorted(set(numbers))
+    chapters = {chapter: [below for above, below in numbers if above == chapter] for chapter, _ in numbers}
+    assert all(below == list(range(1, len(below) + 1)) for below in chapters.values())
+    last = max(chapters)
+    assert list(chapters) == [number for number in range(1, last + 1) if number != int(clauses.OPEN_CHAPTER)]
+    assert last > int(clauses.OPEN_CHAPTER), "extensions come after what is open"
+
+
+def test_every_clause_has_a_case_or_a_test_and_every_case_a_clause() -> None:
+    numbers, cited, tested = set(clauses.clauses(SPEC)), clauses.citations(), clauses.tests(SPEC)
+    assert numbers - set(cited) - {number for number, files in tested.items() if files} == set()
+    assert set(cited) - numbers == set()
+    assert [entry.id for entry in BY_ID.values() if not entry.clauses] == []
+    assert set(tested) <= numbers
+
+
+def test_named_test_files_exist() -> None:
+    named = {file for files in clauses.tests(SPEC).values() for file in files}
+    assert [file for file in named if not (ROOT / file).is_file()] == []
+
+
+def test_case_lines_are_as_generated() -> None:
+    assert clauses.refreshed(SPEC) == SPEC, "run tools.clauses.refresh(Path('SPEC.md'))"
+    written = {number for number, line in clauses._numbered(SPEC) if line.startswith("Cases: ")}
+    assert written == set(clauses.case_lines())
+
+
+def test_a_clause_without_a_case_and_an_unknown_clause_are_noticed() -> None:
+    extended = SPEC.replace("**1.7** ", "**1.8** A clause nobody tests.\n\nCases:\n\n**1.7** ", 1)
+    assert set(clauses.clauses(extended)) - set(clauses.citations()) - set(clauses.tests(extended)) == {"1.8"}
+    shortened = SPEC.replace("**1.7** ", "", 1)
+    assert set(clauses.citations()) - set(clauses.clauses(shortened)) == {"1.7"}
+
+
+def test_padding_table_is_what_the_rules_give() -> None:
+    for name, rule in PADDING_RULES.items():
+        row = next(line for line in SPEC.splitlines() if line.startswith(f"| `{name}` |"))
+        lo, hi, positions = map(int, re.search(r"\((\d+), (\d+)\), (\d+) positions", row).groups())
+        assert (lo, hi) == rule(9, 4, 3)
+        assert positions == (9 + lo + hi - 4) // 3 + 1
+
+
+def test_rules_of_refusals_are_named_in_their_chapter() -> None:
+    chapter = SPEC[SPEC.index("## 10 ") : SPEC.index("## 11 ")]
+    for refusal in REFUSALS:
+        rule = refusal.rule.split("/")[1]
+        family = "<array>" if refusal.arrays else "<field>"
+        known = {refusal.rule, f"{family}/{rule}"} & set(re.findall(r"`([^`]+)`", chapter))
+        axis = refusal.arrays is not None and rule in {"ci", "co", "cg", "iy", "ix", "oy", "ox", "ky", "kx", "n"}
+        assert known or axis, refusal.rule
+
+
+# --- select -----------------------------------------------------------------------------------------------------------
+
+
+def test_select_takes_ids_and_globs_in_catalogue_order() -> None:
+    assert select([]) == list(CASES)
+    assert [case.id for case in select(["2d/plain/square", "1d/plain/odd-kernel"])] == [
+        "1d/plain/odd-kernel",
+        "2d/plain/square",
+    ]
+    assert select(["*/nonfinite/*"]) == NONFINITE
+    assert select(["1d/*", "1d/plain/*"]) == [case for case in CASES if case.spec.rank == 1]
+
+
+def test_select_offers_the_nearest_ids() -> None:
+    with pytest.raises(lcl.LclError, match="1d/plain/odd-kernel") as caught:
+        select(["1d/plain/*", "1d/plain/od-kernel", "nothing"])
+    assert [violation.rule for violation in caught.value.violations] == ["case/unknown"] * 2
+    assert [violation.got for violation in caught.value.violations] == ["'1d/plain/od-kernel'", "'nothing'"]

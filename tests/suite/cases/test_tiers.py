@@ -1,0 +1,92 @@
+"""The smaller tiers hold what they promise, and no case that they could do without."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import lcl_ref as lcl
+from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE
+from lcl_ref.suite.run import registry
+from lcl_ref.suite.tiers import TIERS, in_tier, tier_of
+from lcl_ref.suite.validation import coverage
+from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
+from tests.support.covering import cheapest, choose_core, choose_smoke, layers, prices
+from tests.support.kills import STORE, matrix
+
+
+def pairs() -> dict[coverage.Pair, list[str]]:
+    return coverage.coverage(STORE.entries.values())
+
+
+def anew() -> str:
+    """What to write into the module, where the tiers no longer suffice."""
+    smoke = choose_smoke(matrix(), layers(STORE, "smoke"))
+    core = choose_core(matrix(), layers(STORE, "core"), smoke, pairs().values())
+    return f"write into lcl_ref/suite/cases/tiers.py: SMOKE = {smoke}; CORE = {core}"
+
+
+@pytest.mark.parametrize("tier", PROMISED)
+def test_a_run_kills_every_deviation_in_every_operation(tier: str) -> None:
+    """By itself: whether old weights are kept shows only where cases follow each other."""
+    alone = kill_matrix(STORE, select(in_tier(tier))).killers_by_op
+    short = [seen for seen in matrix().killers_by_op if len(alone.get(seen, ())) < PROMISED[tier]]
+    assert short == [], anew()
+
+
+def test_core_asks_for_every_pair() -> None:
+    missing = [pair for pair, cases in pairs().items() if not set(cases) & set(CORE)]
+    assert missing == [], anew()
+
+
+def test_no_cheaper_tier_would_do() -> None:
+    """As the solver finds; of several that cost the same, any."""
+    smoke, core = layers(STORE, "smoke"), layers(STORE, "core")
+    for asked, stored, best in (
+        (smoke, SMOKE, choose_smoke(matrix(), smoke)),
+        (core, CORE, choose_core(matrix(), core, SMOKE, pairs().values())),
+    ):
+        price = prices(asked)
+        assert sum(price[name] for name in stored) == sum(price[name] for name in best), anew()
+    assert len(CORE) < len(CASES) / 3
+
+
+def test_tiers_lie_in_each_other_and_name_cases() -> None:
+    assert set(FIRST) <= set(SMOKE) <= set(CORE) <= {case.id for case in CASES}
+    assert [in_tier(tier) for tier in TIERS] == [list(SMOKE), list(CORE), [case.id for case in CASES]]
+    assert {tier_of(case) for case in select(CORE)} == {"smoke", "core"}
+    assert tier_of(select(["2d/plain/tall-kernel"])[0]) == "smoke"
+
+
+def test_a_tier_without_a_matching_case_is_refused() -> None:
+    assert in_tier("smoke", ["2d/plain/*"]) == ["2d/plain/tall-kernel"]
+    with pytest.raises(lcl.LclError, match="tier smoke"):
+        in_tier("smoke", ["1d/padding/causal"])
+
+
+def test_smoke_asks_every_adapter_something() -> None:
+    asked = {layer.adapter for layer in layers(STORE, "smoke") if layer.case in SMOKE}
+    assert asked == {declaration.name for declaration in registry.declarations()}
+
+
+def test_the_cheapest_cover_meets_every_need_that_can_be_met() -> None:
+    ids = [case.id for case in CASES[:4]]
+    price = dict.fromkeys((case.id for case in CASES), 1)
+    needs = [(frozenset(ids[:2]), 1), (frozenset(ids[1:3]), 2), (frozenset(ids[3:4]), 2), (frozenset(), 1)]
+    assert set(cheapest(needs, price)) == set(ids[1:])
+    assert cheapest([(frozenset(ids[:2]), 1)], price | {ids[0]: 2}) == (ids[1],)
+
+
+def test_the_commands_take_a_tier() -> None:
+    command = [sys.executable, "-m", "lcl_ref", "cases", "--tier", "smoke", "--json"]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert [case["id"] for case in listed["accepted"]] == list(SMOKE)
+    assert listed["refused"] == []
+    words = ["run", "-b", "numpy.matmul", "--tier", "smoke", "--dtype", "float32", "--op", "forward", "--jobs", "1"]
+    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(SMOKE)} pass, 0 fail" in done.stdout

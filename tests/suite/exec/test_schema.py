@@ -1,0 +1,138 @@
+"""The schema reader, and the page on the protocol against the schema it describes."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from lcl_ref.suite import schema
+from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.exec.adapter import SCHEMA
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "protocol.md").read_text()
+
+START = {
+    "id": 0,
+    "protocol": "lcl-exec/1",
+    "name": "port",
+    "version": "1",
+    "language": "C",
+    "capabilities": {"ops": ["forward"], "dtypes": ["float32"]},
+}
+TENSOR = {"dtype": "F32", "shape": [2, 0], "data": ""}
+
+
+def definitions():
+    return schema._document(SCHEMA)["$defs"]
+
+
+def keywords(part):
+    """Yield every keyword of a schema and of the schemas in it."""
+    for keyword, value in part.items():
+        yield keyword
+        inner = value.values() if keyword == "properties" else value if keyword == "oneOf" else [value]
+        for one in inner:
+            if isinstance(one, dict) and keyword in {"properties", "oneOf", "items", "additionalProperties"}:
+                yield from keywords(one)
+
+
+def test_no_keyword_stands_in_the_schemas_that_the_reader_does_not_apply():
+    files = sorted((ROOT / "lcl_ref" / "suite" / "schemas").glob("*.schema.json"))
+    assert files != []
+    for file in files:
+        parts = json.loads(file.read_text())["$defs"].values()
+        found = {keyword for part in parts for keyword in keywords(part)}
+        assert {"type", "required", "properties", "items"} <= found <= schema._KEYWORDS.keys() | {"description"}
+
+
+def test_an_unknown_keyword_is_refused():
+    with pytest.raises(NotImplementedError, match="maximum"):
+        schema._Reader({}).check(1, {"type": "integer", "maximum": 3}, "")
+
+
+@pytest.mark.parametrize(
+    ("definition", "value"),
+    [
+        ("start_answer", START),
+        ("start_answer", START | {"inline_bytes": 0}),
+        ("run_answer", {"id": 1, "results": "file"}),
+        ("run_answer", {"id": 1, "results": {"y": TENSOR}}),
+        ("run_answer", {"id": 1, "unsupported": "no groups"}),
+        ("run_answer", {"id": 1, "error": "out of memory"}),
+        ("capabilities", START["capabilities"] | {"padding": "any", "ranks": [0, 3], "why": {"ranks": "no time"}}),
+        ("capabilities", START["capabilities"] | {"padding": ["valid"], "accumulation": {"float16": "float16"}}),
+    ],
+)
+def test_accepted(definition, value):
+    schema.validate(value, SCHEMA, definition)
+
+
+@pytest.mark.parametrize(
+    ("definition", "value", "message"),
+    [
+        ("start_answer", [], "got [], expected a JSON object"),
+        ("start_answer", START | {"id": -1}, "id: got -1, expected at least 0"),
+        ("start_answer", START | {"id": True}, "id: got true, expected a JSON integer"),
+        ("start_answer", START | {"id": 1.0}, "id: got 1.0, expected a JSON integer"),
+        ("start_answer", START | {"name": ""}, 'name: got "", expected a length of at least 1'),
+        ("start_answer", START | {"protocol": "lcl-exec/9"}, 'protocol: got "lcl-exec/9", expected "lcl-exec/1"'),
+        ("start_answer", START | {"nmae": "x"}, "got a field 'nmae', expected only the fields"),
+        ("start_answer", START | {"nmae": "x"}, "(did you mean 'name'?)"),
+        (
+            "start_answer",
+            START | {"capabilities": {}},
+            "capabilities: got no field 'ops' in {}, expected the fields ops",
+        ),
+        (
+            "capabilities",
+            START["capabilities"] | {"ranks": [1, 4]},
+            "ranks[1]: got 4, expected one of 0, 1, 2, 3",
+        ),
+        ("capabilities", START["capabilities"] | {"ranks": [True]}, "ranks[0]: got true, expected one of"),
+        ("capabilities", START["capabilities"] | {"padding": "same"}, 'padding: got "same", expected "any", or a list'),
+        ("capabilities", START["capabilities"] | {"padding": ["same"]}, 'padding[0]: got "same", expected one of'),
+        ("run_answer", {"id": 1}, "expected the id and exactly one of results, unsupported and error"),
+        ("run_answer", {"id": 1, "error": "a", "results": "file"}, "exactly one of"),
+        ("run_answer", {"id": 1, "results": "fiel"}, 'results: got "fiel", expected "file", or the tensors'),
+        (
+            "run_answer",
+            {"id": 1, "results": {"y": TENSOR | {"dtype": "I8"}}},
+            'results.y.dtype: got "I8", expected one of',
+        ),
+        ("run_answer", {"id": 1, "results": {"y": TENSOR | {"shape": [-1]}}}, "results.y.shape[0]: got -1"),
+    ],
+)
+def test_refused(definition, value, message):
+    with pytest.raises(schema.Invalid) as caught:
+        schema.validate(value, SCHEMA, definition)
+    assert message in str(caught.value)
+
+
+def test_the_schema_knows_exactly_the_capabilities_of_an_adapter():
+    fields = {field.name for field in dataclasses.fields(Capabilities)}
+    assert set(definitions()["capabilities"]["properties"]) == fields
+
+
+def test_the_page_names_every_capability_and_its_default():
+    table = PAGE.partition("| capability | default |")[2].partition("\n\n")[0]
+    rows = {
+        name: json.loads(re.findall("`([^`]*)`", cells[1])[0])
+        for line in table.splitlines()[2:]
+        for cells in [line.strip("| ").split(" | ")]
+        for name in re.findall("`(\\w+)`", cells[0])
+    }
+    defaults = {field.name: getattr(Capabilities(), field.name) for field in dataclasses.fields(Capabilities)}
+    asked = {"ops", "dtypes"}
+    assert rows == {name: json.loads(json.dumps(value)) for name, value in defaults.items() if name not in asked}
+
+
+def test_the_examples_on_the_page_are_valid():
+    blocks = [json.loads(text) for text in re.findall("```json\n(.*?)```", PAGE, re.DOTALL)]
+    rows = [json.loads(text) for text in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)]
+    assert [len(blocks), len(rows)] == [3, 4]
+    for definition, block in zip(("start", "start_answer", "run"), blocks, strict=True):
+        schema.validate(block, SCHEMA, definition)
+    for row in rows:
+        schema.validate(row, SCHEMA, "run_answer")

@@ -1,0 +1,224 @@
+"""`lcl report`: what merges, what is refused, what a difference is, and what the page shows."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lcl_ref.errors import LclError
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import Cell, outcome
+from lcl_ref.suite.report import document, merge
+from lcl_ref.suite.report.page import page
+from lcl_ref.suite.run.matrix import BackendReport
+
+CELLS = [Cell("torch.loop", f"2d/plain/{name}", "forward", "float32") for name in ("a", "b", "c", "d")]
+BASE = document.document(
+    [BackendReport("torch.loop", "present", "torch", "2.13.0")],
+    [outcome(cell, "pass", error_ratio=0.25, seconds=0.1) for cell in CELLS],
+    Store(default_root()),
+)
+
+
+def changed(states=(), machine=None, digest=None, version="2.13.0"):
+    """Return the base report with other states for the first cells, or other surroundings."""
+    document = copy.deepcopy(BASE)
+    for row, state in zip(document["outcomes"], states, strict=False):
+        row["state"] = state
+    document["summary"] = {
+        state: [row["state"] for row in document["outcomes"]].count(state) for state in document.summary([])
+    }
+    document["machine"] |= machine or {}
+    document["suite"]["fixtures_sha256"] = digest or document["suite"]["fixtures_sha256"]
+    document["backends"][0]["version"] = version
+    return document
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Give a function that writes a document under a name and returns the path."""
+
+    def written(name, document):
+        path = tmp_path / f"{name}.json"
+        document.write_json(path, document)
+        return path
+
+    return written
+
+
+def lcl(*words):
+    command = [sys.executable, "-m", "lcl_ref", "report", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+METAL = {"system": "Darwin", "release": "25.1", "machine": "arm64", "driver": "Metal 4"}
+
+
+def test_every_cell_keeps_its_machine_driver_versions_and_date(write):
+    merged = merge.merge([write("linux", BASE), write("metal", changed(["fail"], METAL, version="2.14.0"))])
+    assert merged["summary"] == {"pass": 7, "fail": 1, "error": 0, "unsupported": 0, "not_run": 0}
+    runs = {run["label"]: run for run in merged["runs"]}
+    versions = {(backend["run"], backend["name"]): backend["version"] for backend in merged["backends"]}
+    (wrong,) = [row for row in merged["outcomes"] if row["state"] == "fail"]
+    run = runs[wrong["run"]]
+    assert (run["machine"]["system"], run["machine"]["driver"], run["date"]) == ("Darwin", "Metal 4", BASE["date"])
+    assert versions[wrong["run"], wrong["backend"]] == "2.14.0"
+    assert run["version"] == BASE["suite"]["version"]
+
+
+def test_a_merged_report_merges_further(write):
+    both = merge.merge([write("linux", BASE), write("metal", changed(machine=METAL))])
+    three = merge.merge([write("both", both), write("cuda", changed(machine={"driver": "NVRM 600"}))])
+    assert [run["label"] for run in three["runs"]] == ["linux", "metal", "cuda"]
+    assert len(three["outcomes"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (changed(machine=METAL, digest="0" * 64), "golden data 0000000000000000"),
+        (changed(), "from the same machine"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(write, other, message):
+    with pytest.raises(LclError, match=message):
+        merge.merge([write("linux", BASE), write("other", other)])
+
+
+def test_one_machine_may_answer_with_two_versions(write):
+    assert len(merge.merge([write("old", BASE), write("new", changed(version="2.14.0"))])["outcomes"]) == 8
+
+
+def test_labels_must_differ(write, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    document.write_json(tmp_path / "elsewhere" / "linux.json", changed(machine=METAL))
+    with pytest.raises(LclError, match="'linux' 2 times"):
+        merge.merge([write("linux", BASE), tmp_path / "elsewhere" / "linux.json"])
+
+
+def test_a_file_cut_off_anywhere_is_refused(write, tmp_path):
+    text = write("linux", BASE).read_text()
+    for end in range(1, len(text) - 1, 37):
+        (tmp_path / "cut.json").write_text(text[:end])
+        with pytest.raises(LclError, match="cut off"):
+            merge.read(tmp_path / "cut.json")
+
+
+def drop_row(document):
+    del document["outcomes"][1]
+
+
+def repeat_row(document):
+    document["outcomes"].append(document["outcomes"][0])
+    document["summary"]["pass"] += 1
+
+
+def rename_backend(document):
+    document["outcomes"][0]["backend"] = "torch.lop"
+
+
+def misspell_state(document):
+    document["outcomes"][2]["state"] = "passed"
+
+
+def drop_date(document):
+    del document["date"]
+
+
+def change_format(document):
+    document["format"] = "lcl-report/2"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (drop_row, "cut off, or edited"),
+        (repeat_row, "1 cells twice, such as"),
+        (rename_backend, "torch.lop of x"),
+        (misspell_state, r'x.json: outcomes\[2\].state: got "passed"'),
+        (drop_date, "no field 'date'"),
+        (change_format, "format 'lcl-report/2'"),
+    ],
+)
+def test_a_report_that_contradicts_itself_is_refused(write, damage, message):
+    document = copy.deepcopy(BASE)
+    damage(document)
+    with pytest.raises(LclError, match=message):
+        merge.read(write("x", document))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "change", "worse"),
+    [
+        ("pass", "fail", "regressed", True),
+        ("pass", "error", "regressed", True),
+        ("pass", "not_run", "regressed", True),
+        ("pass", "unsupported", "newly unsupported", True),
+        ("fail", "pass", "fixed", False),
+        ("error", "pass", "fixed", False),
+        ("unsupported", "pass", "newly supported", False),
+        ("not_run", "pass", "newly supported", False),
+        ("fail", "error", "changed", False),
+        ("pass", "pass", None, False),
+    ],
+)
+def test_changes_have_names_and_an_exit_status(write, was, now, change, worse):
+    before, after = write("before", changed([was])), write("after", changed([now]))
+    found = merge.difference(before, after)
+    assert {name: len(cells) for name, cells in found.changes.items()} == ({change: 1} if change else {})
+    done = lcl("diff", before, after)
+    assert (found.worse, done.returncode) == (worse, int(worse))
+    if change:
+        assert f"{change}: 1\n  torch.loop 2d/plain/a forward float32" in done.stdout
+
+
+def test_cells_that_come_and_go_are_told(write):
+    fewer = changed()
+    del fewer["outcomes"][0]
+    fewer["summary"]["pass"] -= 1
+    whole, part = write("whole", BASE), write("part", fewer)
+    assert set(merge.difference(whole, part).changes) == {"no longer asked"}
+    assert set(merge.difference(part, whole).changes) == {"new"}
+    assert lcl("diff", whole, part).returncode == 1
+
+
+def test_merged_reports_are_compared_run_by_run(write):
+    before = merge.merge([write("linux", BASE), write("metal", changed(machine=METAL))])
+    after = merge.merge([write("linux", BASE), write("metal", changed(["fail"], METAL))])
+    found = merge.difference(write("before", before), write("after", after))
+    assert [key for key, _, _ in found.changes["regressed"]] == [
+        ("metal", *("torch.loop", "2d/plain/a", "forward", "float32"))
+    ]
+
+
+def test_different_golden_data_cannot_be_compared(write):
+    done = lcl("diff", write("a", BASE), write("b", changed(digest="0" * 64)))
+    assert done.returncode == 2
+    assert "golden data" in done.stderr
+
+
+def test_the_commands_write_what_they_say(write, tmp_path):
+    paths = write("linux", BASE), write("metal", changed(["fail"], METAL))
+    done = lcl("merge", *paths, "-o", tmp_path / "both.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "both.json").read_text()) == merge.merge(paths)
+    assert lcl("html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
+    text = (tmp_path / "both.html").read_text()
+    for words in (
+        "torch.loop on metal",
+        "torch.loop on linux",
+        "Darwin 25.1 arm64",
+        "Metal 4",
+        BASE["date"],
+        "1 wrong",
+    ):
+        assert words in text
+
+
+def test_a_single_report_is_a_page_without_labels():
+    text = page(BASE)
+    assert "<td>torch.loop</td><td>torch 2.13.0</td>" in text
+    assert BASE["machine"]["system"] in text

@@ -1,0 +1,119 @@
+"""Every pair of settings that can stand together is asked for by some case, and no case asks for an impossible one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import combinations, product
+
+import pytest
+
+import lcl_ref as lcl
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.validation import coverage
+from lcl_ref.suite.validation.coverage import IMPOSSIBLE, PARAMETERS, pairs, settings_of
+from tests.support.paths import ROOT
+
+ENTRIES = Store(default_root()).entries
+SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
+
+LAYER = {"input_size": 9, "in_channels": 4, "out_channels": 8, "kernel_size": 3}
+
+
+def layer(**changes: object) -> dict[str, str]:
+    return settings_of(lcl.Spec(**LAYER | changes), 2)
+
+
+def test_every_legal_pair_is_asked_for() -> None:
+    covered = coverage.coverage(ENTRIES.values())
+    assert [pair for pair, cases in covered.items() if not cases] == []
+
+
+def test_no_case_asks_for_a_pair_that_is_called_impossible() -> None:
+    legal = set(pairs())
+    assert {pair for entry in ENTRIES.values() for pair in coverage.pairs_of_entry(entry)} - legal == set()
+
+
+def test_every_value_of_every_parameter_is_found_and_named() -> None:
+    found = {setting for entry in ENTRIES.values() for pair in coverage.pairs_of_entry(entry) for setting in pair}
+    assert found == {(name, value) for name, values in PARAMETERS.items() for value in values}
+
+
+def test_legal_pairs_are_all_pairs_but_the_impossible_ones() -> None:
+    every = sum(len(one) * len(other) for one, other in combinations(PARAMETERS.values(), 2))
+    # Rank 0 goes with "no axis" alone and other ranks with all else: 3 + 4, 3 + 2 and 3 + 5 pairs; "no axis" meets only
+    # itself: 4 + 2, 4 + 5, 2 + 5; rank 0 and each "no axis" share nothing: 4 * 2; rank 1 not some; tiling: 1 + 4.
+    impossible = (7 + 5 + 8) + (6 + 9 + 7) + 8 + 1 + 5
+    assert len(pairs()) == every - impossible
+    assert all(any(rule.excludes(pair) for pair in product(*_settings(rule))) for rule in IMPOSSIBLE)
+
+
+def _settings(rule: coverage.Impossible) -> tuple[list[coverage.Setting], list[coverage.Setting]]:
+    return [rule.setting], [(rule.parameter, value) for value in rule.values]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "changes"),
+    [
+        ("stride", "unit", {}),
+        ("stride", "within", {"stride": 2}),
+        ("stride", "tiling", {"stride": 3, "input_size": 6}),
+        ("stride", "within", {"stride": 3, "input_size": 10}),
+        ("stride", "gaps", {"stride": 4}),
+        ("stride", "within", {"stride": 4, "dilation": 2}),
+        ("stride", "tiling", {"kernel_size": 1}),
+        ("stride", "gaps", {"input_size": (9, 8), "kernel_size": (3, 1), "stride": (1, 2)}),
+        ("stride", "no axis", {"input_size": (), "kernel_size": ()}),
+        ("dilation", "dilated", {"dilation": 2}),
+        ("dilation", "unit", {"dilation": 2, "kernel_size": 1}),
+        ("padding", "valid", {}),
+        ("padding", "symmetric", {"padding": 2}),
+        ("padding", "more before", {"padding": ((2, 1),)}),
+        ("padding", "more after", {"padding": ((1, 2),)}),
+        ("padding", "whole windows", {"padding": ((3, 0),)}),
+        ("padding", "more before", {"padding": ((3, 0),), "dilation": 2}),
+        ("padding", "whole windows", {"padding": ((0, 4),), "stride": 2}),
+        ("padding", "more after", {"padding": ((0, 3),), "stride": 2}),
+        ("groups", "one", {}),
+        ("groups", "some", {"groups": 2}),
+        ("groups", "depthwise", {"groups": 4}),
+        ("groups", "one", {"in_channels": 1}),
+        ("groups", "table", {"channel_table": [[0, 1]] * 8}),
+        ("sharing", "all", {"shared": True}),
+    ],
+)
+def test_settings_of_a_layer(parameter: str, value: str, changes: dict) -> None:
+    assert layer(**changes)[parameter] == value
+
+
+def test_an_empty_batch_answers_only_for_pairs_with_the_batch() -> None:
+    entry = ENTRIES["1d/combined/empty-strided-convolution"]
+    found = coverage.pairs_of_entry(entry)
+    assert (("stride", "within"), ("batch", "empty")) in found
+    assert all(("batch", "empty") in pair for pair in found)
+
+
+def test_a_case_left_out_leaves_its_pair_out() -> None:
+    entries = [entry for entry in ENTRIES.values() if entry["id"] != "2d/combined/table-dilation-shared"]
+    missing = [pair for pair, cases in coverage.coverage(entries).items() if not cases]
+    assert (("dilation", "dilated"), ("groups", "table")) in missing
+
+
+def test_spec_lists_the_values() -> None:
+    chapter = SPEC[SPEC.index("**11.6**") : SPEC.index("## 12 ")]
+    names = {"dtype": "format", "op": "operation"}
+    rows = {line.split(" | ")[0].strip("| "): line for line in chapter.splitlines() if line.startswith("| ")}
+    assert set(rows) - {"setting"} == {names.get(name, name) for name in PARAMETERS}
+    for name, values in PARAMETERS.items():
+        words = [value.split()[0] for value in values if value != coverage.NO_AXIS]
+        assert [word for word in words if word not in rows[names.get(name, name)]] == [], name
+
+
+def test_the_command_prints_what_is_missing() -> None:
+    command = [sys.executable, "-m", "lcl_ref", "cases", "--coverage", "--json"]
+    whole = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert whole["covered"] == whole["legal"] == len(pairs())
+    part = subprocess.run([*command[:-1], "-c", "1d/*"], capture_output=True, text=True, check=True).stdout
+    assert "some + empty" in part

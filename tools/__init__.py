@@ -1,0 +1,1 @@
+"""Tools of the repository: pages generated from data. Not part of the package."""
