@@ -1,4 +1,4 @@
-"""Tables in README.md and docs, generated from the declarations and the golden data between two marker lines.
+"""Tables in docs, generated from the declarations and the golden data between two marker lines.
 
 ``python -m tools.tables`` rewrites them; a test fails where they have drifted.
 """
@@ -52,12 +52,12 @@ def refreshed(text: str, name: str, body: str) -> str:
 
 def pages(root: Path) -> dict[Path, str]:
     """Return every page with generated parts, as it should be."""
-    readme = root / "README.md"
-    initialisers, extended = root / "docs" / "initialisers.md", root / "docs" / "extensions.md"
+    docs = root / "docs"
+    backends, initialisers, extended = (docs / f"{name}.md" for name in ("backends", "initialisers", "extensions"))
     store = Store(fixtures.default_root())
     return {
-        readme: refreshed(readme.read_text(encoding="utf-8"), "backends", backends_table(store)),
-        root / "docs" / "seeds.md": _seeds_page(root),
+        backends: refreshed(backends.read_text(encoding="utf-8"), "backends", backends_table(store)),
+        docs / "seeds.md": _seeds_page(root),
         extended: refreshed(extended.read_text(encoding="utf-8"), "extensions", extensions.table()),
         initialisers: refreshed(initialisers.read_text(encoding="utf-8"), "initialisers", initialisers_page.table()),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tools.long_description import absolute
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,19 @@ def test_metadata(wheel):
     extras = {line.partition(": ")[2] for line in text.splitlines() if line.startswith("Provides-Extra: ")}
     assert extras >= {"torch", "jax", "mlx", "keras", "h5", "all", "dev"}
     assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert "](" not in text.replace("](http", ""), "a relative link is dead on a package index"
     points = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "lcl = lcl_ref.cli:main" in points
     assert "numpy.loop = lcl_backends.numpy.loop:Adapter" in points
+
+
+def test_links_of_the_long_description_point_into_the_repository_where_it_is_known():
+    text = "[SPEC.md](SPEC.md), [a site](https://example.org) and `code`"
+    assert absolute(text, None, "0.1.0") == "SPEC.md, [a site](https://example.org) and `code`"
+    linked = absolute(text, "https://example.org/lcl-ref/", "0.1.0")
+    assert linked.startswith(
+        "[SPEC.md](https://example.org/lcl-ref/blob/v0.1.0/SPEC.md), [a site](https://example.org)"
+    )
 
 
 def test_the_unpacked_wheel_is_what_is_imported(installed):

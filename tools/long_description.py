@@ -1,0 +1,35 @@
+"""README.md as the long description of the package: links that are relative here would be dead on a package index.
+
+They point into the repository where ``LCL_REPOSITORY_URL`` says where it is (the release workflow does); without it the
+words stay and the links go.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+RELATIVE = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+
+
+def absolute(text: str, repository: str | None, version: str) -> str:
+    """Return Markdown without relative links: at `repository`, or as plain words where that is not known."""
+    if not repository:
+        return RELATIVE.sub(r"\1", text)
+    return RELATIVE.sub(rf"[\1]({repository.rstrip('/')}/blob/v{version}/\2)", text)
+
+
+class LongDescription(MetadataHookInterface):
+    """Sets ``readme`` when the package is built."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Put the text with absolute links into the metadata."""
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        version = re.search(r'__version__ = "(.+)"', (Path(self.root) / "lcl_ref" / "__init__.py").read_text())
+        assert version is not None
+        text = absolute(text, os.environ.get("LCL_REPOSITORY_URL"), version[1])
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
