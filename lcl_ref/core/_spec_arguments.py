@@ -9,7 +9,6 @@ import difflib
 import operator
 from collections.abc import Iterable, Mapping, Sized
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any
 
 from lcl_ref.core.axes import spatial_names
@@ -55,24 +54,22 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, Iterable) and isinstance(value, Sized)
 
 
-def per_axis(problems: Problems, what: str, value: Any, rank: int, todo: str = "") -> list[Any]:
-    """Return one entry per spatial axis: a scalar is repeated, a sequence must have `rank` entries."""
-    if not is_sequence(value):
-        return [value] * rank
-    if len(value) != rank:
+def per_axis(problems: Problems, what: str, values: Any, rank: int, todo: str = "") -> list[Any]:
+    """Return the entries of a list, which must be one per spatial axis."""
+    if len(values) != rank:
         if any(problem.rule == "input_size/rank" for problem in problems):
-            return list(value)[:rank]  # as input_size was cut: one broken rule, not two
+            return list(values)[:rank]  # as input_size was cut: one broken rule, not two
         problems.append(
             Violation(
                 f"{what}/length",
                 what,
-                f"{len(value)} entries {tuple(value)!r}",
+                f"{len(values)} entries {tuple(values)!r}",
                 f"{rank}, one per spatial axis of input_size",
                 todo=todo,
             )
         )
         return []
-    return list(value)
+    return list(values)
 
 
 def sizes(problems: Problems, what: str, value: Any, rank: int, least: int = 1) -> Sizes:
@@ -87,40 +84,37 @@ def sizes(problems: Problems, what: str, value: Any, rank: int, least: int = 1) 
 
 def flags(problems: Problems, what: str, value: Any, rank: int) -> tuple[bool, ...]:
     """Return one bool per spatial axis; integers are refused."""
-    before = len(problems)
+    if not is_sequence(value):
+        return (_flag(problems, what, value),) * rank
     entries = per_axis(problems, what, value, rank)
-    for axis, entry in zip(spatial_names(rank), entries, strict=False):
-        if not _is_bool(entry):
-            got = f"{type(entry).__name__} {entry!r}"
-            problems.append(Violation(f"{what}/bool", what, got, "True or False", axis))
-    _report_scalar_once(problems, value, before)
-    return tuple(bool(entry) for entry in entries)
+    return tuple(_flag(problems, what, entry, axis) for entry, axis in zip(entries, spatial_names(rank), strict=False))
+
+
+def _flag(problems: Problems, what: str, value: Any, axis: str = "") -> bool:
+    if not _is_bool(value):
+        problems.append(Violation(f"{what}/bool", what, f"{type(value).__name__} {value!r}", "True or False", axis))
+        return False
+    return bool(value)
 
 
 def padding_pairs(problems: Problems, value: Any, size: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Pairs:
     """Return explicit ``(lo, hi)`` per axis from a name, an int, or one entry (name, int or pair) per axis."""
     rank = len(size)
-    todo = f"for one axis write padding=({tuple(value)!r},)" if is_sequence(value) and rank == 1 else ""
-    before = len(problems)
-    entries = per_axis(problems, "padding", value, rank, todo)
-    pairs = tuple(
-        _axis_padding(problems, entry, axis, geometry)
-        for entry, axis, *geometry in zip(entries, spatial_names(rank), size, kernel, stride, dilation, strict=False)
-    )
-    _report_scalar_once(problems, value, before)
-    return pairs
+    if is_sequence(value):
+        todo = f"for one axis write padding=({tuple(value)!r},)" if rank == 1 else ""
+        named = zip(per_axis(problems, "padding", value, rank, todo), spatial_names(rank), strict=False)
+        entries = [_padding_entry(problems, entry, axis) for entry, axis in named]
+    else:
+        entries = [_padding_entry(problems, value)] * rank
+    axes = zip(entries, size, kernel, stride, dilation, strict=False)
+    return tuple(resolve(entry, *axis) if isinstance(entry, str) else entry for entry, *axis in axes)
 
 
-def _report_scalar_once(problems: Problems, value: Any, before: int) -> None:
-    """Keep one of the problems noted since `before` where one scalar was repeated on every axis."""
-    if not is_sequence(value) and len(problems) > before:
-        problems[before:] = [replace(problems[before], axis="")]
-
-
-def _axis_padding(problems: Problems, entry: Any, axis: str, geometry: list[int]) -> tuple[int, int]:
+def _padding_entry(problems: Problems, entry: Any, axis: str = "") -> str | tuple[int, int]:
+    """Return the name of a rule or a pair; no padding in the place of what is neither."""
     if isinstance(entry, str):
         if entry in PADDING_RULES:
-            return resolve(entry, *geometry)
+            return entry
         problems.append(Violation("padding/name", "padding", repr(entry), _known_names(), axis, _name_hint(entry)))
         return 0, 0
     if is_sequence(entry):

@@ -176,6 +176,32 @@ def test_only_ordered_sequences_give_one_entry_per_axis(value: Any) -> None:
     assert [violation.rule for violation in caught.value.violations] == ["kernel_size/integer"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("kernel_size", 0, "kernel_size/at-least-1"),
+        ("padding", "full", "padding/name"),
+        ("padding", -1, "padding/at-least-0"),
+        ("padding", None, "padding/integer"),
+        ("shared", 1, "shared/bool"),
+    ],
+)
+@pytest.mark.parametrize("rank", [0, 2])
+def test_one_value_for_all_axes_is_checked_once_also_where_there_is_no_axis(
+    rank: int, field: str, value: Any, rule: str
+) -> None:
+    with pytest.raises(lcl.SpecError) as caught:
+        lcl.Spec(**LAYER | {"input_size": (8, 6)[:rank], "kernel_size": 3, field: value})
+    assert [(violation.rule, violation.axis) for violation in caught.value.violations] == [(rule, "")]
+
+
+def test_one_value_that_is_right_is_accepted_where_there_is_no_axis() -> None:
+    layer = {"input_size": (), "in_channels": 4, "out_channels": 10}
+    lists = lcl.Spec(**layer, kernel_size=(), stride=(), padding=(), dilation=(), shared=())
+    assert lcl.Spec(**layer, kernel_size=3, stride=2, padding="same_upper", dilation=2, shared=True) == lists
+    assert lcl.Spec(input_size=5, in_channels=4, out_channels=10, kernel_size=3).input_size == (5,)
+
+
 def test_numpy_sizes_flags_and_tables_are_accepted() -> None:
     plain = lcl.Spec(**LAYER, shared=(True, False), channel_table=((0, 1),) * 10)
     table = np.tile(np.arange(2), (10, 1))
