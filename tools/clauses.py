@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lcl_ref.suite.cases import BY_ID
 from lcl_ref.suite.cases.extensions import EXTENSION_CASES
@@ -12,27 +12,93 @@ from lcl_ref.suite.cases.extensions import EXTENSION_CASES
 OPEN_CHAPTER = "13"
 """What is deliberately open has numbers, but no cases."""
 
-SHOWN = 4
-"""Cases named per clause; the rest is counted."""
-
 _CLAUSE = re.compile(r"^\*\*(\d+\.\d+)\*\* ")
-_CASES, _TESTS = "Cases:", "Tests:"
-_PATH = re.compile(r"`(tests/[^`]+)`")
+_CHAPTER = re.compile(r"^### (\d+) .+")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What holds a clause besides cases.
+
+    Parameters
+    ----------
+    tests : tuple of str
+        Test modules, as paths below ``tests/``.
+    reason : str
+        Why no case cites the clause; empty where one does.
+    """
+
+    tests: tuple[str, ...]
+    reason: str = ""
+
+
+_DESCRIPTION = "cases hold descriptions that are complete already"
+_EVERY_CELL = "every cell asks for it"
+_DATA = "about the golden data, not about a layer"
+_STORED = "about stored text; refusals of the golden data are arguments"
+_DRAWS = "draws numbers, and computes no layer"
+_EXTENSION = "extensions/test_cases.py"
+
+HELD: dict[str, Held] = {
+    "0.1": Held(("suite/cases/test_refused.py", "core/test_spec.py"), _DESCRIPTION),
+    "0.2": Held(("suite/cases/test_refused.py", "core/test_spec.py"), _DESCRIPTION),
+    "0.3": Held(("core/test_spec.py",), _DESCRIPTION),
+    "0.4": Held(("conformance/test_matrix.py",), _EVERY_CELL),
+    "0.5": Held(("conformance/test_matrix.py",), "about declarations, not about a layer"),
+    "3.5": Held(("core/test_spec.py",), "counts, which no answer of a layer shows"),
+    "8.1": Held(("core/test_checks.py", "core/test_reference.py"), "binds the reference only"),
+    "8.2": Held(("conformance/test_matrix.py",), _EVERY_CELL),
+    "8.3": Held(("conformance/test_matrix.py",), "a declaration; it sets the limits of every rounded case"),
+    "8.4": Held(("conformance/test_matrix.py",), _EVERY_CELL),
+    "9.4": Held(("core/test_reference.py", "core/test_derivatives.py")),
+    "9.5": Held(("core/test_derivatives.py",)),
+    "9.6": Held(("core/test_derivatives.py",)),
+    "10.1": Held(("suite/cases/test_refused.py",)),
+    "10.4": Held(("suite/cases/test_refused.py",)),
+    "10.11": Held(("suite/cases/test_refused.py",)),
+    "10.12": Held(
+        ("suite/cases/test_refused.py", "core/test_spec.py"),
+        _STORED,
+    ),
+    "11.1": Held(("suite/cases/test_catalogue.py",), _DATA),
+    "11.2": Held(("suite/cases/test_catalogue.py",), _DATA),
+    "11.3": Held(("suite/cases/test_catalogue.py", "core/test_reference.py"), _DATA),
+    "11.4": Held(("suite/cases/test_catalogue.py", "suite/golden/test_fixtures.py"), _DATA),
+    "11.5": Held(("suite/cases/test_catalogue.py", "suite/golden/test_determinism.py"), _DATA),
+    "11.6": Held(("suite/validation/test_coverage.py",), _DATA),
+    "12.2": Held(("suite/validation/test_experiments.py",)),
+    "12.3": Held(("suite/validation/test_experiments.py",)),
+    "12.4": Held(("suite/validation/test_experiments.py",)),
+    "12.7": Held(("suite/cases/test_catalogue.py",), _DATA),
+    "12.9": Held(("conformance/test_matrix.py",), "about the report, not about a layer"),
+    "14.1": Held(("extensions/test_pruned.py", _EXTENSION)),
+    "14.2": Held(("extensions/test_adaptive.py", _EXTENSION)),
+    "14.3": Held(("extensions/test_low_rank.py", _EXTENSION)),
+    "14.4": Held(("extensions/test_unequal.py", _EXTENSION)),
+    "14.5": Held(("extensions/test_borders.py", _EXTENSION)),
+    "14.6": Held(("extensions/test_transposed.py", _EXTENSION)),
+    "14.7": Held(("core/test_initialisers.py", "layers/test_initialisers_live.py"), _DRAWS),
+    "14.8": Held(("extensions/test_quantised.py", _EXTENSION)),
+    "14.9": Held(("core/test_complex.py",)),
+}
+"""Clause -> the tests that hold it, and the reason where it has no case."""
 
 
 def clauses(text: str) -> list[str]:
-    """Return the numbers of all testable clauses of SPEC.md, in order."""
-    numbers = [match.group(1) for line in text.splitlines() if (match := _CLAUSE.match(line))]
-    return [number for number in numbers if number.split(".")[0] != OPEN_CHAPTER]
+    """Return the numbers of all testable clauses of SPEC.md, in the order of the text."""
+    return [number for number in bodies(text) if number.split(".")[0] != OPEN_CHAPTER]
 
 
-def tests(text: str) -> dict[str, list[str]]:
-    """Return clause -> test files that its ``Tests:`` line names."""
-    named: dict[str, list[str]] = {}
-    for number, line in _numbered(text):
-        if line.startswith(_TESTS):
-            named[number] = _PATH.findall(line)
-    return named
+def bodies(text: str) -> dict[str, str]:
+    """Return clause -> its text, from its number to the next clause or heading."""
+    found: dict[str, list[str]] = {}
+    number = ""
+    for line in text.splitlines():
+        match = _CLAUSE.match(line)
+        number = match.group(1) if match else "" if line.startswith("#") else number
+        if number:
+            found.setdefault(number, []).append(line)
+    return {number: "\n".join(lines).strip() for number, lines in found.items()}
 
 
 def citations() -> dict[str, list[str]]:
@@ -44,44 +110,34 @@ def citations() -> dict[str, list[str]]:
     return {number: [entry for _, entry in sorted(found, key=_place)] for number, found in cited.items()}
 
 
-def case_lines() -> dict[str, str]:
-    """Return clause -> its generated ``Cases:`` line: a few ids, from as many ranks as there are, and a count."""
-    return {number: _line(ids) for number, ids in citations().items()}
-
-
-def refreshed(text: str) -> str:
-    """Return SPEC.md with every ``Cases:`` line as generated."""
-    lines = case_lines()
-    fresh = [lines.get(number, _CASES) if line.startswith(_CASES) else line for number, line in _numbered(text)]
-    return "\n".join(fresh) + "\n"
-
-
-def refresh(path: Path) -> None:
-    """Rewrite the ``Cases:`` lines of SPEC.md in place; to be run after cases or clauses have changed."""
-    path.write_text(refreshed(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
 def _place(cited: tuple[int, str]) -> int:
     return cited[0]
 
 
-def _line(ids: list[str]) -> str:
-    seen: Counter[str] = Counter()
-    turns = []
-    for place, entry in enumerate(ids):
-        family = entry.split("/")[0]
-        turns.append((seen[family], place, entry))
-        seen[family] += 1
-    shown = [f"`{entry}`" for _, _, entry in sorted(turns)[:SHOWN]]
-    more = len(ids) - len(shown)
-    return f"{_CASES} {', '.join(shown)}" + (f" and {more} more" if more else "")
+def index(text: str) -> str:
+    """Return the body of docs/clauses.md: under each chapter of SPEC.md its clauses, each with all that tests it."""
+    cited = citations()
+    return "\n\n".join(
+        f"## {entry}" if kind == "chapter" else f"**{entry}** {_tested_by(entry, cited.get(entry, []))}"
+        for kind, entry in _entries(text)
+    )
 
 
-def _numbered(text: str) -> list[tuple[str, str]]:
-    """Return ``(number of the clause it belongs to, line)`` for every line; the number is empty before the first."""
-    number, numbered = "", []
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the headings of chapters and the numbers of testable clauses, in the order of the text."""
     for line in text.splitlines():
-        match = _CLAUSE.match(line)
-        number = match.group(1) if match else number
-        numbered.append((number, line))
-    return numbered
+        chapter, clause = _CHAPTER.match(line), _CLAUSE.match(line)
+        if chapter and chapter.group(1) != OPEN_CHAPTER:
+            yield "chapter", line.removeprefix("### ")
+        elif clause and clause.group(1).split(".")[0] != OPEN_CHAPTER:
+            yield "clause", clause.group(1)
+
+
+def _tested_by(number: str, ids: list[str]) -> str:
+    held = HELD.get(number, Held(()))
+    cases = f"{len(ids)} case{'s' * (len(ids) != 1)}: {_quoted(ids)}" if ids else f"No case: {held.reason}"
+    return f"{cases}. Tests: {_quoted(held.tests)}." if held.tests else f"{cases}."
+
+
+def _quoted(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
