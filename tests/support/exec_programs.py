@@ -455,6 +455,28 @@ class ChattersOnStderr(BadManners):
         super().run(message)
 
 
+class TakesLiberties(InACell):
+    """Does what the protocol allows and few programs do."""
+
+    expected = "pass", ""
+
+
+class AnswersInlineWhatCameAsAFile(TakesLiberties):
+    def greeting(self):
+        return super().greeting() | {"inline_bytes": 0}
+
+
+class WritesMetadataAndAnOddHeader(TakesLiberties):
+    def results(self, message):
+        tensor = super().results(message)["y"]
+        data = base64.b64decode(tensor.pop("data"))
+        entry = tensor | {"data_offsets": [0, len(data)]}
+        header = json.dumps({"__metadata__": {"by": "a port"}, "y": entry}).encode()
+        header += b" " * (1 - len(header) % 2)
+        Path(message["results"]).write_bytes(struct.pack("<Q", len(header)) + header + data)
+        return "file"
+
+
 class Losing(Good):
     """Loses more than one cell."""
 

@@ -128,6 +128,33 @@ def test_the_page_names_every_capability_and_its_default():
     assert rows == {name: json.loads(json.dumps(value)) for name, value in defaults.items() if name not in asked}
 
 
+def fields_of(cell):
+    return set(re.findall("`(\\w+)`", cell))
+
+
+def test_the_page_lists_the_fields_of_every_message_and_object():
+    section = PAGE.partition("## Messages")[2].partition("| field | of |")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    listed = {cells[0].strip("`"): cells[1:] for cells in rows}
+    names = {
+        "start": "start",
+        "answer to `start": "start_answer",
+        "run": "run",
+        "stop": "stop",
+        "spec": "spec",
+        "a tensor inside a line": "tensor",
+    }
+    for row, name in names.items():
+        definition = definitions()[name]
+        required, *optional = listed[row]
+        assert fields_of(required) == set(definition["required"]), row
+        rest = definition["properties"].keys() - definition["required"]
+        assert fields_of("".join(optional)) == rest, row
+    assert fields_of(listed["capabilities"][0]) == set(definitions()["capabilities"]["required"])
+    answers = definitions()["run_answer"]["oneOf"]
+    assert fields_of(listed["answer to `run"][0]) == {field for answer in answers for field in answer["required"]}
+
+
 def test_the_examples_on_the_page_are_valid():
     blocks = [json.loads(text) for text in re.findall("```json\n(.*?)```", PAGE, re.DOTALL)]
     rows = [json.loads(text) for text in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)]
