@@ -202,6 +202,10 @@ def test_one_value_that_is_right_is_accepted_where_there_is_no_axis() -> None:
     assert lcl.Spec(input_size=5, in_channels=4, out_channels=10, kernel_size=3).input_size == (5,)
 
 
+def test_no_table_may_be_written_as_null() -> None:
+    assert lcl.Spec.from_dict(LAYER | {"channel_table": None}) == lcl.Spec.from_dict(LAYER)
+
+
 def test_numpy_sizes_flags_and_tables_are_accepted() -> None:
     plain = lcl.Spec(**LAYER, shared=(True, False), channel_table=((0, 1),) * 10)
     table = np.tile(np.arange(2), (10, 1))
