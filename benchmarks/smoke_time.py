@@ -3,11 +3,11 @@
 import argparse
 import time
 
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import load, resolve
-from lcl_ref.suite.tiers import in_tier
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run.cells import make_plan, supports
 from lcl_ref.suite.run.loading import BackendRef, load, resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
-from lcl_ref.suite.tiers import in_tier
 
 BACKENDS = ("numpy.matmul", "torch.fast", "mlx.windows")
 TIMES = (1, 2, 4)

@@ -25,13 +25,13 @@ import pytest
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import OPS, Adapter, Capabilities, Declaration, Prepared
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator, cell_exists
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.user_layer import UserAdapter, as_adapter
-from lcl_ref.suite.tiers import in_tier
 
 __all__ = ["Capabilities", "conformance_tests"]
 

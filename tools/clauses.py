@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lcl_ref.suite.cases import BY_ID
-from lcl_ref.suite.cases.extensions import EXTENSION_CASES
+from lcl_ref.suite.cases import BY_ID, EXTENSION_CASES
 
 OPEN_CHAPTER = "13"
 """What is deliberately open has numbers, but no cases."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lcl_ref.suite.cases import extensions
+from lcl_ref.suite.cases import EXTENSION_CASES
+from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
@@ -41,6 +42,16 @@ def backends_table(store: Store) -> str:
     return "\n".join(lines) + f"\n\n{closing}"
 
 
+def extensions_table() -> str:
+    """Return the extensions as a Markdown table: what they add, their limits, modules and cases."""
+    lines = ["| clause | extension | limits | module | cases |", "|---|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        module = f"[{name}](../lcl_ref/extensions/{name.replace('-', '_')}.py)"
+        cases = ", ".join(f"`{case.id.rpartition('/')[2]}`" for case in EXTENSION_CASES if case.kind == name)
+        lines.append(f"| {kind.clause} | {kind.what} | {kind.limits} | {module} | {cases} |")
+    return "\n".join(lines)
+
+
 def refreshed(text: str, name: str, body: str) -> str:
     """Return `text` with what stands between the markers of `name` replaced by `body`."""
     begin, end = (marker.format(name=name) for marker in MARKERS)
@@ -59,7 +70,7 @@ def pages(root: Path) -> dict[Path, str]:
     return {
         backends: refreshed(backends.read_text(encoding="utf-8"), "backends", backends_table(store)),
         docs / "seeds.md": _seeds_page(root),
-        extended: refreshed(extended.read_text(encoding="utf-8"), "extensions", extensions.table()),
+        extended: refreshed(extended.read_text(encoding="utf-8"), "extensions", extensions_table()),
         index: refreshed(index.read_text(encoding="utf-8"), "clauses", clauses.index(specification)),
         initialisers: refreshed(initialisers.read_text(encoding="utf-8"), "initialisers", initialisers_page.table()),
     }

@@ -11,12 +11,12 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.tiers import in_tier
 
 FORMAT = "lcl-diagnosis/1"
 

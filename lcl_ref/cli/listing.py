@@ -15,10 +15,10 @@ from lcl_ref.cli.options import case_option, data_option, json_option, tier_opti
 from lcl_ref.suite.cases import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.extensions import ExtensionCase
+from lcl_ref.suite.cases.tiers import in_tier, tier_of
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report import describe_case
 from lcl_ref.suite.run import registry
-from lcl_ref.suite.tiers import in_tier, tier_of
 from lcl_ref.suite.validation import coverage
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.tiers import TIERS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

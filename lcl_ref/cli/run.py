@@ -16,6 +16,7 @@ from lcl_ref.cli.options import backend_option, case_option, data_option, limit_
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures
@@ -25,7 +26,6 @@ from lcl_ref.suite.report.page import page
 from lcl_ref.suite.run.cells import Plan, make_plan, matches
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
-from lcl_ref.suite.tiers import in_tier
 
 
 @click.command()

@@ -15,13 +15,13 @@ from rich.markup import escape
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute, refuse_what_is_no_layer
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import BackendReport, Settings
-from lcl_ref.suite.tiers import in_tier
 
 SHOWN = 3
 

@@ -16,6 +16,7 @@ import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.tiers import TIERS, asks, in_tier
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
@@ -23,7 +24,6 @@ from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import Plan, make_plan, matches, supports
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
-from lcl_ref.suite.tiers import TIERS, asks, in_tier
 
 PLAN = pytest.StashKey[Plan]()
 UNSUPPORTED = pytest.StashKey[int]()

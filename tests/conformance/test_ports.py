@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.diagnose import diagnose
 from lcl_ref.suite.exec.adapter import Limits
 from lcl_ref.suite.exec.protocol_check import Checker
@@ -15,7 +16,6 @@ from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import EXEC, load, resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
-from lcl_ref.suite.tiers import in_tier
 from tests.support.paths import EXAMPLES
 
 MISTAKES = {

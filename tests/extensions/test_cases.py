@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, unequal
-from lcl_ref.suite.cases.extensions import EXTENSION_CASES, KINDS
+from lcl_ref.suite.cases import EXTENSION_CASES
+from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.identities.identity import system

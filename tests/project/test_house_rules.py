@@ -13,7 +13,6 @@ MODULE_LINES = 300
 FUNCTION_LINES = 40
 
 CATALOGUES = {
-    "lcl_ref/suite/cases/": "one entry per case",
     "lcl_ref/layouts/catalogue.py": "one entry per layout",
     "tests/unit/": "one test after the other, not a module to read through",
     "tests/meta/": "the same",

@@ -1,4 +1,4 @@
-"""Choosing few cases that are enough: the cheapest cover, from which `lcl_ref/suite/cases/tiers.py` was written.
+"""Choosing few cases that are enough: the cheapest cover, from which `lcl_ref/suite/cases/tiers.toml` was written.
 
 Both tiers kill every deviation as often as `lcl_ref.suite.validation.mutants.PROMISED`. The smoke tier also asks every
 adapter; the core tier holds it and asks for every legal pair of settings (SPEC clause 11.6). An integer program chooses

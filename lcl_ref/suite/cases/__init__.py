@@ -1,6 +1,20 @@
-"""The catalogue: every case and every refusal, as data (one module per rank, one for what is refused).
+"""The catalogue: every case and every refusal, as data, a file per rank and topic (`loader` reads them).
 
-Ids are paths ``<rank>d/<topic>/<name>`` or ``refused/<topic>/<name>``; they are never renumbered and never reused.
+Ids are paths ``<rank>d/<topic>/<name>``, ``refused/<topic>/<name>`` or ``extension/<kind>/<name>``: table ``[name]`` of
+the file before it. They are never renumbered and never reused.
+
+==========  ============================================================================================================
+``0d``      Linear maps, dense and block-diagonal: only batch and channels.
+``1d``      Most plain cases live here, where a failing output can be worked out by hand.
+``2d``      What one axis cannot show: swapped axes, settings per axis, sharing along one of them.
+``3d``      A weight has eight axes here, too many to be all different and small at once: position axes differ from each
+            other, tap axes from each other, the two channel axes from each other.
+combined    Settings two at a time: pairs that no other case asks for (`lcl cases --coverage`, SPEC clause 11.6). A
+            route that handles strides, and one that handles tables, need not handle a table under a stride.
+rounded     Real operands, judged by the proved limit: arithmetic, in short sums, long sums and sums of every route.
+            They are small because each is stored once per dtype.
+complex     Whole numbers in both parts, so that every complex product and sum is exact (SPEC clause 14.9).
+==========  ============================================================================================================
 """
 
 from __future__ import annotations
@@ -10,20 +24,16 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.cases import combined, complex_numbers, rank0, rank1, rank2, rank3, refused, rounded
+from lcl_ref.suite.cases import loader
 from lcl_ref.suite.cases.case import Case, Refusal
-from lcl_ref.suite.cases.extensions import EXTENSION_CASES, ExtensionCase
+from lcl_ref.suite.cases.extensions import ExtensionCase
 
-CASES: tuple[Case, ...] = (
-    rank0.CASES + rank1.CASES + rank2.CASES + rank3.CASES + combined.CASES + rounded.CASES + complex_numbers.CASES
-)
-"""Layers and operands that a right implementation gets right, in the order of the catalogue."""
-
-REFUSALS: tuple[Refusal, ...] = refused.REFUSALS
-"""Arguments and arrays that must be refused."""
+CASES, REFUSALS, EXTENSION_CASES = loader.read()
+"""Layers and operands that a right implementation gets right; arguments and arrays that must be refused; layers of SPEC
+clause 14 that a port which has them must get right."""
 
 BY_ID: dict[str, Case | Refusal] = {case.id: case for case in CASES} | {entry.id: entry for entry in REFUSALS}
-"""Every entry of the catalogue by its id."""
+"""Every entry of the catalogue of the plain layer by its id."""
 
 
 def select(globs: Sequence[str]) -> list[Case]:

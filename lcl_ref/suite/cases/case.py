@@ -1,4 +1,4 @@
-"""What a case is. The catalogue itself is data, one module per rank beside this one."""
+"""What a case is, and what a refusal is; the files that hold them are read by `lcl_ref.suite.cases.loader`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Case:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     tags : tuple of str
-        ``degenerate: <reason>`` where two axes of one tensor have equal length on purpose, ``empty-batch``,
-        ``nonfinite``, ...
+        ``tiling``, ``empty-batch`` and ``nonfinite`` where the case is so, and ``degenerate: <reason>`` where two axes
+        of one tensor have equal length on purpose.
     values : {"exact", "rounded", "nonfinite", "complex"}
         Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
         complex numbers whose parts are small integers.
@@ -64,10 +64,10 @@ class Refusal:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     arguments : mapping
-        Constructor arguments of `Spec`.
+        Constructor arguments of `Spec`: those of `LAYER`, changed.
     arrays : mapping of str to tuple of int, optional
-        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`; None for no
-        array.
+        Where the layer itself is good: shapes of the arrays given to `forward` or, with ``dy``, to `vjp`, which are
+        those of `ARRAYS`, changed; None for no array.
     """
 
     id: str
@@ -78,23 +78,8 @@ class Refusal:
     arrays: Mapping[str, tuple[int, ...] | None] | None = None
 
 
-def case(
-    case_id: str,
-    why: str,
-    clauses: str,
-    *,
-    batch: int = 2,
-    tags: tuple[str, ...] = (),
-    values: Values = "exact",
-    **arguments: Any,
-) -> Case:
-    """Return one entry of the catalogue; `clauses` is a list separated by spaces, `arguments` are those of `Spec`."""
-    return Case(
-        id=case_id,
-        spec=Spec(**arguments),
-        batch=batch,
-        why=why,
-        clauses=tuple(clauses.split()),
-        tags=tags,
-        values=values,
-    )
+LAYER: dict[str, Any] = {"input_size": (8, 6), "in_channels": 4, "out_channels": 10, "kernel_size": (3, 2)}
+"""A good layer: 6 by 5 positions."""
+
+ARRAYS: dict[str, tuple[int, ...]] = {"x": (2, 8, 6, 4), "weight": (6, 5, 3, 2, 4, 10), "bias": (6, 5, 10)}
+"""Shapes that fit `LAYER`."""

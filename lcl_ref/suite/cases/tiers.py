@@ -1,95 +1,83 @@
-"""Which cases the smaller tiers hold, as chosen by `tests/support/covering.py` from the kill matrix.
+"""Sizes of a run: ``smoke`` for a port that was just started, ``core`` for every commit, ``full`` for a release.
 
-`tests/suite/cases/test_tiers.py` says when they must be chosen anew, and prints what to write here.
+The smaller tiers are as small as their promises allow: ``tiers.toml`` lists them. The smoke tier also asks each case in
+as few dtypes as that takes.
 """
 
 from __future__ import annotations
 
-PLAIN = (
-    "0d/linear/position-bias",
-    "1d/plain/odd-kernel",
-    "2d/plain/tall-kernel",
-)
-"""A small plain layer without position axes, with one and with two: where a port begins, whatever its limits."""
+from collections.abc import Callable, Sequence
 
-AGAIN = (
-    "1d/rounded/plain",
-    "2d/nonfinite/overlapping",
-)
-"""Layers of `PLAIN` with other weights, which a layer that keeps its first weights gets wrong."""
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.loader import FOLDER
+from lcl_ref.suite.cases.tables import parsed
 
-FIRST = PLAIN + AGAIN
-"""In every tier."""
+FILE = "tiers.toml"
 
-SMOKE = (
-    "0d/linear/position-bias",
-    "1d/plain/odd-kernel",
-    "1d/tiling/shared",
-    "2d/plain/tall-kernel",
-    "2d/dilation/same-upper",
-    "2d/shared/all-groups",
-    "2d/nonfinite/overlapping",
-    "3d/kernel/whole-input",
-    "3d/dilation/per-axis",
-    "3d/padding/mixed",
-    "2d/combined/empty-table",
-    "3d/combined/one-sample-table",
-    "1d/rounded/plain",
-)
-"""Every deviation of the catalogue is killed, in every operation it shows in, and every adapter is asked."""
 
-CORE = (
-    "0d/linear/position-bias",
-    "0d/linear/one-sample",
-    "0d/linear/empty-batch",
-    "0d/groups/diagonal-multiplier",
-    "0d/table/one-channel",
-    "0d/nonfinite/groups",
-    "1d/plain/odd-kernel",
-    "1d/tiling/shared",
-    "1d/tiling/empty-batch",
-    "1d/padding/int",
-    "1d/groups/all-settings",
-    "1d/shared/groups",
-    "2d/plain/tall-kernel",
-    "2d/batch/one",
-    "2d/tiling/one-input-channel",
-    "2d/dilation/same-upper",
-    "2d/padding/same-lower-stride",
-    "2d/padding/int-per-axis",
-    "2d/shared/all-groups",
-    "2d/shared/first-axis-groups",
-    "2d/shared/last-axis-depthwise",
-    "2d/nonfinite/overlapping",
-    "3d/kernel/whole-input",
-    "3d/batch/empty",
-    "3d/tiling/position-bias",
-    "3d/dilation/per-axis",
-    "3d/padding/same-upper",
-    "3d/padding/mixed",
-    "3d/padding/whole-windows",
-    "3d/shared/first-axis",
-    "3d/shared/all-groups",
-    "1d/combined/table-stride-padding",
-    "2d/combined/table-dilation-shared",
-    "2d/combined/table-tiling",
-    "1d/combined/table-gaps",
-    "2d/combined/table-whole-windows",
-    "1d/combined/depthwise-stride",
-    "3d/combined/depthwise-gaps",
-    "1d/combined/depthwise-tiling",
-    "1d/combined/depthwise-whole-windows",
-    "1d/combined/empty-strided-convolution",
-    "2d/combined/empty-table",
-    "1d/combined/empty-groups-padding",
-    "1d/combined/empty-whole-windows",
-    "1d/combined/one-sample-convolution",
-    "3d/combined/one-sample-table",
-    "1d/combined/one-sample-tiling",
-    "1d/combined/one-sample-end-padding",
-    "1d/combined/one-sample-whole-windows",
-    "1d/rounded/plain",
-    "2d/rounded/stride",
-    "3d/rounded/all-settings",
-)
-"""Every deviation is killed at least twice, likewise, and every legal pair of settings is asked for."""
+def _listed(*sections: str) -> tuple[str, ...]:
+    """Return the ids that sections of the file list, in the order of the catalogue."""
+    listed = {name for section in sections for name in _FILED[section]}
+    found = tuple(case.id for case in CASES if case.id in listed)
+    if unknown := sorted(listed - set(found)):
+        raise LclError(Violation("tier/unknown", "case", ", ".join(unknown), "ids that `lcl cases` lists"), FILE)
+    return found
+
+
+_FILED = parsed(FOLDER / FILE)
+
+FIRST = _listed("first")
+"""Cases of every tier."""
+
+SMOKE = _listed("first", "smoke")
+"""Cases of the smoke tier."""
+
+CORE = _listed("first", "smoke", "core")
+"""Cases of the core tier."""
+
+TIERS: dict[str, Callable[[Case], bool]] = {
+    "smoke": lambda case: case.id in SMOKE,
+    "core": lambda case: case.id in CORE,
+    "full": lambda case: True,  # noqa: ARG005 -- a predicate
+}
+"""Tier -> whether a case belongs to it."""
+
+DECIDING = {"rounded": ("float32", "float64"), "complex": ("complex64",)}
+"""Kind of values -> the dtypes that tell right formulas from wrong ones."""
+
+EXACT_DTYPES = ("float32",)
+"""The same for every other kind: such values are equal in all dtypes."""
+
+
+def deciding_dtypes(values: str) -> tuple[str, ...]:
+    """Return the dtypes in which a case with this kind of values shows every mistake that it can show in any.
+
+    Mistakes of a dtype itself, such as sums kept in half precision, are for the other tiers.
+    """
+    return DECIDING.get(values, EXACT_DTYPES)
+
+
+def asks(tier: str, values: str, dtype: str) -> bool:
+    """Tell whether a tier asks cases with this kind of values in `dtype`."""
+    return tier != "smoke" or dtype in deciding_dtypes(values)
+
+
+def tier_of(case: Case) -> str:
+    """Return the smallest tier that holds `case`."""
+    return next(name for name, holds in TIERS.items() if holds(case))
+
+
+def in_tier(tier: str, globs: Sequence[str] = ()) -> list[str]:
+    """Return the ids of the cases in `tier` that match `globs`, all of them without globs.
+
+    Raises
+    ------
+    LclError
+        If a glob matches no case at all, or none of the tier does.
+    """
+    ids = [case.id for case in select(globs) if TIERS[tier](case)]
+    if not ids:
+        raise LclError(Violation("tier/empty", "case", ", ".join(globs), f"a glob that matches a case of tier {tier}"))
+    return ids

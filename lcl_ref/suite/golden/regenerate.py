@@ -13,9 +13,9 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from lcl_ref.suite.cases import CASES, REFUSALS
+from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.cases.case import Case, Refusal
-from lcl_ref.suite.cases.extensions import EXTENSION_CASES, KINDS, ExtensionCase
+from lcl_ref.suite.cases.extensions import KINDS, ExtensionCase
 from lcl_ref.suite.golden import extensions, results
 from lcl_ref.suite.golden.store import FORMAT, INDEX, sha256
 

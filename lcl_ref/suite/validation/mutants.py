@@ -20,6 +20,7 @@ from lcl_ref import api
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.tiers import deciding_dtypes, in_tier
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE, Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.behaviours import WRAPPERS
 from lcl_ref.suite.diagnosis.deviations.deviation import touches
@@ -30,7 +31,6 @@ from lcl_ref.suite.judge.compare import Malformed, Mismatch, check
 from lcl_ref.suite.judge.evaluate import Evaluator, Task, cell_exists, load_task
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.user_layer import FunctionLayer, UserAdapter
-from lcl_ref.suite.tiers import deciding_dtypes, in_tier
 from lcl_ref.suite.validation.equivalence import equivalent, same_results
 
 State = Literal["killed", "refused", "identical", "equivalent", "blind", "absent"]

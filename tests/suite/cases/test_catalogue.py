@@ -17,9 +17,8 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.core.padding import PADDING_RULES
 from lcl_ref.suite.adapter import padding_is, sharing_kind
-from lcl_ref.suite.cases import BY_ID, CASES, REFUSALS, select
+from lcl_ref.suite.cases import BY_ID, CASES, EXTENSION_CASES, REFUSALS, select
 from lcl_ref.suite.cases.case import Case
-from lcl_ref.suite.cases.rank3 import EIGHT_AXES
 from lcl_ref.suite.golden import fixtures, regenerate, results, store, values
 from tests.support.paths import ROOT
 from tools import clauses
@@ -30,7 +29,7 @@ EXACT = [case for case in CASES if case.values == "exact"]
 ROUNDED = [case for case in CASES if case.values == "rounded"]
 NONFINITE = [case for case in CASES if case.values == "nonfinite"]
 RANKS = (0, 1, 2, 3)
-KINDS = ("rounded", "nonfinite", "complex")
+EIGHT_AXES = "degenerate: eight weight axes; those of one kind differ"
 LARGEST_WEIGHT = {("exact", 3): 12000, ("rounded", 1): 2000, ("rounded", 2): 1500, ("rounded", 3): 2600}
 """(values, rank) -> stored elements of a weight; 6000 where nothing is said. The golden data stays small by it."""
 
@@ -76,20 +75,20 @@ def leftover(spec: lcl.Spec, axis: int) -> int:
 
 
 def test_ids_are_unique_paths() -> None:
-    ids = [entry.id for entry in (*CASES, *REFUSALS)]
+    ids = [entry.id for entry in (*CASES, *REFUSALS, *EXTENSION_CASES)]
     assert [name for name, count in Counter(ids).items() if count > 1] == []
-    assert set(ids) == set(BY_ID)
+    assert set(ids) == BY_ID.keys() | {case.id for case in EXTENSION_CASES}
     word = r"[a-z0-9]+(-[a-z0-9]+)*"
-    assert [name for name in ids if not re.fullmatch(rf"([0-3]d|refused)/{word}/{word}", name)] == []
+    assert [name for name in ids if not re.fullmatch(rf"([0-3]d|refused|extension)/{word}/{word}", name)] == []
 
 
-def test_ids_say_rank_and_kind_of_values() -> None:
+def test_ids_say_the_rank() -> None:
     assert [case.id for case in CASES if not case.id.startswith(f"{case.spec.rank}d/")] == []
-    assert [case.id for case in CASES if (case.topic if case.topic in KINDS else "exact") != case.values] == []
 
 
 def test_reasons_are_one_short_sentence() -> None:
-    assert [entry.id for entry in BY_ID.values() if not 10 < len(entry.why) <= 110 or entry.why.endswith(".")] == []
+    entries = (*BY_ID.values(), *EXTENSION_CASES)
+    assert [entry.id for entry in entries if not 10 < len(entry.why) <= 110 or entry.why.endswith(".")] == []
 
 
 def test_no_two_cases_ask_the_same() -> None:

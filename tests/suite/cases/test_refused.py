@@ -10,8 +10,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.cases import REFUSALS
-from lcl_ref.suite.cases.case import Refusal
-from lcl_ref.suite.cases.refused import ARRAYS, LAYER
+from lcl_ref.suite.cases.case import ARRAYS, LAYER, Refusal
 
 LAYERS = [refusal for refusal in REFUSALS if refusal.arrays is None]
 SHAPES = [refusal for refusal in REFUSALS if refusal.arrays is not None]

@@ -10,9 +10,8 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.cases import CASES, select
-from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE
+from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, in_tier, tier_of
 from lcl_ref.suite.run import registry
-from lcl_ref.suite.tiers import TIERS, in_tier, tier_of
 from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
 from tests.support.covering import cheapest, choose_core, choose_smoke, layers, prices
@@ -24,10 +23,14 @@ def pairs() -> dict[coverage.Pair, list[str]]:
 
 
 def anew() -> str:
-    """What to write into the module, where the tiers no longer suffice."""
+    """What to write into the file, where the tiers no longer suffice."""
     smoke = choose_smoke(matrix(), layers(STORE, "smoke"))
     core = choose_core(matrix(), layers(STORE, "core"), smoke, pairs().values())
-    return f"write into lcl_ref/suite/cases/tiers.py: SMOKE = {smoke}; CORE = {core}"
+    added = {
+        "smoke": [name for name in smoke if name not in FIRST],
+        "core": [name for name in core if name not in smoke],
+    }
+    return "write into lcl_ref/suite/cases/tiers.toml: " + "; ".join(f"{tier} = {ids}" for tier, ids in added.items())
 
 
 @pytest.mark.parametrize("tier", PROMISED)

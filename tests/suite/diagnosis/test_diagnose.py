@@ -15,6 +15,7 @@ import pytest
 
 from lcl_ref.core import batched, reference
 from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Refused, find, results
 from lcl_ref.suite.diagnosis.diagnose import diagnose
 from lcl_ref.suite.diagnosis.hypothesis_search import explain, reproduces
@@ -24,7 +25,6 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import cell_exists, load_task
 from lcl_ref.suite.run.user_layer import as_adapter
-from lcl_ref.suite.tiers import in_tier
 from lcl_ref.suite.validation.mutants import rejected
 
 HERE = Path(__file__).resolve().parent

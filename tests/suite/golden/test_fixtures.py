@@ -7,8 +7,7 @@ import pytest
 
 from lcl_ref.errors import FixtureError
 from lcl_ref.extensions import borders
-from lcl_ref.suite.cases import CASES, REFUSALS
-from lcl_ref.suite.cases.extensions import EXTENSION_CASES
+from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.golden import extensions, fixtures, regenerate, results, store
 
 
