@@ -104,10 +104,10 @@ def check(table: Table, keys: Mapping[str, Key]) -> None:
         if name not in keys
     ]
     for name, key in keys.items():
-        if name not in table.values:
-            problems += [Violation("case/missing", name, "no such key", key.expected)] * key.required
-        elif not key.fits(table.values[name]):
+        if name in table.values and not key.fits(table.values[name]):
             problems.append(Violation("case/value", name, repr(table.values[name]), key.expected))
+        if name not in table.values and key.required:
+            problems.append(Violation("case/missing", name, "no such key", key.expected))
     if problems:
         raise LclError(problems, table.where)
 
@@ -126,7 +126,9 @@ def _check_order(found: Sequence[Table], order: Sequence[str]) -> None:
     names = files.keys() | {table.id for table in found}
     lost = [name for name in order if name not in names]
     unlisted = [name for name in files if name not in order]
-    problems = [Violation("case/order", repr(name), "no such file and no such case", "names of both") for name in lost]
+    problems = [
+        Violation("case/order", repr(name), "no such file and no such case", "the name of one") for name in lost
+    ]
     problems += [Violation("case/order", f"{name}.toml", "no place", f"{name!r} in its place") for name in unlisted]
     if problems:
         raise LclError(problems, ORDER)

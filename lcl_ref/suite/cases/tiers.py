@@ -17,24 +17,30 @@ from lcl_ref.suite.cases.tables import parsed
 FILE = "tiers.toml"
 
 
-def _listed(*sections: str) -> tuple[str, ...]:
-    """Return the ids that sections of the file list, in the order of the catalogue."""
-    listed = {name for section in sections for name in _FILED[section]}
+def in_order(*lists: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of all lists in the order of the catalogue.
+
+    Raises
+    ------
+    LclError
+        If no case has one of these ids.
+    """
+    listed = {name for names in lists for name in names}
     found = tuple(case.id for case in CASES if case.id in listed)
     if unknown := sorted(listed - set(found)):
         raise LclError(Violation("tier/unknown", "case", ", ".join(unknown), "ids that `lcl cases` lists"), FILE)
     return found
 
 
-_FILED = parsed(FOLDER / FILE)
+_LISTS = parsed(FOLDER / FILE)
 
-FIRST = _listed("first")
+FIRST = in_order(_LISTS["first"])
 """Cases of every tier."""
 
-SMOKE = _listed("first", "smoke")
+SMOKE = in_order(FIRST, _LISTS["smoke"])
 """Cases of the smoke tier."""
 
-CORE = _listed("first", "smoke", "core")
+CORE = in_order(SMOKE, _LISTS["core"])
 """Cases of the core tier."""
 
 TIERS: dict[str, Callable[[Case], bool]] = {

@@ -10,7 +10,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.cases import CASES, select
-from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, in_tier, tier_of
+from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, in_order, in_tier, tier_of
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
@@ -63,6 +63,11 @@ def test_tiers_lie_in_each_other_and_name_cases() -> None:
     assert [in_tier(tier) for tier in TIERS] == [list(SMOKE), list(CORE), [case.id for case in CASES]]
     assert {tier_of(case) for case in select(CORE)} == {"smoke", "core"}
     assert tier_of(select(["2d/plain/tall-kernel"])[0]) == "smoke"
+
+
+def test_an_id_of_no_case_is_refused() -> None:
+    with pytest.raises(lcl.LclError, match=r"tiers.toml: case: got 1d/plain/odd, expected ids that `lcl cases` lists"):
+        in_order(SMOKE, ["1d/plain/odd"])
 
 
 def test_a_tier_without_a_matching_case_is_refused() -> None:
