@@ -7,7 +7,7 @@ no tests; the header counts them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import Plan, make_plan, matches, supports
-from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.run.process_sharing import Companies
 
 PLAN = pytest.StashKey[Plan]()
 UNSUPPORTED = pytest.StashKey[int]()
@@ -70,6 +71,16 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
     return chosen and in_dtype and TIERS[tier](case)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out the matrix by company where ``--dist loadfile`` would keep it together."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from lcl_ref.suite.scheduling import LoadCompanies  # noqa: PLC0415 -- xdist is optional
+
+    return LoadCompanies(config, log, Companies({ref: [] for ref in _backends(config)}).numbers())
+
+
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     """Say how many cells are no tests because they are declared unsupported."""
     count = config.stash.get(UNSUPPORTED, None)
@@ -81,12 +92,20 @@ def _data(config: pytest.Config) -> Path:
     return given or fixtures.default_root()
 
 
+def _backends(config: pytest.Config) -> list[BackendRef]:
+    """Return the backends that the options name; wrong words end the session with one clear line."""
+    try:
+        return resolve(config.getoption("--lcl-backend"))
+    except LclError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def _plan(config: pytest.Config) -> Plan:
     """Return the plan of this session, made once; wrong words end the session with one clear line."""
     if PLAN not in config.stash:
         try:
+            refs = _backends(config)
             store = fixtures.verify(_data(config))
-            refs = resolve(config.getoption("--lcl-backend"))
             tier = config.getoption("--lcl-tier") or "full"
             cases = in_tier(tier, config.getoption("--lcl-case"))
             full = make_plan(refs, store, cases, config.getoption("--lcl-dtype"), tier=tier)
@@ -109,12 +128,13 @@ def _supported(plan: Plan, store: Store) -> Plan:
 class Outcomes:
     """Outcomes of the selected cells; the matrix runs while tests wait for theirs.
 
-    Without xdist all backends run side by side from the first request on; an xdist worker runs only the backends it is
-    asked for.
+    Backends run side by side from the first request on, all of them or, where `companies` has their numbers, those of
+    the company that is asked.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, whole: bool) -> None:
-        self._plan, self._settings, self._whole = plan, settings, whole
+    def __init__(self, plan: Plan, settings: Settings, companies: Mapping[str, int]) -> None:
+        self._plan, self._settings, self._companies = plan, settings, companies
+        self._asked: set[Cell] = set()
         self._found: dict[Cell, Outcome] = {}
         self._reports: dict[str, BackendReport] = {}
         self._run: MatrixRun | None = None
@@ -122,11 +142,8 @@ class Outcomes:
 
     def __call__(self, cell: Cell) -> Outcome:
         """Return the outcome of one cell, waiting for it where needed."""
-        if cell not in self._found and (self._run is None or not self._whole):
-            self.close()
-            plan = {ref: cells for ref, cells in self._plan.items() if self._whole or ref.name == cell.backend}
-            self._run = MatrixRun(plan, self._settings)
-            self._events = iter(self._run)
+        if cell not in self._found and cell not in self._asked:
+            self._ask_company(self._companies.get(cell.backend))
         while cell not in self._found:
             event = next(self._events)
             if isinstance(event, Outcome):
@@ -134,6 +151,15 @@ class Outcomes:
             else:
                 self._reports[event.name] = event
         return self._found[cell]
+
+    def _ask_company(self, number: int | None) -> None:
+        """Run what is not yet known of a company, instead of what runs now."""
+        self.close()
+        company = {ref: cells for ref, cells in self._plan.items() if self._companies.get(ref.name) == number}
+        plan = {ref: [cell for cell in cells if cell not in self._found] for ref, cells in company.items()}
+        self._asked = {cell for cells in plan.values() for cell in cells}
+        self._run = MatrixRun({ref: cells for ref, cells in plan.items() if cells}, self._settings)
+        self._events = iter(self._run)
 
     def names_of(self, cell: Cell) -> tuple[str, str]:
         """Return the backend's name and its framework's, as far as known."""
@@ -168,8 +194,10 @@ def _asks(item: pytest.Item) -> bool:
 def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     """Give outcomes of the cells this session selected."""
     config = request.config
-    settings = Settings(_data(config), config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout"))
-    outcomes = Outcomes(_selected(request), settings, whole="PYTEST_XDIST_WORKER" not in os.environ)
+    runs = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
+    companies = Companies(config.stash[PLAN]).numbers() if runs > 1 else {}
+    outcomes = Outcomes(_selected(request), Settings(_data(config), jobs, seconds, runs=runs), companies)
     yield outcomes
     outcomes.close()
 

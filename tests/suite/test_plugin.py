@@ -1,9 +1,12 @@
 """The suite in other people's repositories: three lines in a test file, or `pytest --pyargs lcl_ref.suite`."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,6 +14,7 @@ from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.testing import conformance_tests
 from tests.support.paths import EXAMPLES
+from tests.support.programs import FOREGROUND
 
 WHOLE = """
 import my_layer
@@ -129,6 +133,58 @@ def test_the_installed_suite_takes_their_file_and_a_tier(repository):
     done = run(repository(""), "--pyargs", "lcl_ref.suite", "--lcl-backend", "my_layer.py", "--lcl-tier", "smoke")
     assert done.returncode == 0, done.stdout
     assert counts(done)["passed"] > 10
+
+
+SUITE = ("--pyargs", "lcl_ref.suite", "--lcl-backend", "my_layer.py", "--lcl-tier", "smoke")
+
+
+@pytest.fixture
+def noted(repository):
+    """Give somebody's folder, and a function that lists the processes which have imported their layer."""
+    folder = repository("")
+    notes = folder / "imports.txt"
+    with (folder / "my_layer.py").open("a") as file:
+        file.write(f"\nimport os\nwith open({str(notes)!r}, 'a') as notes:\n    print(os.getpid(), file=notes)\n")
+    return folder, lambda: [int(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+
+
+@pytest.mark.parametrize(("options", "imports"), [((), 2), (("--dist", "loadfile"), 1)])
+def test_every_process_of_xdist_asks_their_layer_in_one_of_its_own(noted, options, imports):
+    folder, imported = noted
+    done = run(folder, *SUITE, "-n", "2", *options)
+    assert done.returncode == 0, done.stdout
+    assert counts(done)["passed"] > 10
+    assert len(imported()) == imports
+
+
+def test_an_interrupt_of_several_processes_leaves_none_behind(noted):
+    folder, imported = noted
+    with (folder / "my_layer.py").open("a") as file:
+        file.write("\nimport time\ntime.sleep(60)\n")
+    command = [*FOREGROUND, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *SUITE, "-n", "2"]
+    program = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    until(imported)
+    program.send_signal(signal.SIGINT)
+    output, _ = program.communicate(timeout=60)
+    assert program.returncode == pytest.ExitCode.INTERRUPTED, output
+    until(lambda: not any(map(is_running, imported())))
+
+
+def until(holds):
+    """Wait until something holds, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process):
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_word_is_a_layer_too():

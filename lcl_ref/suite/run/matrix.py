@@ -33,12 +33,25 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How a matrix is run: golden data, workers at a time, seconds a cell may take and a backend to load."""
+    """How a matrix is run.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the golden data.
+    jobs : int
+        Workers at a time, in all runs that go on side by side.
+    timeout, start_timeout : float
+        Seconds a cell may take, and a backend to load.
+    runs : int
+        How many runs share the machine.
+    """
 
     data: Path
     jobs: int
     timeout: float
     start_timeout: float = LOAD_SECONDS
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class MatrixRun:
         self._lock = threading.Lock()
         self._stopped = False
         self._companies = Companies(plan)
-        self._open = min(settings.jobs, len(plan))
+        self._open = min(max(1, settings.jobs // settings.runs), len(plan))
         self._pool = ThreadPoolExecutor(max_workers=settings.jobs)
         for _ in range(self._open):
             self._pool.submit(self._run_lane)

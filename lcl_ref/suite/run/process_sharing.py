@@ -70,6 +70,10 @@ class Companies:
         for ref, cells in plan.items():
             self._company(known.get(ref)).left.append((ref, cells))
 
+    def numbers(self) -> dict[str, int]:
+        """Return the number of the company of each backend not yet begun, by the backend's name."""
+        return {ref.name: number for number, company in enumerate(self._companies) for ref, _ in company.left}
+
     def _company(self, declaration: Declaration | None) -> Company:
         """Return the first company that admits a backend, or a new one."""
         found = (each for each in self._companies if declaration is not None and each.admits(declaration))

@@ -22,20 +22,13 @@ from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from tests.support.paths import SUPPORT
+from tests.support.programs import FOREGROUND
 
 FILE = SUPPORT / "exec_programs.py"
 CASE = "0d/linear/position-bias"
 CASE_SECONDS, START_SECONDS = 2.0, 6.0
 MOST_SECONDS = 25.0
 """What a run may take in all: starting the worker and the program, a time limit, and stopping, on a busy machine."""
-
-
-FOREGROUND = [
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
-]
-"""Starts a program that heeds Ctrl-C even where the tests themselves are a background job, which ignores it."""
 
 
 def catalogue():

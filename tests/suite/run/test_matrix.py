@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import FOREGROUND
+
 HERE = Path(__file__).parent
 LCL = [sys.executable, "-m", "lcl_ref"]
 SLEEP = f"600.{os.getpid()}"
@@ -17,14 +19,6 @@ SLEEP = f"600.{os.getpid()}"
 
 ENVIRONMENT = os.environ | {"LCL_TEST_SLEEP": SLEEP}
 CASES = ["-c", "1d/stride/two-even", "-c", "2d/stride/two-even", "-c", "0d/linear/no-bias", "--dtype", "float32"]
-
-
-FOREGROUND = [
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
-]
-"""Starts a program that heeds Ctrl-C even where the tests themselves are a background job, which ignores it."""
 
 
 def lcl(*words, cwd=HERE, timeout=120):

@@ -1,0 +1,35 @@
+"""How pytest-xdist deals out the matrix: a company of backends to one process, which asks each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+
+class LoadCompanies(LoadFileScheduling):
+    """``--dist loadfile``, with cells of the matrix by company instead.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the run.
+    log : Producer
+        For what is done.
+    companies : mapping of str to int
+        Number of the company of each backend, by name.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer, companies: Mapping[str, int]) -> None:
+        super().__init__(config, log)
+        self._companies = companies
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what a test is dealt out with."""
+        file, _, test = nodeid.partition("::")
+        cell = test.partition("[")[2]
+        numbers = (number for name, number in self._companies.items() if cell.startswith(f"{name}-"))
+        number = next(numbers, None)
+        return file if number is None else f"company {number}"
