@@ -45,13 +45,19 @@ run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS
 	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
 
 # Arrays are small: the threads of one framework would only wait, and longer where they share the cores with a worker.
+# Every process imports the tests anew: let it keep their bytecode, also where none is kept by default.
 test test-all: export OMP_NUM_THREADS ?= 1
+test test-all: export PYTHONDONTWRITEBYTECODE :=
+
+# One process per core, but no more than there are companies of backends (lcl_ref/suite/run/process_sharing.py), each of
+# which is asked by one. TEST_ARGS="-n 0" runs the tests in this process.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --lcl-require '*'
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -m "not slow" --lcl-tier core --lcl-require '*' $(TEST_ARGS)
+	$(PYTEST) -m "not slow" --lcl-tier core $(TEST_ARGS)
 
 test-all: $(STAMP)  ## run the tests, the slow ones and every case of the matrix included
-	$(BIN)/python -m pytest --lcl-require '*' $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check

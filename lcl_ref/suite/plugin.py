@@ -1,7 +1,8 @@
 """pytest plugin: the conformance matrix, one test per (backend, case, operation, dtype).
 
 ``pytest --pyargs lcl_ref.suite --lcl-backend my_layer.py``. Cells that a registered adapter declares unsupported are
-no tests; the header counts them.
+no tests; the header counts them. With pytest-xdist, add ``--dist loadfile``: each backend is then asked by one process,
+and backends that can share a process by the same.
 """
 
 from __future__ import annotations

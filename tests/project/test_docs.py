@@ -13,9 +13,10 @@ PAGES = sorted(ROOT.glob("*.md")) + [
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("path", tables.pages(ROOT), ids=lambda path: path.name)
-def test_generated_parts_have_not_drifted(path):
-    assert path.read_text(encoding="utf-8") == tables.pages(ROOT)[path], "run `python -m tools.tables`"
+def test_generated_parts_have_not_drifted():
+    made = tables.pages(ROOT)
+    drifted = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
+    assert drifted == [], "run `python -m tools.tables`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,7 @@ class BackendRef:
         return asdict(self)
 
 
+@cache
 def registered() -> dict[str, EntryPoint]:
     """Return all registered adapters by name, in name order of their framework and route."""
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
