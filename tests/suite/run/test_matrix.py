@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import SUPPORT
 from tests.support.programs import FOREGROUND
 
-HERE = Path(__file__).parent
 LCL = [sys.executable, "-m", "lcl_ref"]
 SLEEP = f"600.{os.getpid()}"
 """Seconds that a layer which hangs sleeps: a number that no other test run has."""
@@ -21,7 +21,7 @@ ENVIRONMENT = os.environ | {"LCL_TEST_SLEEP": SLEEP}
 CASES = ["-c", "1d/stride/two-even", "-c", "2d/stride/two-even", "-c", "0d/linear/no-bias", "--dtype", "float32"]
 
 
-def lcl(*words, cwd=HERE, timeout=120):
+def lcl(*words, cwd=SUPPORT, timeout=120):
     done = subprocess.run(
         [*LCL, *words], capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False, env=ENVIRONMENT
     )
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     words = [*LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
     running = subprocess.Popen(
         [*FOREGROUND, *words],
-        cwd=HERE,
+        cwd=SUPPORT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
