@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 
-class LoadCompanies(LoadFileScheduling):
+class LoadCompanies(LoadFileScheduling):  # type: ignore[misc]
     """``--dist loadfile``, with cells of the matrix by company instead.
 
     Parameters
     ----------
     config : pytest.Config
         Of the run.
-    log : Producer
+    log : xdist.remote.Producer
         For what is done.
     companies : mapping of str to int
         Number of the company of each backend, by name.
     """
 
-    def __init__(self, config: pytest.Config, log: Producer, companies: Mapping[str, int]) -> None:
+    def __init__(self, config: pytest.Config, log: Any, companies: Mapping[str, int]) -> None:
         super().__init__(config, log)
         self._companies = companies
 
