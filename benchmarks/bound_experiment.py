@@ -12,8 +12,8 @@ import time
 
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.results import RESULTS
-from lcl_ref.suite.validation.experiments import MATRIX_PRODUCT, tallies
-from lcl_ref.suite.validation.summation import ORDERS
+from tools.limits.experiments import MATRIX_PRODUCT, tallies
+from tools.limits.summation import ORDERS
 
 OUTPUTS = 1_000_000
 SEED = 12

@@ -12,8 +12,8 @@ import sys
 
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.validation.experiments import SIGNS
-from lcl_ref.suite.validation.reduced_arithmetic import ARITHMETICS, Cheaper, seen, seen_in_catalogue
+from tools.limits.experiments import SIGNS
+from tools.limits.reduced_arithmetic import ARITHMETICS, Cheaper, seen, seen_in_catalogue
 
 CASES = 400
 SEED = 34

@@ -11,8 +11,9 @@ from pathlib import Path
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import answers_of, load_task
+from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.cells import Plan, make_plan
 from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings

@@ -13,10 +13,9 @@ import click
 from lcl_ref.cli.options import backend_option
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.formats import DTYPES
-from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import LOAD_SECONDS, refusal_of
-from lcl_ref.suite.run.process import Gone, TimedOut, Worker
+from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 
 
@@ -48,7 +47,7 @@ def fuzz(
 
 def _search(ref: BackendRef, asked: dict[str, Any], timeout: float) -> int:
     limits = {"start": LOAD_SECONDS, "case": timeout}
-    worker = Worker(ref, default_root(), [], threads=1, limits=limits, fuzz=asked)
+    worker = Worker(ref, Job("lcl_ref.suite.run.fuzz", asked), threads=1, limits=limits)
     latest: dict[str, Any] = {}
     began = time.monotonic()
     try:
@@ -57,8 +56,8 @@ def _search(ref: BackendRef, asked: dict[str, Any], timeout: float) -> int:
         while message["event"] != "searched":
             message = worker.next_message(timeout)
             latest = message if message["event"] == "trying" else latest
-    except (Gone, TimedOut) as loss:
-        how = f"the process was {loss}" if isinstance(loss, Gone) else f"no answer within {timeout:g} s"
+    except (WorkerExited, TimedOut) as loss:
+        how = f"the process was {loss}" if isinstance(loss, WorkerExited) else f"no answer within {timeout:g} s"
         message = {"tried": 0, "answered": 0, "failure": latest | {"op": "", "state": "error", "message": how}}
     finally:
         worker.close()

@@ -179,3 +179,21 @@ class Adapter(Protocol):
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Prepared:
         """Convert canonical weights once and return the layer holding them; `dtype` is that of weight, bias and x."""
+
+
+class Unsupported(Exception):  # noqa: N818 -- a declaration of the layer, not an error
+    """The layer does not offer this operation."""
+
+
+def operation(layer: Any, op: str) -> Any:
+    """Return the function of `layer` for `op`.
+
+    Raises
+    ------
+    Unsupported
+        If it has none.
+    """
+    function = getattr(layer, op, None)
+    if function is None:
+        raise Unsupported(f"the layer has no {op}")
+    return function

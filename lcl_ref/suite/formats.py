@@ -7,6 +7,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,14 @@ DTYPES = tuple(name for name, form in FORMATS.items() if form.dtype.kind != "c")
 
 ALL_DTYPES = tuple(FORMATS)
 """The complex one too, in which the complex cases are asked."""
+
+
+def in_parts(array: Array) -> Array:
+    """Return a complex array as its real and imaginary parts along a new last axis, a real one as it is."""
+    return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
+
+
+def from_parts(array: Array) -> Array:
+    """Return complex numbers whose parts lie along the last axis: the inverse of `in_parts`, as complex128."""
+    numbers: Array = array[..., 0] + 1j * array[..., 1]
+    return numbers

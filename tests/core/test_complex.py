@@ -11,14 +11,15 @@ import lcl_ref as lcl
 from lcl_ref.core import dense_oracle, reference
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.formats import ALL_DTYPES, DTYPES
+from lcl_ref.suite.formats import ALL_DTYPES, DTYPES, from_parts, in_parts
 from lcl_ref.suite.golden import results
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge import conjugation
-from lcl_ref.suite.judge.compare import Malformed, Mismatch, check, from_parts, in_parts, same_numbers
-from lcl_ref.suite.judge.evaluate import COMPLEX, Evaluator, cell_exists, load_task
+from lcl_ref.suite.judge.compare import Malformed, Mismatch, check, same_numbers
+from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.judge.tasks import COMPLEX, cell_exists, load_task
 from lcl_ref.suite.run.loading import registered
 from lcl_ref.suite.run.user_layer import FunctionLayer, UserAdapter
 

@@ -18,7 +18,7 @@ from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import cell_exists
+from lcl_ref.suite.judge.tasks import cell_exists
 
 NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 """Behaviours that make answers depend on more than the operands: nothing else can be concluded from them."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding, cells_for, judge
 from lcl_ref.suite.diagnosis.observation import Observation, ask
 from lcl_ref.suite.diagnosis.reproducer import invocation
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import load_task
-from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.judge.tasks import load_task
+from lcl_ref.suite.run.loading import BackendRef, Loaded, Send
 from lcl_ref.suite.run.matrix import refusal_of
-from lcl_ref.suite.run.process import Gone, TimedOut, Worker
+from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 
 SEARCH_SECONDS = 300.0
 """How long the search and the experiments may take after the last cell."""
@@ -26,20 +25,23 @@ Cell = tuple[str, str, str]
 
 
 def serve(
-    ref: BackendRef,
-    adapter: Adapter,
-    store: Store,
-    announce: Callable[..., None],
+    loaded: Loaded,
+    send: Send,
+    data: str,
     cases: Sequence[str],
     lost: Sequence[tuple[str, str, str, str]],
     experiment: bool,
-) -> dict[str, Any]:
-    """Observe a layer and judge it, in the worker; returns the fields of a `Diagnosis`.
+) -> None:
+    """Observe a layer and judge it, in the worker; send the fields of a `Diagnosis`.
 
     Parameters
     ----------
-    announce : callable
-        Told ``start`` before each cell and ``observed`` after the last.
+    loaded : Loaded
+        The layer.
+    send : callable
+        Sends ``start`` before each cell, ``observed`` after the last, and at last ``diagnosed``.
+    data : str
+        Folder of the golden data.
     cases : sequence of str
         Case ids to ask about.
     lost : sequence of (case, op, dtype, message)
@@ -47,6 +49,7 @@ def serve(
     experiment : bool
         Whether the layer may be asked anything but these cells.
     """
+    adapter, store = loaded.adapter, Store(Path(data))
     seen, ended = [], {(case, op, dtype): message for case, op, dtype, message in lost}
     for case, op, dtype in cells_for(adapter, store, cases):
         if (case, op, dtype) in ended:
@@ -55,11 +58,11 @@ def serve(
             if len(lost) >= MAX_LOSSES and not ended:
                 break
         else:
-            announce("start", case=case, op=op, dtype=dtype)
+            send("start", case=case, op=op, dtype=dtype)
             seen.append(ask(adapter, case, op, load_task(store, case, dtype)))
-    announce("observed")
-    how = invocation(ref, adapter) if experiment else None
-    return judge(adapter, seen, how, experiment=experiment).to_dict()
+    send("observed")
+    how = invocation(loaded.ref, adapter) if experiment else None
+    send("diagnosed", **judge(adapter, seen, how, experiment=experiment).to_dict())
 
 
 def diagnose_backend(
@@ -90,9 +93,9 @@ def diagnose_backend(
     lost: list[tuple[str, str, str, str]] = []
     experiment = True
     while True:
-        asked = {"cases": list(cases), "lost": lost, "experiment": experiment}
+        asked = {"data": str(data), "cases": list(cases), "lost": lost, "experiment": experiment}
         limits = {"start": start_timeout, "case": timeout}
-        worker = Worker(ref, data, [], threads=1, limits=limits, diagnose=asked)
+        worker = Worker(ref, Job(__name__, asked), threads=1, limits=limits)
         try:
             _wait_until_loaded(worker, start_timeout)
             cell, loss, found = _listen(worker, timeout)
@@ -114,7 +117,7 @@ def _wait_until_loaded(worker: Worker, seconds: float) -> None:
         message = worker.next_message(seconds)
     except TimedOut:
         message = {"event": "broken", "message": f"{worker.ref.name} did not load within {seconds:g} s"}
-    except Gone as end:
+    except WorkerExited as end:
         message = {"event": "broken", "message": f"{worker.ref.name}: the process was {end} while loading it"}
     refusal_of(message)
 
@@ -128,7 +131,7 @@ def _listen(worker: Worker, timeout: float) -> tuple[Cell | None, str, dict[str,
             message = worker.next_message(seconds)
         except TimedOut:
             return cell, f"timeout: no answer within {seconds:g} s", None
-        except Gone as end:
+        except WorkerExited as end:
             return cell, f"crash: the process was {end}", None
         if message["event"] == "diagnosed":
             return None, "", message

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.adapter import Adapter, Unsupported
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.judge.compare import Malformed
-from lcl_ref.suite.judge.evaluate import Task, answers_of, load_task
-from lcl_ref.suite.run.user_layer import Unsupported
-from lcl_ref.suite.validation.mutants import rejected
+from lcl_ref.suite.judge.evaluate import rejected
+from lcl_ref.suite.judge.tasks import Task, load_task
 
 Array = NDArray[Any]
 Verdict = Literal["pass", "fail", "error", "unsupported"]

@@ -17,7 +17,7 @@ from lcl_ref import api
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.formats import FORMATS
-from lcl_ref.suite.judge.evaluate import answers_of
+from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.user_layer import FunctionLayer
 

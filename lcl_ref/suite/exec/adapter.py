@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite import schema
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities, Declaration, Unsupported
 from lcl_ref.suite.exec import wire
 from lcl_ref.suite.exec.program import Ending, Program, cut
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Fault, NotRun
-from lcl_ref.suite.run.user_layer import Unsupported
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

@@ -101,7 +101,7 @@ class Program:
             while b"\n" not in self._line:
                 ready = waiting.select(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
                 if not ready and self._process.poll() is not None:  # a child of its may hold the pipes open
-                    raise Fault("crash", self._epitaph())
+                    raise Fault("crash", self._exit_description())
                 if time.monotonic() >= deadline:
                     raise Fault("timeout", self._silence(seconds))
                 for key, _ in ready:
@@ -112,7 +112,7 @@ class Program:
                     elif key.fileobj is self._stderr:
                         self._listen_to_stderr(waiting)
                     elif not self._read():
-                        raise Fault("crash", self._epitaph())
+                        raise Fault("crash", self._exit_description())
         answer, _, self._line = self._line.partition(b"\n")
         return bytes(answer)
 
@@ -143,7 +143,7 @@ class Program:
             text += f"; stdout holds {len(self._line)} bytes without an end of line, {cut(self._line)}"
         return text + self._said()
 
-    def _epitaph(self) -> str:
+    def _exit_description(self) -> str:
         """Say how the program ended, with the last lines it wrote to stderr."""
         try:
             status = self._process.wait(STOP_SECONDS)

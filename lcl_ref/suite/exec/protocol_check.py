@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.adapter import Capabilities, Unsupported
 from lcl_ref.suite.exec.adapter import Arrays, Conversation, Limits, ProgramError, forms_of
 from lcl_ref.suite.exec.program import STOP_SECONDS, Ending, cut
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.compare import Malformed
 from lcl_ref.suite.judge.outcome import Fault
-from lcl_ref.suite.run.user_layer import Unsupported
 
 BATCH = 2
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from lcl_ref.core import dense_oracle, reference
 from lcl_ref.errors import FixtureError, Violation
 from lcl_ref.suite.cases.case import Case
-from lcl_ref.suite.formats import DTYPES, FORMATS
+from lcl_ref.suite.formats import DTYPES, FORMATS, in_parts
 from lcl_ref.suite.golden import values
-from lcl_ref.suite.judge.compare import in_parts
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.axes import axis_names
-from lcl_ref.suite.formats import FORMATS, FloatFormat
+from lcl_ref.suite.formats import FORMATS, FloatFormat, in_parts
 from lcl_ref.suite.judge.bounds import Magnitude, limit, warning_line
 
 Array = NDArray[Any]
@@ -128,21 +128,15 @@ def check(expected: Expected, got: Array) -> Agreement:
     return Agreement(worst, doubt if suspect else "")
 
 
-def in_parts(array: Array) -> Array:
-    """Return a complex array as its real and imaginary parts along a new last axis, a real one as it is."""
-    return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
-
-
-def from_parts(array: Array) -> Array:
-    """Return complex numbers whose parts lie along the last axis: the inverse of `in_parts`, as complex128."""
-    numbers: Array = array[..., 0] + 1j * array[..., 1]
-    return numbers
-
-
 def same_numbers(left: Array, right: Array) -> bool:
     """Tell whether two arrays of any dtype hold the same numbers (NaN equal to NaN, zeros of either sign equal)."""
     one, other = (in_parts(array).astype(np.float64) for array in (left, right))
     return np.array_equal(one, other, equal_nan=True)
+
+
+def same_results(left: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
+    """Tell whether two answers agree bit for bit (equal shapes, NaN equal to NaN, zeros of either sign equal)."""
+    return all(np.array_equal(left[name], right[name], equal_nan=True) for name in left)
 
 
 def _in_parts(expected: Expected) -> Expected:

@@ -5,125 +5,26 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Adapter, Prepared
-from lcl_ref.suite.formats import FORMATS, FloatFormat
+from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported
+from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge import bounds, conjugation, precision
-from lcl_ref.suite.judge.compare import (
-    Agreement,
-    Expected,
-    Malformed,
-    Mismatch,
-    axes_of,
-    check,
-    from_parts,
-    in_parts,
-    same_numbers,
-)
+from lcl_ref.suite.judge.ask import Arrays, answers_of
+from lcl_ref.suite.judge.bounds import accumulation_of
+from lcl_ref.suite.judge.compare import Agreement, Expected, Malformed, Mismatch, check, same_numbers, same_results
 from lcl_ref.suite.judge.outcome import Cell, Fault, NotRun, Outcome, outcome
-from lcl_ref.suite.run.user_layer import Unsupported, operation
-from lcl_ref.suite.to_numpy import to_numpy
+from lcl_ref.suite.judge.tasks import Task, load_task
 
 Array = NDArray[Any]
-Arrays = dict[str, Array]
-
-OPERANDS = ("x", "weight", "bias", "dy")
-COMPLEX = "complex64"
-RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
-"""Operation -> golden results it is held against; transpose is applied to ``dy``."""
 
 
 class Changed(Exception):  # noqa: N818 -- a finding about a layer
     """A layer that changes its inputs, or its mind."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A case in one dtype: the layer, its operands in that dtype, and the golden results."""
-
-    spec: Spec
-    dtype: str
-    exact: bool
-    tags: tuple[str, ...]
-    operands: Mapping[str, Array]
-    golden: Mapping[str, Array]
-    _magnitudes: dict[str, bounds.Magnitude] = field(default_factory=dict)
-
-    def expected(self, op: str, accumulation: FloatFormat) -> list[Expected]:
-        """Return the golden results of `op` and how answers are held against them."""
-        return [
-            Expected(
-                name,
-                self.golden[name],
-                self.dtype,
-                axes_of(name, self.spec.rank, self.spec.bias),
-                self.exact,
-                accumulation,
-                lambda name=name: self.magnitude(name),  # type: ignore[misc]
-            )
-            for name in RESULTS_OF[op]
-            if name in self.golden
-        ]
-
-    def cause(self, expected: Expected, got: Array) -> str:
-        """Return what explains a wrong answer of its own kind of numbers, else nothing."""
-        if self.dtype == COMPLEX:
-            return conjugation.explain(self.spec, self.operands, got)
-        return "" if self.exact else self.reduced_precision(expected, got)
-
-    def reduced_precision(self, expected: Expected, got: Array) -> str:
-        """Return ``reduced precision: ...`` where a cheaper arithmetic explains an answer, else nothing."""
-        form = FORMATS[self.dtype]
-        size, sums = expected.magnitude(), expected.accumulation
-        cause = precision.explain(self.spec, self.operands, expected.result, got, size, form, sums)
-        return f"reduced precision: {cause}" if cause else ""
-
-    def magnitude(self, result: str) -> bounds.Magnitude:
-        """Return S and K of the elements of one result, computed once."""
-        if not self._magnitudes:
-            sizes = {name: np.abs(in_parts(array)) for name, array in self.operands.items()}
-            if self.dtype == COMPLEX:
-                sizes = {name: size.sum(axis=-1) for name, size in sizes.items()}
-                sizes["dy"] = np.zeros(self.golden["y"].shape, np.float32)
-            finite = {name: np.nan_to_num(size, posinf=0) for name, size in sizes.items()}
-            self._magnitudes.update(bounds.magnitudes(self.spec, finite))
-        return self._magnitudes[result]
-
-
-def load_task(store: Store, case_id: str, dtype: str) -> Task:
-    """Read one case from the golden data, its operands converted to `dtype` (exact by their certificate)."""
-    entry = store.entries[case_id]
-    stored = store.arrays(case_id)
-    if entry["values"] == "complex":
-        dtype = COMPLEX
-        stored = {name: from_parts(array) for name, array in stored.items()}
-    if entry["values"] == "rounded":
-        stored = {
-            name.removeprefix(f"{dtype}/"): array for name, array in stored.items() if name.startswith(f"{dtype}/")
-        }
-    operands = {name: stored[name].astype(FORMATS[dtype].dtype) for name in OPERANDS if name in stored}
-    golden = {name: array for name, array in stored.items() if name not in OPERANDS}
-    exact = entry["values"] != "rounded"
-    return Task(store.spec(case_id), dtype, exact, tuple(entry["tags"]), operands, golden)
-
-
-def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
-    """Tell whether the golden data answers `op` in `dtype` for an index entry: exact sums fit the significand."""
-    if (entry["values"] == "complex") != (dtype == COMPLEX):
-        return False
-    if entry["values"] in ("nonfinite", "complex"):
-        return op == "forward"
-    if entry["values"] == "rounded":
-        return True
-    peak: int = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
-    return peak <= FORMATS[dtype].largest_exact_integer
 
 
 class Evaluator:
@@ -178,7 +79,7 @@ class Evaluator:
         if self._layer is None:
             self._layer = self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
         declared = self.adapter.declaration.capabilities.accumulation
-        accumulation = bounds.accumulation_of(task.dtype, op, declared)
+        accumulation = accumulation_of(task.dtype, op, declared)
         answers = answers_of(self._layer, op, given)
         for name, operand in given.items():
             if operand.tobytes() != task.operands[name].tobytes():
@@ -209,38 +110,23 @@ def _same_again(answers: Arrays, again: Arrays) -> None:
             raise Changed(f"nondeterministic: {name} differs between two calls with the same input")
 
 
-def answers_of(layer: Prepared, op: str, operands: Mapping[str, Array]) -> Arrays:
-    """Call one operation of a prepared layer and return its answers as NumPy arrays by result name.
-
-    Raises
-    ------
-    Malformed
-        If an answer is not an array, or a vjp is not three of them.
-    """
-    if op == "forward":
-        given = {"y": layer.forward(operands["x"])}
-    elif op == "transpose":
-        given = {"dx": operation(layer, "transpose")(operands["dy"])}
-    else:
-        given = _three(operation(layer, "vjp")(operands["x"], operands["dy"]))
-    answers = {}
-    for name, value in given.items():
-        if name == "db" and "bias" not in operands:
-            continue
-        try:
-            answers[name] = to_numpy(value)
-        except TypeError as error:
-            raise Malformed(f"{name}: {error}") from error
-    return answers
-
-
-def _three(value: Any) -> dict[str, Any]:
-    """Return the cotangents by name."""
+def rejected(
+    task: Task, op: str, answer: Mapping[str, NDArray[Any]], declared: Mapping[str, str] = MappingProxyType({})
+) -> bool:
+    """Return whether the suite's comparison rejects an answer given in float64; `declared` are accumulation formats."""
+    golden = {name: task.golden[name].astype(np.float64) for name in answer}
+    if task.exact:  # the same verdict as below (tested), without computing limits
+        return not same_results(golden, answer)
+    if same_results(golden, answer):
+        return False
+    with np.errstate(over="ignore"):
+        narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
     try:
-        dx, dw, db = value
-    except (TypeError, ValueError) as error:
-        raise Malformed(f"vjp: got {type(value).__name__}, expected three arrays (dx, dw, db)") from error
-    return {"dx": dx, "dw": dw, "db": db}
+        for expected in task.expected(op, accumulation_of(task.dtype, op, declared)):
+            check(expected, narrowed[expected.result])
+    except (Mismatch, Malformed):
+        return True
+    return False
 
 
 def _finding(error: Exception) -> dict[str, Any]:

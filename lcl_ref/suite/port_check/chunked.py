@@ -21,7 +21,7 @@ from lcl_ref.files.contents import Array
 from lcl_ref.suite.formats import FloatFormat
 from lcl_ref.suite.judge.bounds import Magnitude
 from lcl_ref.suite.judge.compare import Expected, Malformed, Mismatch, axes_of, check, check_form
-from lcl_ref.suite.judge.evaluate import RESULTS_OF, Task
+from lcl_ref.suite.judge.tasks import RESULTS_OF, Task
 
 SLAB_BYTES = 4 << 20
 """Aim for the weights of one slab in float64; some ten arrays of that size are alive at a time."""

@@ -23,9 +23,9 @@ from lcl_ref.files.opening import open_weights
 from lcl_ref.layouts.forms import live
 from lcl_ref.suite.adapter import Adapter, Prepared
 from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.judge.bounds import accumulation_of
 from lcl_ref.suite.judge.compare import Malformed
-from lcl_ref.suite.judge.evaluate import answers_of
 from lcl_ref.suite.port_check.chunked import Question, hold
 from lcl_ref.suite.run import loading, registry
 

@@ -13,7 +13,7 @@ from lcl_ref.core.axes import axis_names, spatial_names
 from lcl_ref.core.geometry import input_site, weight_position
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.cases.case import Case
-from lcl_ref.suite.judge.compare import from_parts
+from lcl_ref.suite.formats import from_parts
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -10,8 +10,8 @@ from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import asks
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import cell_exists
 from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.loading import BackendRef, Kind
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 

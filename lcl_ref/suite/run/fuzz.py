@@ -21,8 +21,10 @@ from lcl_ref.suite.adapter import OPS, Adapter
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import results
-from lcl_ref.suite.judge.evaluate import Evaluator, Task
+from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.judge.tasks import Task
+from lcl_ref.suite.run.loading import Loaded, Send
 
 BATCH = 50
 """Examples between two looks at the clock."""
@@ -68,6 +70,11 @@ def task_of(spec: Spec, batch: int, dtype: str) -> Task:
     operands = {key: array.astype(FORMATS[dtype].dtype) for key, array in drawn.items()}
     tags = ("empty-batch",) if batch == 0 else ()
     return Task(spec, dtype, True, tags, operands, results.agreed(case, drawn))
+
+
+def serve(loaded: Loaded, send: Send, **asked: Any) -> None:
+    """Search random layers, and send what was found."""
+    send("searched", **search(loaded.adapter, announce=lambda facts: send("trying", **facts), **asked))
 
 
 def search(

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -56,6 +57,18 @@ class BackendRef:
     def to_dict(self) -> dict[str, str]:
         """Return the fields as JSON-ready values."""
         return asdict(self)
+
+
+Send = Callable[..., None]
+"""Sends a message to the host: its event, and facts by name."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A backend in the worker process that loaded it."""
+
+    ref: BackendRef
+    adapter: Adapter
 
 
 @cache

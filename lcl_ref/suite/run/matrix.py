@@ -18,7 +18,7 @@ from typing import Any, Self
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.process import Gone, TimedOut, Worker
+from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.process_sharing import Companies, Company
 
 LOAD_SECONDS = 180.0
@@ -27,7 +27,7 @@ LOAD_SECONDS = 180.0
 LOSSES: tuple[ErrorKind, ...] = ("crash", "timeout")
 """How a process is lost."""
 
-PATIENCE_SECONDS = 10.0
+WATCHDOG_MARGIN_SECONDS = 10.0
 """A worker that watches over a program reports its timeouts itself; so much later it is a timeout of the worker."""
 
 
@@ -179,12 +179,13 @@ class MatrixRun:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
+            job = Job("lcl_ref.suite.run.judging", {"data": str(self._settings.data), "cells": asked})
             if warm is not None:
-                warm.take_up(ref, asked)
+                warm.take_up(ref, job)
                 return warm
             threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
             limits = {"start": self._settings.start_timeout, "case": self._settings.timeout}
-            worker = Worker(ref, self._settings.data, asked, threads, limits, environment=company.environment)
+            worker = Worker(ref, job, threads, limits, environment=company.environment)
             self._workers.add(worker)
             return worker
 
@@ -204,7 +205,9 @@ class MatrixRun:
         """
         answered, seconds = 0, self._settings.timeout
         if worker.ref.kind == "exec":
-            seconds += self._settings.start_timeout + PATIENCE_SECONDS  # the program may have to be started again
+            seconds += (
+                self._settings.start_timeout + WATCHDOG_MARGIN_SECONDS
+            )  # a program may start again
         for number, cell in enumerate(cells):
             try:
                 message = worker.next_message(seconds)
@@ -212,7 +215,7 @@ class MatrixRun:
                 text = f"no answer within {self._settings.timeout:g} s"
                 self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
                 return number + 1, answered, text
-            except Gone as end:
+            except WorkerExited as end:
                 if self._stopped:
                     return len(cells), answered, None
                 self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
@@ -221,8 +224,8 @@ class MatrixRun:
             answered += answer.state != "unsupported"
             self._events.put(answer)
         try:
-            worker.next_message(PATIENCE_SECONDS)  # "done": a program was told to stop
-        except (Gone, TimedOut) as end:
+            worker.next_message(WATCHDOG_MARGIN_SECONDS)  # "done": a program was told to stop
+        except (WorkerExited, TimedOut) as end:
             return len(cells), answered, f"not done: {end}"
         return len(cells), answered, None
 
@@ -238,11 +241,11 @@ class MatrixRun:
         """Wait until the worker has loaded its backend."""
         seconds = self._settings.start_timeout
         try:
-            message = worker.next_message(seconds + PATIENCE_SECONDS if ref.kind == "exec" else seconds)
+            message = worker.next_message(seconds + WATCHDOG_MARGIN_SECONDS if ref.kind == "exec" else seconds)
         except TimedOut:
             text = f"did not load within {seconds:g} s"
             return BackendReport(ref.name, "broken", message=text, error_kind="timeout")
-        except Gone as end:
+        except WorkerExited as end:
             text = f"the process was {end} while loading it"
             return BackendReport(ref.name, "broken", message=text, error_kind="crash")
         if message["event"] == "loaded":

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import IO, Any
 
@@ -20,16 +20,24 @@ from lcl_ref.suite.run.loading import BackendRef
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 GRACE_SECONDS = 5.0
-FAREWELL_SECONDS = 1.0
+SHUTDOWN_SECONDS = 1.0
 LAST_LINES = 3
 
 
-class Gone(Exception):  # noqa: N818 -- an event, reported as an outcome
+class WorkerExited(Exception):  # noqa: N818 -- an event, reported as an outcome
     """The process ended before it said it was done."""
 
 
 class TimedOut(Exception):  # noqa: N818 -- an event, reported as an outcome
     """No message came before the deadline."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker does with its backend: a module of `lcl_ref.suite` and the arguments of its ``serve``."""
+
+    module: str
+    arguments: dict[str, Any]
 
 
 class Worker:
@@ -39,18 +47,12 @@ class Worker:
     ----------
     ref : BackendRef
         The backend it loads.
-    data : Path
-        Folder of the golden data.
-    cells : list of (case, op, dtype)
-        What it is asked, in order.
+    job : Job
+        What it does with the backend.
     threads : int
         Threads its numerical libraries may use.
     limits : dict of str to float
         Seconds a program that it starts may take, as the fields of `Limits`.
-    fuzz : dict, optional
-        Arguments of `lcl_ref.suite.run.fuzz.search`, to be run instead of the cells.
-    diagnose : dict, optional
-        Arguments of `lcl_ref.suite.diagnosis.diagnose_remote.serve`, to be run instead of the cells.
     environment : mapping of str to str
         Variables that it starts with, besides those of this process.
     """
@@ -58,12 +60,9 @@ class Worker:
     def __init__(
         self,
         ref: BackendRef,
-        data: Path,
-        cells: list[tuple[str, str, str]],
+        job: Job,
         threads: int,
         limits: dict[str, float],
-        fuzz: dict[str, Any] | None = None,
-        diagnose: dict[str, Any] | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
@@ -81,15 +80,15 @@ class Worker:
         )
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self._terms = {"data": str(data), "limits": limits, "fuzz": fuzz, "diagnose": diagnose}
-        self.take_up(ref, cells)
+        self._limits = limits
+        self.take_up(ref, job)
 
-    def take_up(self, ref: BackendRef, cells: list[tuple[str, str, str]]) -> None:
-        """Give it a backend to load and cells to ask, after those before were done."""
+    def take_up(self, ref: BackendRef, job: Job) -> None:
+        """Give it a backend to load and what to do with it, after those before were done."""
         self.ref = ref
-        job = self._terms | {"backend": ref.to_dict(), "cells": cells}
+        line = json.dumps({"backend": ref.to_dict(), "limits": self._limits} | asdict(job))
         with contextlib.suppress(BrokenPipeError):
-            self._pipe_in.write(json.dumps(job).encode() + b"\n")
+            self._pipe_in.write(line.encode() + b"\n")
             self._pipe_in.flush()
 
     @property
@@ -112,7 +111,7 @@ class Worker:
         ------
         TimedOut
             If none comes within `seconds`.
-        Gone
+        WorkerExited
             If the process ended; the text says how, with its last words.
         """
         try:
@@ -120,10 +119,10 @@ class Worker:
         except queue.Empty:
             raise TimedOut from None
         if message is None:
-            raise Gone(self._epitaph())
+            raise WorkerExited(self._exit_description())
         return message
 
-    def _epitaph(self) -> str:
+    def _exit_description(self) -> str:
         """Say how the process ended, with the last lines it wrote to stderr."""
         try:
             code = self._process.wait(GRACE_SECONDS)
@@ -143,7 +142,7 @@ class Worker:
         with contextlib.suppress(OSError):
             self._pipe_in.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(FAREWELL_SECONDS)
+            self._process.wait(SHUTDOWN_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()

@@ -16,14 +16,10 @@ from typing import Any, cast
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
-from lcl_ref.suite.adapter import Adapter, Capabilities, Declaration
+from lcl_ref.suite.adapter import Adapter, Capabilities, Declaration, operation
 
 DEFAULT_DTYPES = ("float32", "float64")
 """What a layer without ``supports`` is asked in, unless the user names dtypes."""
-
-
-class Unsupported(Exception):  # noqa: N818 -- a declaration of the layer, not an error
-    """The layer does not offer this operation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,20 +93,6 @@ class UserAdapter:
         """Let the layer prepare, where it wants to, and return what is to be called."""
         prepared = self.layer.prepare(spec, weight, bias, dtype) if hasattr(self.layer, "prepare") else None
         return prepared if hasattr(prepared, "forward") else BoundLayer(self.layer, spec, weight, bias)
-
-
-def operation(layer: Any, op: str) -> Any:
-    """Return the function of `layer` for `op`.
-
-    Raises
-    ------
-    Unsupported
-        If it has none.
-    """
-    function = getattr(layer, op, None)
-    if function is None:
-        raise Unsupported(f"the layer has no {op}")
-    return function
 
 
 def as_adapter(name: str, thing: Any) -> Adapter:

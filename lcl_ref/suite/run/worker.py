@@ -15,20 +15,20 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any, TextIO
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
 from lcl_ref.suite.exec.program import kill_running
-from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import Evaluator
-from lcl_ref.suite.judge.outcome import Cell, Fault
-from lcl_ref.suite.run.loading import BackendRef, load
+from lcl_ref.suite.judge.outcome import Fault
+from lcl_ref.suite.run.loading import BackendRef, Loaded, load
+
+JOBS = "lcl_ref.suite."
+"""Where the modules of jobs lie: each has a function ``serve(loaded, send, **arguments)``."""
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def _receive(jobs: queue.Queue[str]) -> None:
 
 
 def serve(job: dict[str, Any], channel: TextIO) -> None:
-    """Load the backend of `job` and judge its cells, one message each."""
+    """Load the backend of `job` and hand it to the job's own module."""
 
     def send(event: str, **facts: Any) -> None:
         channel.write(json.dumps({"event": event} | facts) + "\n")
@@ -70,35 +70,12 @@ def serve(job: dict[str, Any], channel: TextIO) -> None:
         send(state, message=message)
         return
     send("loaded", **_identity(adapter))
-    if job["fuzz"]:
-        send("searched", **_search(adapter, job["fuzz"], send))
-        return
-    store = Store(Path(job["data"]))
-    if job["diagnose"]:
-        send("diagnosed", **_diagnose(ref, adapter, store, job["diagnose"], send))
-        return
-    evaluator = Evaluator(adapter, store)
-    for case, op, dtype in job["cells"]:
-        send("outcome", **evaluator.judge(Cell(ref.name, case, op, dtype)).to_dict())
+    if not job["module"].startswith(JOBS):
+        raise ValueError(f"no module of {JOBS}: {job['module']}")
+    importlib.import_module(job["module"]).serve(Loaded(ref, adapter), send, **job["arguments"])
     if isinstance(adapter, ExecAdapter):
         adapter.close()
     send("done")
-
-
-def _search(adapter: Adapter, asked: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
-    """Search random layers; hypothesis is needed for this alone."""
-    from lcl_ref.suite.run.fuzz import search  # noqa: PLC0415 -- an optional dependency
-
-    return search(adapter, announce=lambda facts: send("trying", **facts), **asked)
-
-
-def _diagnose(
-    ref: BackendRef, adapter: Adapter, store: Store, asked: dict[str, Any], send: Callable[..., None]
-) -> dict[str, Any]:
-    """Name what is wrong with the layer; the catalogue of deviations is needed for this alone."""
-    from lcl_ref.suite.diagnosis.diagnose_remote import serve  # noqa: PLC0415 -- left out of every other start
-
-    return serve(ref, adapter, store, announce=send, **asked)
 
 
 def availability(modules: Sequence[str], without: Sequence[str] = ()) -> tuple[str, str]:

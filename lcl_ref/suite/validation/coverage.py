@@ -16,7 +16,7 @@ from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import OPS, sharing_kind
 from lcl_ref.suite.formats import DTYPES
-from lcl_ref.suite.judge.evaluate import cell_exists
+from lcl_ref.suite.judge.tasks import cell_exists
 
 Setting = tuple[str, str]
 """A parameter and one of its values."""

@@ -9,7 +9,7 @@ integers, twice: a false claim of equivalence has a chance below 2^-39. All sums
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
+from lcl_ref.suite.judge.compare import same_results
 
 Array = NDArray[Any]
 Operands = dict[str, Array]
@@ -25,11 +26,6 @@ Operands = dict[str, Array]
 DRAWS = 2
 HALF_RANGE = 2**20
 SEED = 20
-
-
-def same_results(left: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
-    """Tell whether two answers agree bit for bit (equal shapes, NaN equal to NaN, zeros of either sign equal)."""
-    return all(np.array_equal(left[name], right[name], equal_nan=True) for name in left)
 
 
 def equivalent(spec: Spec, batch: int, deviation: Deviation, op: str) -> bool:

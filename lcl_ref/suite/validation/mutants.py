@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lcl_ref import api
 from lcl_ref.suite.adapter import OPS
@@ -24,14 +22,12 @@ from lcl_ref.suite.cases.tiers import deciding_dtypes, in_tier
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE, Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.behaviours import WRAPPERS
 from lcl_ref.suite.diagnosis.deviations.deviation import touches
-from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.bounds import accumulation_of
-from lcl_ref.suite.judge.compare import Malformed, Mismatch, check
-from lcl_ref.suite.judge.evaluate import Evaluator, Task, cell_exists, load_task
+from lcl_ref.suite.judge.evaluate import Evaluator, rejected
 from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.judge.tasks import Task, cell_exists, load_task
 from lcl_ref.suite.run.user_layer import FunctionLayer, UserAdapter
-from lcl_ref.suite.validation.equivalence import equivalent, same_results
+from lcl_ref.suite.validation.equivalence import equivalent
 
 State = Literal["killed", "refused", "identical", "equivalent", "blind", "absent"]
 STATES: tuple[State, ...] = get_args(State)
@@ -162,25 +158,6 @@ def _state(deviation: Deviation, case: Case, op: str, tasks: Sequence[Task]) -> 
     except Refused:
         return "refused"
     return "equivalent" if equivalent(spec, case.batch, deviation, op) else "blind"
-
-
-def rejected(
-    task: Task, op: str, answer: Mapping[str, NDArray[Any]], declared: Mapping[str, str] = MappingProxyType({})
-) -> bool:
-    """Tell whether the suite's comparison rejects an answer given in float64; `declared` are accumulation formats."""
-    golden = {name: task.golden[name].astype(np.float64) for name in answer}
-    if task.exact:  # the same verdict as below (tested), without computing limits
-        return not same_results(golden, answer)
-    if same_results(golden, answer):
-        return False
-    with np.errstate(over="ignore"):
-        narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
-    try:
-        for expected in task.expected(op, accumulation_of(task.dtype, op, declared)):
-            check(expected, narrowed[expected.result])
-    except (Mismatch, Malformed):
-        return True
-    return False
 
 
 def _behaviour_states(deviation: Deviation, store: Store, cases: Sequence[Case]) -> dict[tuple[str, str, str], State]:

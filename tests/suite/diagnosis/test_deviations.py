@@ -18,7 +18,7 @@ from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.bounds import gamma
-from lcl_ref.suite.judge.evaluate import cell_exists, load_task
+from lcl_ref.suite.judge.tasks import cell_exists, load_task
 
 STORE = Store(default_root())
 ALL_ROUNDINGS = 10_000

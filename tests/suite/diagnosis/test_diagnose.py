@@ -8,7 +8,6 @@ import sys
 import textwrap
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,14 +22,12 @@ from lcl_ref.suite.diagnosis.observation import Observation
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import cell_exists, load_task
+from lcl_ref.suite.judge.evaluate import rejected
+from lcl_ref.suite.judge.tasks import cell_exists, load_task
 from lcl_ref.suite.run.user_layer import as_adapter
-from lcl_ref.suite.validation.mutants import rejected
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-from broken_layers import BROKEN, RIGHT, ChannelMajorPatch, FlippedTaps, Gradients, Loops  # noqa: E402
-from broken_torch_layers import IN_TORCH, TorchUnfold  # noqa: E402
+from tests.support.broken_layers import BROKEN, RIGHT, ChannelMajorPatch, FlippedTaps, Gradients, Loops
+from tests.support.broken_torch_layers import IN_TORCH, TorchUnfold
+from tests.support.paths import SUPPORT
 
 STORE = Store(default_root())
 LIMIT_SECONDS = 20
@@ -63,7 +60,7 @@ def test_mistake_in_torch_is_named_with_its_gradients(name):
 def test_enough_mistakes_are_made_by_hand():
     assert len({*BROKEN, *IN_TORCH}) >= 25
     assert not any(
-        "deviations" in line for line in (HERE / "broken_layers.py").read_text().splitlines() if "import" in line
+        "deviations" in line for line in (SUPPORT / "broken_layers.py").read_text().splitlines() if "import" in line
     )
 
 
@@ -279,7 +276,7 @@ def test_almost_right_hypothesis_is_not_claimed():
 def write(folder, body):
     """Write a layer file that takes its layer from the broken ones."""
     imports = "from broken_torch_layers import *" if "Torch" in body else "from broken_layers import *"
-    text = f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{imports}\n{textwrap.dedent(body)}"
+    text = f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\n{imports}\n{textwrap.dedent(body)}"
     (folder / "layer.py").write_text(text)
 
 
@@ -384,6 +381,6 @@ def test_backend_that_is_none_is_one_line(tmp_path):
 
 
 def test_registered_backend_conforms():
-    done = run_diagnose(HERE, "-b", "torch.unfold")
+    done = run_diagnose(SUPPORT, "-b", "torch.unfold")
     assert done.returncode == 0
     assert done.stdout.startswith("torch.unfold: nothing to diagnose")

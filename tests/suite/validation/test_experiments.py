@@ -18,10 +18,10 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.results import RESULTS
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.bounds import magnitudes
-from lcl_ref.suite.validation import summation
-from lcl_ref.suite.validation.experiments import SIGNS, random_layer, random_operands, stream, tallies
-from lcl_ref.suite.validation.reduced_arithmetic import ARITHMETICS, seen, seen_in_catalogue
-from lcl_ref.suite.validation.summation import ORDERS, Terms, fma, nearest, odd_sum, terms_of, two_product, two_sum
+from tools.limits import summation
+from tools.limits.experiments import SIGNS, random_layer, random_operands, stream, tallies
+from tools.limits.reduced_arithmetic import ARITHMETICS, seen, seen_in_catalogue
+from tools.limits.summation import ORDERS, Terms, fma, nearest, odd_sum, terms_of, two_product, two_sum
 
 OUTPUTS = 20_000
 EXACT = [case for case in select(CORE) if case.values == "exact" and case.batch]

@@ -16,15 +16,15 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge import precision
 from lcl_ref.suite.judge.bounds import Magnitude, magnitudes
 from lcl_ref.suite.judge.compare import Expected, Mismatch, axes_of, check
-from lcl_ref.suite.judge.evaluate import load_task
-from lcl_ref.suite.validation.experiments import (
+from lcl_ref.suite.judge.tasks import load_task
+from tools.limits.experiments import (
     by_matrix_product,
     random_layer,
     random_operands,
     result_shape,
     stream,
 )
-from lcl_ref.suite.validation.summation import ORDERS, terms_of
+from tools.limits.summation import ORDERS, terms_of
 
 Array = NDArray[Any]
 Verdict = Literal["pass", "warned", "failed"]

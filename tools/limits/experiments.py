@@ -18,7 +18,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.results import RESULTS
 from lcl_ref.suite.judge.bounds import limit, magnitudes, warning_line
-from lcl_ref.suite.validation.summation import ORDERS, nearest, terms_of
+from tools.limits.summation import ORDERS, nearest, terms_of
 
 Array = NDArray[Any]
 Operands = dict[str, Array]

@@ -1,0 +1,105 @@
+"""A question and its right answer: a case of the golden data in one dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.formats import FORMATS, FloatFormat, from_parts, in_parts
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge import bounds, conjugation, precision
+from lcl_ref.suite.judge.compare import Expected, axes_of
+
+Array = NDArray[Any]
+
+OPERANDS = ("x", "weight", "bias", "dy")
+COMPLEX = "complex64"
+RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
+"""Operation -> golden results it is compared with; transpose is applied to ``dy``."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A case in one dtype: the layer, its operands in that dtype, and the golden results."""
+
+    spec: Spec
+    dtype: str
+    exact: bool
+    tags: tuple[str, ...]
+    operands: Mapping[str, Array]
+    golden: Mapping[str, Array]
+    _magnitudes: dict[str, bounds.Magnitude] = field(default_factory=dict)
+
+    def expected(self, op: str, accumulation: FloatFormat) -> list[Expected]:
+        """Return the golden results of `op` and how answers are compared with them."""
+        return [
+            Expected(
+                name,
+                self.golden[name],
+                self.dtype,
+                axes_of(name, self.spec.rank, self.spec.bias),
+                self.exact,
+                accumulation,
+                lambda name=name: self.magnitude(name),  # type: ignore[misc]
+            )
+            for name in RESULTS_OF[op]
+            if name in self.golden
+        ]
+
+    def cause(self, expected: Expected, got: Array) -> str:
+        """Return what explains a wrong answer of its own kind of numbers, else nothing."""
+        if self.dtype == COMPLEX:
+            return conjugation.explain(self.spec, self.operands, got)
+        return "" if self.exact else self.reduced_precision(expected, got)
+
+    def reduced_precision(self, expected: Expected, got: Array) -> str:
+        """Return ``reduced precision: ...`` where a cheaper arithmetic explains an answer, else nothing."""
+        form = FORMATS[self.dtype]
+        size, sums = expected.magnitude(), expected.accumulation
+        cause = precision.explain(self.spec, self.operands, expected.result, got, size, form, sums)
+        return f"reduced precision: {cause}" if cause else ""
+
+    def magnitude(self, result: str) -> bounds.Magnitude:
+        """Return S and K of the elements of one result, computed once."""
+        if not self._magnitudes:
+            sizes = {name: np.abs(in_parts(array)) for name, array in self.operands.items()}
+            if self.dtype == COMPLEX:
+                sizes = {name: size.sum(axis=-1) for name, size in sizes.items()}
+                sizes["dy"] = np.zeros(self.golden["y"].shape, np.float32)
+            finite = {name: np.nan_to_num(size, posinf=0) for name, size in sizes.items()}
+            self._magnitudes.update(bounds.magnitudes(self.spec, finite))
+        return self._magnitudes[result]
+
+
+def load_task(store: Store, case_id: str, dtype: str) -> Task:
+    """Read one case from the golden data, its operands converted to `dtype` (exact by their certificate)."""
+    entry = store.entries[case_id]
+    stored = store.arrays(case_id)
+    if entry["values"] == "complex":
+        dtype = COMPLEX
+        stored = {name: from_parts(array) for name, array in stored.items()}
+    if entry["values"] == "rounded":
+        stored = {
+            name.removeprefix(f"{dtype}/"): array for name, array in stored.items() if name.startswith(f"{dtype}/")
+        }
+    operands = {name: stored[name].astype(FORMATS[dtype].dtype) for name in OPERANDS if name in stored}
+    golden = {name: array for name, array in stored.items() if name not in OPERANDS}
+    exact = entry["values"] != "rounded"
+    return Task(store.spec(case_id), dtype, exact, tuple(entry["tags"]), operands, golden)
+
+
+def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
+    """Return whether the golden data answers `op` in `dtype` for an index entry: exact sums fit the significand."""
+    if (entry["values"] == "complex") != (dtype == COMPLEX):
+        return False
+    if entry["values"] in ("nonfinite", "complex"):
+        return op == "forward"
+    if entry["values"] == "rounded":
+        return True
+    peak: int = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
+    return peak <= FORMATS[dtype].largest_exact_integer

@@ -1,0 +1,157 @@
+"""The suite inside somebody else's test file, in three lines.
+
+::
+
+    from lcl_ref.testing import conformance_tests
+    from my_package import MyLayer
+
+    test_conformance = conformance_tests(MyLayer, expected_failures={"*/groups/*-vjp-*": "gradients of groups, bug 12"})
+
+One test per (case, operation, dtype), in the process of pytest; a layer that may crash is better asked in one of its
+own, with ``pytest --pyargs lcl_ref.suite --lcl-backend my_package:MyLayer``. ``--lcl-tier``, ``--lcl-case`` and
+``--lcl-dtype`` choose among the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.adapter import OPS, Adapter, Capabilities, Declaration, Prepared
+from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.judge.tasks import cell_exists
+from lcl_ref.suite.run.loading import load, resolve
+from lcl_ref.suite.run.user_layer import UserAdapter, as_adapter
+
+__all__ = ["Capabilities", "conformance_tests"]
+
+
+def conformance_tests(
+    layer: Any,
+    *,
+    name: str = "",
+    capabilities: Capabilities | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    tier: str = "full",
+    cases: Sequence[str] = (),
+    data: Path | None = None,
+) -> Callable[[Cell], None]:
+    """Return a parametrised test function that holds `layer` against the golden data.
+
+    Parameters
+    ----------
+    layer : object or str
+        A module, class, object or function as in ``examples/my_layer.py``, or a word as for ``lcl run -b``.
+    name : str
+        First part of the test ids; by default the layer's own name.
+    capabilities : Capabilities, optional
+        What the layer supports; cells beyond it are no tests. Without it, the layer's own declaration or ``supports``.
+    expected_failures : mapping of str to str
+        Glob over ``<case>-<op>-<dtype>`` -> reason. Strict: one that passes fails its test, and a glob that fits no
+        test is an error.
+    tier : {"full", "core", "smoke"}
+        Which cases, unless ``--lcl-tier`` says otherwise.
+    cases : sequence of str
+        Only cases whose id matches one of these globs.
+    data : Path, optional
+        Folder of the golden data; by default the installed one.
+
+    Raises
+    ------
+    LclError
+        If the layer is none, a glob fits nothing, or the golden data is damaged.
+    """
+    store = fixtures.verify(data or fixtures.default_root())
+    adapter = _adapter(layer, name, capabilities)
+    cells = _cells(adapter, store, in_tier("full", cases))
+    expected = _expected(cells, expected_failures or {})
+    evaluator = Evaluator(adapter, store)
+
+    @pytest.mark.parametrize("lcl_cell_here", cells, ids=[cell.id for cell in cells])
+    def test(lcl_cell_here: Cell) -> None:
+        with np.errstate(invalid="ignore"):  # inf and NaN in the operands are legal
+            outcome = evaluator.judge(lcl_cell_here)
+        judge(outcome, expected.get(lcl_cell_here))
+
+    test.lcl_tier = tier  # type: ignore[attr-defined]
+    return test
+
+
+def judge(outcome: Outcome, reason: str | None) -> None:
+    """Turn an outcome into the result of its test; `reason` is why a failure is expected, None where it is not."""
+    text = f"{outcome.error_kind or outcome.state}: {outcome.message}"
+    if outcome.state == "pass":
+        if reason is not None:
+            pytest.fail(f"it passes, so the expected failure is stale: {reason}", pytrace=False)
+    elif outcome.state in ("unsupported", "not_run"):
+        pytest.skip(text)
+    elif reason is not None:
+        pytest.xfail(f"{reason} ({text})")
+    else:
+        pytest.fail(text, pytrace=False)
+
+
+@dataclass
+class _Declared:
+    """An adapter with capabilities declared for it."""
+
+    adapter: Adapter
+    declaration: Declaration
+
+    def prepare(self, spec: Any, weight: Any, bias: Any, dtype: str) -> Prepared:
+        """Prepare the adapter's layer."""
+        return self.adapter.prepare(spec, weight, bias, dtype)
+
+
+def _adapter(layer: Any, name: str, capabilities: Capabilities | None) -> _Declared:
+    if isinstance(layer, str):
+        (ref,) = resolve([layer])
+        adapter = load(ref)
+    else:
+        adapter = as_adapter(name or getattr(layer, "__name__", type(layer).__name__), layer)
+    declaration = replace(adapter.declaration, name=name or adapter.declaration.name)
+    return _Declared(adapter, replace(declaration, capabilities=capabilities or declaration.capabilities))
+
+
+def _cells(adapter: _Declared, store: Store, ids: Sequence[str]) -> list[Cell]:
+    """Return the cells the layer declares it supports, the operations of one case and dtype together."""
+    declaration = adapter.declaration
+    return [
+        Cell(declaration.name, case_id, op, dtype)
+        for case_id in ids
+        for entry in [store.entries[case_id]]
+        for dtype in declaration.capabilities.dtypes
+        for op in OPS
+        if not _lacks(adapter.adapter, op)
+        and cell_exists(entry, op, dtype)
+        and declaration.capabilities.refusal(store.spec(case_id), dtype, op, entry["tags"]) is None
+    ]
+
+
+def _lacks(adapter: Adapter, op: str) -> bool:
+    """Tell whether a user's layer has no such operation; what `prepare` returns is known only when it is asked."""
+    layer = adapter.layer if isinstance(adapter, UserAdapter) else None
+    return layer is not None and not hasattr(layer, "prepare") and not hasattr(layer, op)
+
+
+def _expected(cells: Sequence[Cell], failures: Mapping[str, str]) -> dict[Cell, str]:
+    """Return the reason of each cell that is expected to fail."""
+    reasons: dict[Cell, str] = {}
+    for glob, reason in failures.items():
+        fitting = [cell for cell in cells if fnmatchcase(f"{cell.case}-{cell.op}-{cell.dtype}", glob)]
+        if not fitting:
+            expected = "a glob over <case>-<op>-<dtype> of what the layer supports"
+            raise LclError(Violation("expected_failures/unknown", "expected_failures", repr(glob), expected))
+        reasons |= dict.fromkeys(fitting, reason)
+    return reasons
