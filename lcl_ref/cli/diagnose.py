@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.matrix import Settings
 
 FORMAT = "lcl-diagnosis/1"
 
@@ -46,8 +48,12 @@ def diagnose(
     out = console()
     diagnoses = []
     for ref in resolve(list(backends)):
-        with Console(stderr=True).status(f"diagnosing {ref.name}"):
-            diagnoses.append(diagnose_backend(ref, data, ids, timeout, start_timeout))
+        with (
+            tempfile.TemporaryDirectory(prefix="lcl-") as folder,
+            Console(stderr=True).status(f"diagnosing {ref.name}"),
+        ):
+            settings = Settings(data, 1, timeout, start_timeout, answers=Path(folder))
+            diagnoses.append(diagnose_backend(ref, settings, ids))
         _print(out, diagnoses[-1])
     if json_file:
         document.write_json(json_file, {"format": FORMAT, "diagnoses": [one.to_dict() for one in diagnoses]})
@@ -71,13 +77,13 @@ def _print(out: Console, diagnosis: Diagnosis) -> None:
         click.echo("".join(f"    {line}\n" for line in program.splitlines()))
 
 
-def _lines(finding: Finding, told: bool) -> list[str]:
-    """Return a finding as lines; its sentence is left out where the first line has told it."""
+def _lines(finding: Finding, reported: bool) -> list[str]:
+    """Return a finding as lines; its sentence is left out where the first line has it."""
     facts = {
         "deviation" if finding.kind == "deviation" else finding.kind: " + ".join(finding.deviations),
         "known in": finding.known_in,
         "fix": finding.fix,
         "the cases cannot tell it from": ", ".join(finding.same),
     }
-    lines = [] if told else [f"{finding.kind}: {finding.text}"]
+    lines = [] if reported else [f"{finding.kind}: {finding.text}"]
     return lines + [f"{name}: {value}" for name, value in facts.items() if value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,10 +71,11 @@ def run(
     tier = tier or ("full" if backends or cases else "core")
     plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops, tier)
     out = console()
-    settings = Settings(data, jobs, timeout, start_timeout)
-    reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
-    refuse_what_is_no_layer(reports)
-    outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
+    with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
+        settings = Settings(data, jobs, timeout, start_timeout, answers=Path(folder) if naming else None)
+        reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
+        refuse_what_is_no_layer(reports)
+        outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
     if not ladder:
         out.print(matrix_table(reports, outcomes))
     print_problems(out, outcomes, diagnoses)

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis
-from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
+from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import Plan
-from lcl_ref.suite.run.matrix import Settings
+from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.run.matrix import LOSSES, Settings
 
 
 def name_mistakes(
     plan: Plan, outcomes: Sequence[Outcome], settings: Settings
 ) -> tuple[list[Outcome], dict[str, Diagnosis]]:
-    """Diagnose every backend with wrong numbers.
+    """Diagnose every backend with wrong numbers by the answers that the run kept.
 
     Returns
     -------
@@ -29,12 +30,19 @@ def name_mistakes(
         if ref.name in wrong:
             cases = list(dict.fromkeys(cell.case for cell in cells))
             try:
-                diagnoses[ref.name] = diagnose_backend(
-                    ref, settings.data, cases, settings.timeout, settings.start_timeout
-                )
+                diagnoses[ref.name] = diagnose_backend(ref, settings, cases, _lost(ref, outcomes))
             except LclError as error:
                 diagnoses[ref.name] = Diagnosis(ref.name, f"cannot diagnose: {error}", {})
     return [_named(outcome, diagnoses) for outcome in outcomes], diagnoses
+
+
+def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
+    """Return the cells of a run that ended a process of the backend."""
+    return [
+        (one.case, one.op, one.dtype, f"{one.error_kind}: {one.message}")
+        for one in outcomes
+        if one.backend == ref.name and one.error_kind in LOSSES
+    ]
 
 
 def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:

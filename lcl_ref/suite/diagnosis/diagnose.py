@@ -13,11 +13,13 @@ from typing import Any, Literal
 from lcl_ref.suite.adapter import OPS, Adapter
 from lcl_ref.suite.diagnosis.deviations import Deviation, find
 from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, explain
-from lcl_ref.suite.diagnosis.observation import Observation, observe
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.observation import Observation
+from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 
 NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
@@ -116,7 +118,10 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
     how : Invocation, optional
         How a program calls the layer; without it no reproducers are written.
     """
-    seen = list(observe(adapter, store, cells_for(adapter, store, cases)))
+    seen: list[Observation] = []
+    evaluator = Evaluator(adapter, store, seen.append)
+    for case, op, dtype in cells_for(adapter, store, cases):
+        evaluator.judge(Cell(adapter.declaration.name, case, op, dtype))
     return judge(adapter, seen, how)
 
 

@@ -3,102 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding, cells_for, judge
-from lcl_ref.suite.diagnosis.observation import Observation, ask
 from lcl_ref.suite.diagnosis.reproducer import invocation
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.answers import AnswerFile, Key
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.observation import Observation
+from lcl_ref.suite.judge.outcome import MAX_LOSSES, Cell
 from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.loading import BackendRef, Loaded, Send
-from lcl_ref.suite.run.matrix import refusal_of
+from lcl_ref.suite.run.matrix import Settings, refusal_of
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 
 SEARCH_SECONDS = 300.0
 """How long the search and the experiments may take after the last cell."""
 
-MAX_LOSSES = 3
-"""After so many crashes or timeouts the cells that were not asked yet are left out."""
-
-Cell = tuple[str, str, str]
+Loss = tuple[str, str, str, str]
+"""Case, operation and dtype of a cell that ended a process, and how."""
 
 
 def serve(
-    loaded: Loaded,
-    send: Send,
-    data: str,
-    cases: Sequence[str],
-    lost: Sequence[tuple[str, str, str, str]],
-    experiment: bool,
+    loaded: Loaded, send: Send, data: str, answers: str, cases: Sequence[str], lost: Sequence[Loss], experiment: bool
 ) -> None:
-    """Observe a layer and judge it, in the worker; send the fields of a `Diagnosis`.
+    """Judge a layer by its answers, in the worker; send the fields of a `Diagnosis`.
 
     Parameters
     ----------
     loaded : Loaded
         The layer.
     send : callable
-        Sends ``start`` before each cell, ``observed`` after the last, and at last ``diagnosed``.
-    data : str
-        Folder of the golden data.
+        Sends ``start`` before each cell that is asked, ``observed`` after the last, and at last ``diagnosed``.
+    data, answers : str
+        Folder of the golden data, and file of the answers: what is in it is not asked again.
     cases : sequence of str
-        Case ids to ask about.
+        Case ids it is about.
     lost : sequence of (case, op, dtype, message)
         Cells that ended an earlier worker: they are not asked again. After `MAX_LOSSES` nothing behind the last is.
     experiment : bool
         Whether the layer may be asked anything but these cells.
     """
-    adapter, store = loaded.adapter, Store(Path(data))
-    seen, ended = [], {(case, op, dtype): message for case, op, dtype, message in lost}
-    for case, op, dtype in cells_for(adapter, store, cases):
-        if (case, op, dtype) in ended:
-            message = ended.pop((case, op, dtype))
-            seen.append(Observation(case, op, load_task(store, case, dtype), "error", {}, message))
-            if len(lost) >= MAX_LOSSES and not ended:
+    seen = _observed(loaded, send, Store(Path(data)), AnswerFile(Path(answers)), cases, lost)
+    send("observed")
+    how = invocation(loaded.ref, loaded.adapter) if experiment else None
+    send("diagnosed", **judge(loaded.adapter, seen, how, experiment=experiment).to_dict())
+
+
+def _observed(
+    loaded: Loaded, send: Send, store: Store, file: AnswerFile, cases: Sequence[str], lost: Sequence[Loss]
+) -> list[Observation]:
+    """Return an observation of each cell, asking the layer where there is none."""
+    cells, ended = cells_for(loaded.adapter, store, cases), {tuple(cell): message for *cell, message in lost}
+    task_of = cache(partial(load_task, store))
+    known, seen, losses = file.read(set(cells), task_of), list[Observation](), 0
+
+    def keep(one: Observation) -> None:
+        seen.append(one)
+        file.add(one)
+
+    evaluator = Evaluator(loaded.adapter, store, keep)
+    for case, op, dtype in cells:
+        if (case, op, dtype) in known:
+            seen.append(known[case, op, dtype])
+        elif (case, op, dtype) in ended:
+            seen.append(Observation(case, op, task_of(case, dtype), "error", {}, ended[case, op, dtype]))
+            losses += 1
+            if losses == MAX_LOSSES:
                 break
         else:
             send("start", case=case, op=op, dtype=dtype)
-            seen.append(ask(adapter, case, op, load_task(store, case, dtype)))
-    send("observed")
-    how = invocation(loaded.ref, adapter) if experiment else None
-    send("diagnosed", **judge(adapter, seen, how, experiment=experiment).to_dict())
+            evaluator.judge(Cell(loaded.ref.name, case, op, dtype))
+    return seen
 
 
-def diagnose_backend(
-    ref: BackendRef,
-    data: Path,
-    cases: Sequence[str],
-    timeout: float,
-    start_timeout: float,
-) -> Diagnosis:
+def diagnose_backend(ref: BackendRef, settings: Settings, cases: Sequence[str], lost: Sequence[Loss] = ()) -> Diagnosis:
     """Diagnose a backend in a process of its own.
 
     Parameters
     ----------
     ref : BackendRef
         Where it is.
-    data : Path
-        Folder of the golden data.
+    settings : Settings
+        Golden data, the folder of what it answered so far, and how long it may take.
     cases : sequence of str
-        Case ids it is asked about.
-    timeout, start_timeout : float
-        Seconds a cell, and loading, may take.
+        Case ids it is about.
+    lost : sequence of (case, op, dtype, message)
+        Cells that ended a process before.
 
     Raises
     ------
     LclError
         If the backend is no layer, or does not load.
     """
-    lost: list[tuple[str, str, str, str]] = []
-    experiment = True
+    lost, experiment = list(lost), True
     while True:
-        asked = {"data": str(data), "cases": list(cases), "lost": lost, "experiment": experiment}
-        limits = {"start": start_timeout, "case": timeout}
-        worker = Worker(ref, Job(__name__, asked), threads=1, limits=limits)
+        asked = {"cases": list(cases), "lost": lost, "experiment": experiment}
+        asked |= {"data": str(settings.data), "answers": settings.answers_of(ref)}
+        worker = Worker(ref, Job(__name__, asked), threads=1, limits=settings.limits)
         try:
-            _wait_until_loaded(worker, start_timeout)
-            cell, loss, found = _listen(worker, timeout)
+            _wait_until_loaded(worker, settings.start_timeout)
+            cell, loss, found = _listen(worker, settings.timeout)
         finally:
             worker.close()
         if found is not None:
@@ -122,9 +129,9 @@ def _wait_until_loaded(worker: Worker, seconds: float) -> None:
     refusal_of(message)
 
 
-def _listen(worker: Worker, timeout: float) -> tuple[Cell | None, str, dict[str, Any] | None]:
+def _listen(worker: Worker, timeout: float) -> tuple[Key | None, str, dict[str, Any] | None]:
     """Return the cell at which the worker was lost and how, or the diagnosis; no cell where it was lost afterwards."""
-    cell: Cell | None = None
+    cell: Key | None = None
     seconds = timeout
     while True:
         try:

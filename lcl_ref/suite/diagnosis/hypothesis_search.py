@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Deviation
 from lcl_ref.suite.diagnosis.deviations.deviation import changed_fields, edited, touches
-from lcl_ref.suite.diagnosis.observation import Observation, Verdict
 from lcl_ref.suite.diagnosis.predict import Hypothesis, reproduces
 from lcl_ref.suite.formats import FORMATS
+from lcl_ref.suite.judge.observation import Observation, Verdict
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.deviation import edited
-from lcl_ref.suite.diagnosis.observation import Observation
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.bounds import Magnitude, accumulation_of, limit
 from lcl_ref.suite.judge.compare import same_results
+from lcl_ref.suite.judge.observation import Observation
 
 Array = NDArray[Any]
 Hypothesis = tuple[Deviation, ...]

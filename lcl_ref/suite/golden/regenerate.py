@@ -24,14 +24,16 @@ Array = NDArray[Any]
 EXTENSIONS = "extensions.safetensors"
 
 
-def file_name(case: Case) -> str:
-    """Return the data file of a case: one per rank and topic."""
+def file_name(case: Case | ExtensionCase) -> str:
+    """Return the data file of a case: one per rank and topic, and one for all extensions."""
+    if isinstance(case, ExtensionCase):
+        return EXTENSIONS
     rank, topic, _ = case.id.split("/")
     return f"{rank}-{topic}.safetensors"
 
 
-def build(cases: Iterable[Case] = CASES) -> dict[str, bytes]:
-    """Regenerate all golden data in memory.
+def build(cases: Iterable[Case | ExtensionCase] = (*CASES, *EXTENSION_CASES)) -> dict[str, bytes]:
+    """Regenerate the golden data of some cases in memory, and what is refused.
 
     Returns
     -------
@@ -44,18 +46,17 @@ def build(cases: Iterable[Case] = CASES) -> dict[str, bytes]:
         If the two oracles disagree on any case.
     """
     tensors: dict[str, dict[str, Array]] = {}
-    entries = []
-    for case in sorted(cases, key=lambda case: case.id):
-        arrays = results.compute(case)
+    entries, extended = [], []
+    for case in sorted(cases, key=lambda case: "" if isinstance(case, ExtensionCase) else case.id):
+        if isinstance(case, ExtensionCase):
+            arrays = extensions.compute(case)
+            extended.append(_extension(case, arrays))
+        else:
+            arrays = results.compute(case)
+            entries.append(_entry(case, arrays))
         tensors.setdefault(file_name(case), {}).update(
-            {f"{case.id}/{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
+            {f"{case.id}/{name}": np.asarray(array, order="C") for name, array in arrays.items()}
         )
-        entries.append(_entry(case, arrays))
-    extended = []
-    for extension in EXTENSION_CASES:
-        arrays = extensions.compute(extension)
-        tensors.setdefault(EXTENSIONS, {}).update({f"{extension.id}/{name}": arrays[name] for name in arrays})
-        extended.append(_extension(extension, arrays))
     files = {name: safetensors.numpy.save(arrays) for name, arrays in sorted(tensors.items())}
     sections = {"cases": entries, "refused": [_refused(refusal) for refusal in REFUSALS], "extensions": extended}
     return files | {INDEX: _index(sections)}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported
-from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.ask import Arrays, answers_of
 from lcl_ref.suite.judge.bounds import accumulation_of
-from lcl_ref.suite.judge.compare import Agreement, Expected, Malformed, Mismatch, check, same_numbers, same_results
+from lcl_ref.suite.judge.compare import Agreement, Expected, Malformed, Mismatch, check, same_numbers
+from lcl_ref.suite.judge.observation import Observation, Verdict, verdict_of
 from lcl_ref.suite.judge.outcome import Cell, Fault, NotRun, Outcome, outcome
 from lcl_ref.suite.judge.tasks import Task, load_task
 
@@ -28,13 +26,26 @@ class Changed(Exception):  # noqa: N818 -- a finding about a layer
 
 
 class Evaluator:
-    """Judges cells of one adapter, keeping the last prepared layer for the operations that follow on it."""
+    """Judges cells of one adapter, keeping the last prepared layer for the operations that follow on it.
 
-    def __init__(self, adapter: Adapter, store: Store | None = None) -> None:
-        self.adapter, self.store = adapter, store
+    Parameters
+    ----------
+    adapter : Adapter
+        The layer.
+    store : Store, optional
+        Golden data; not needed for tasks that are not in it.
+    keep : callable, optional
+        Called with every `Observation`, for a diagnosis.
+    """
+
+    def __init__(
+        self, adapter: Adapter, store: Store | None = None, keep: Callable[[Observation], object] | None = None
+    ) -> None:
+        self.adapter, self.store, self._keep = adapter, store, keep
         self._key: tuple[str, str] | None = None
         self._task: Task
         self._layer: Prepared | None = None
+        self._answers: Arrays = {}
 
     def judge(self, cell: Cell) -> Outcome:
         """Return the outcome of one cell of the golden data; nothing a layer raises escapes."""
@@ -52,12 +63,29 @@ class Evaluator:
         return self._judged(cell)
 
     def _judged(self, cell: Cell) -> Outcome:
-        began = time.perf_counter()
+        began, raised, self._answers = time.perf_counter(), "", {}
         try:
             facts = self._answer(cell)
         except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
-            facts = _finding(error)
-        return outcome(cell, seconds=time.perf_counter() - began, **facts)
+            facts, raised = _finding(error), " ".join(f"{type(error).__name__}: {error}".split())
+        found = outcome(cell, seconds=time.perf_counter() - began, **facts)
+        if self._keep is not None:
+            self._keep(self._observation(found, raised))
+        return found
+
+    def _observation(self, found: Outcome, raised: str) -> Observation:
+        """Return the first answers to a question with what their numbers alone deserve."""
+        verdict: Verdict
+        if found.state == "pass":
+            verdict, message = "pass", ""
+        elif found.state == "unsupported":
+            verdict, message = "unsupported", found.message
+        elif self._answers:
+            declared = self.adapter.declaration.capabilities.accumulation
+            verdict, message = verdict_of(self._task, found.op, self._answers, declared)
+        else:
+            verdict, message = "error", raised
+        return Observation(found.case, found.op, self._task, verdict, self._answers, message)
 
     def _answer(self, cell: Cell) -> dict[str, Any]:
         """Ask the layer unless it declares that it cannot, and return the facts of a pass."""
@@ -80,15 +108,16 @@ class Evaluator:
             self._layer = self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
         declared = self.adapter.declaration.capabilities.accumulation
         accumulation = accumulation_of(task.dtype, op, declared)
-        answers = answers_of(self._layer, op, given)
+        answers = {name: array.copy() for name, array in answers_of(self._layer, op, given).items()}
+        self._answers = answers
         for name, operand in given.items():
             if operand.tobytes() != task.operands[name].tobytes():
                 raise Changed(f"mutating: {op} wrote into its input {name}")
         _same_again(answers, answers_of(self._layer, op, given))
-        return [_hold(task, expected, answers[expected.result]) for expected in task.expected(op, accumulation)]
+        return [_compared(task, expected, answers[expected.result]) for expected in task.expected(op, accumulation)]
 
 
-def _hold(task: Task, expected: Expected, got: Array) -> Agreement:
+def _compared(task: Task, expected: Expected, got: Array) -> Agreement:
     """Check one answer; where it is wrong or beyond the warning line, say what explains it."""
     try:
         agreement = check(expected, got)
@@ -108,25 +137,6 @@ def _same_again(answers: Arrays, again: Arrays) -> None:
     for name, answer in answers.items():
         if not same_numbers(answer, again[name]):
             raise Changed(f"nondeterministic: {name} differs between two calls with the same input")
-
-
-def rejected(
-    task: Task, op: str, answer: Mapping[str, NDArray[Any]], declared: Mapping[str, str] = MappingProxyType({})
-) -> bool:
-    """Return whether the suite's comparison rejects an answer given in float64; `declared` are accumulation formats."""
-    golden = {name: task.golden[name].astype(np.float64) for name in answer}
-    if task.exact:  # the same verdict as below (tested), without computing limits
-        return not same_results(golden, answer)
-    if same_results(golden, answer):
-        return False
-    with np.errstate(over="ignore"):
-        narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
-    try:
-        for expected in task.expected(op, accumulation_of(task.dtype, op, declared)):
-            check(expected, narrowed[expected.result])
-    except (Mismatch, Malformed):
-        return True
-    return False
 
 
 def _finding(error: Exception) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Which backends may follow each other in one process is for `companies` to say.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import threading
@@ -45,6 +46,8 @@ class Settings:
         Seconds a cell may take, and a backend to load.
     runs : int
         How many runs share the machine.
+    answers : Path or None
+        Folder in which the answers of each backend are kept for a diagnosis.
     """
 
     data: Path
@@ -52,6 +55,16 @@ class Settings:
     timeout: float
     start_timeout: float = LOAD_SECONDS
     runs: int = 1
+    answers: Path | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Seconds a program may take, as the fields of `lcl_ref.suite.exec.adapter.Limits`."""
+        return {"start": self.start_timeout, "case": self.timeout}
+
+    def answers_of(self, ref: BackendRef) -> str | None:
+        """Return the file that keeps what a backend answers."""
+        return str(self.answers / hashlib.sha256(ref.name.encode()).hexdigest()) if self.answers else None
 
 
 @dataclass(frozen=True)
@@ -179,13 +192,13 @@ class MatrixRun:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            job = Job("lcl_ref.suite.run.judging", {"data": str(self._settings.data), "cells": asked})
+            facts = {"data": str(self._settings.data), "answers": self._settings.answers_of(ref), "cells": asked}
+            job = Job("lcl_ref.suite.run.judging", facts)
             if warm is not None:
                 warm.take_up(ref, job)
                 return warm
             threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
-            limits = {"start": self._settings.start_timeout, "case": self._settings.timeout}
-            worker = Worker(ref, job, threads, limits, environment=company.environment)
+            worker = Worker(ref, job, threads, self._settings.limits, environment=company.environment)
             self._workers.add(worker)
             return worker
 
@@ -205,9 +218,7 @@ class MatrixRun:
         """
         answered, seconds = 0, self._settings.timeout
         if worker.ref.kind == "exec":
-            seconds += (
-                self._settings.start_timeout + WATCHDOG_MARGIN_SECONDS
-            )  # a program may start again
+            seconds += self._settings.start_timeout + WATCHDOG_MARGIN_SECONDS  # a program may start again
         for number, cell in enumerate(cells):
             try:
                 message = worker.next_message(seconds)

@@ -23,7 +23,8 @@ from lcl_ref.suite.diagnosis.deviations import CATALOGUE, Deviation, Refused, re
 from lcl_ref.suite.diagnosis.deviations.behaviours import WRAPPERS
 from lcl_ref.suite.diagnosis.deviations.deviation import touches
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import Evaluator, rejected
+from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.judge.observation import rejected
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import Task, cell_exists, load_task
 from lcl_ref.suite.run.user_layer import FunctionLayer, UserAdapter

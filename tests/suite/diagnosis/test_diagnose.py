@@ -18,11 +18,10 @@ from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Refused, find, results
 from lcl_ref.suite.diagnosis.diagnose import diagnose
 from lcl_ref.suite.diagnosis.hypothesis_search import explain, reproduces
-from lcl_ref.suite.diagnosis.observation import Observation
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import rejected
+from lcl_ref.suite.judge.observation import Observation, rejected
 from lcl_ref.suite.judge.tasks import cell_exists, load_task
 from lcl_ref.suite.run.user_layer import as_adapter
 from tests.support.broken_layers import BROKEN, RIGHT, ChannelMajorPatch, FlippedTaps, Gradients, Loops

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases import EXTENSION_CASES, select
 from lcl_ref.suite.golden import fixtures, regenerate, store
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
@@ -64,7 +64,8 @@ def child(*words: str, python: str = sys.executable, **environment: str) -> dict
 
 
 def here() -> dict[str, str]:
-    return {name: store.sha256(data) for name, data in regenerate.build(select(FEW)).items()}
+    made = regenerate.build([*select(FEW), *EXTENSION_CASES[::8]])
+    return {name: store.sha256(data) for name, data in made.items()}
 
 
 def frozen() -> dict[str, str]:

@@ -16,7 +16,7 @@ from lcl_ref.suite.diagnosis.deviations import CATALOGUE, COMPUTED, Refused, fin
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.bounds import accumulation_of
 from lcl_ref.suite.judge.compare import Malformed, Mismatch, check
-from lcl_ref.suite.judge.evaluate import rejected
+from lcl_ref.suite.judge.observation import rejected
 from lcl_ref.suite.judge.tasks import cell_exists, load_task
 from lcl_ref.suite.validation.equivalence import equivalent
 from lcl_ref.suite.validation.mutants import broken_promises, idle_cases, kill_matrix
