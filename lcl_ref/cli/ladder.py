@@ -9,12 +9,12 @@ from rich.markup import escape
 
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.judge.outcome import Cell, Outcome
-from lcl_ref.suite.run.cells import Plan
+from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.ladder import Rung, broken, climb
 from lcl_ref.suite.run.matrix import BackendReport, Event, MatrixRun, Settings
 
 
-def run_ladder(out: Console, plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
+def run_ladder(out: Console, plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
     """Climb with each backend of a plan, printing a line per rung; return what was asked and answered."""
     reports: list[BackendReport] = []
     outcomes: list[Outcome] = []
@@ -51,7 +51,7 @@ def _answers(events: Iterator[Event], members: list[Cell]) -> list[Outcome]:
 
 
 def _stands(out: Console, rung: Rung, answers: list[Outcome]) -> bool:
-    """Print one rung and tell whether it holds."""
+    """Print one rung and return whether it holds."""
     problems = broken(answers)
     passed = sum(answer.state == "pass" for answer in answers)
     if not problems:

@@ -137,4 +137,4 @@ def explain(case_id: str, data: Path) -> None:
     """Print shapes, a worked output element and the connectivity of CASE (an id, or a glob)."""
     store = Store(data)
     for case in select([case_id]):
-        click.echo(describe_case.explain(case, store.arrays(case.id)))
+        click.echo(describe_case.describe(case, store.arrays(case.id)))

@@ -24,7 +24,7 @@ from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.page import page
-from lcl_ref.suite.run.cells import Plan, make_plan, matches
+from lcl_ref.suite.run.cells import RunPlan, make_plan, matches
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 
@@ -95,7 +95,7 @@ def run(
     return 1 if missing else document.exit_status(outcomes)
 
 
-def execute(plan: Plan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
+def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
     """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes."""
     reports: dict[str, BackendReport] = {}
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""``lcl smoke``: the first minute of a port, told as one of three stories."""
+"""``lcl smoke``: the first minute of a port, with one of three verdicts."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def smoke(backends: Sequence[str], timeout: float, start_timeout: float, data: P
     refuse_what_is_no_layer(reports)
     out = console()
     for backend in reports:
-        _tell(out, backend, [outcome for outcome in outcomes if outcome.backend == backend.name])
+        _print_verdict(out, backend, [outcome for outcome in outcomes if outcome.backend == backend.name])
     return document.exit_status(outcomes)
 
 
-def _tell(out: Console, backend: BackendReport, outcomes: Sequence[Outcome]) -> None:
+def _print_verdict(out: Console, backend: BackendReport, outcomes: Sequence[Outcome]) -> None:
     """Print the verdict on one backend, the first problems behind it, and what to do next."""
     counts = Counter(outcome.state for outcome in outcomes)
     asked = len(outcomes) - counts["unsupported"]

@@ -79,8 +79,8 @@ def print_problems(console: Console, outcomes: Sequence[Outcome], diagnoses: Map
         if len(problems) > SHOWN_PROBLEMS:
             console.print(f"  (+{len(problems) - SHOWN_PROBLEMS} more)")
         if name in diagnoses:
-            told = f"  [bold]diagnosis[/]: {escape(diagnoses[name].line)} (more: lcl diagnose -b '{escape(name)}')"
-            console.print(told, soft_wrap=True, highlight=False)
+            line = f"  [bold]diagnosis[/]: {escape(diagnoses[name].line)} (more: lcl diagnose -b '{escape(name)}')"
+            console.print(line, soft_wrap=True, highlight=False)
 
 
 def print_reasons(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -22,12 +22,12 @@ from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run import registry
-from lcl_ref.suite.run.cells import Plan, make_plan, matches, supports
+from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
 from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 from lcl_ref.suite.run.process_sharing import Companies
 
-PLAN = pytest.StashKey[Plan]()
+PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()
 ACCEPTED = {case.id: case for case in CASES}
 
@@ -101,7 +101,7 @@ def _backends(config: pytest.Config) -> list[BackendRef]:
         raise pytest.UsageError(str(error)) from error
 
 
-def _plan(config: pytest.Config) -> Plan:
+def _plan(config: pytest.Config) -> RunPlan:
     """Return the plan of this session, made once; wrong words end the session with one clear line."""
     if PLAN not in config.stash:
         try:
@@ -117,7 +117,7 @@ def _plan(config: pytest.Config) -> Plan:
     return config.stash[PLAN]
 
 
-def _supported(plan: Plan, store: Store) -> Plan:
+def _supported(plan: RunPlan, store: Store) -> RunPlan:
     """Drop what registered adapters declare unsupported; other layers are asked when they run."""
     known = {declaration.name: declaration.capabilities for declaration in registry.declarations()}
     return {
@@ -133,7 +133,7 @@ class Outcomes:
     the company that is asked.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, companies: Mapping[str, int]) -> None:
+    def __init__(self, plan: RunPlan, settings: Settings, companies: Mapping[str, int]) -> None:
         self._plan, self._settings, self._companies = plan, settings, companies
         self._asked: set[Cell] = set()
         self._found: dict[Cell, Outcome] = {}
@@ -174,10 +174,10 @@ class Outcomes:
             self._run = None
 
 
-def _selected(request: pytest.FixtureRequest) -> Plan:
+def _selected(request: pytest.FixtureRequest) -> RunPlan:
     """Return the plan reduced to the cells of this session's tests."""
     wanted = {item.callspec.params["lcl_cell"] for item in request.session.items if _asks(item)}  # type: ignore[attr-defined]
-    plan: Plan = request.config.stash[PLAN]
+    plan: RunPlan = request.config.stash[PLAN]
     reduced = {ref: [cell for cell in cells if cell in wanted] for ref, cells in plan.items()}
     return {ref: cells for ref, cells in reduced.items() if cells}
 

@@ -47,7 +47,7 @@ def conformance_tests(
     cases: Sequence[str] = (),
     data: Path | None = None,
 ) -> Callable[[Cell], None]:
-    """Return a parametrised test function that holds `layer` against the golden data.
+    """Return a parametrised test function that compares `layer` with the golden data.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _cells(adapter: _Declared, store: Store, ids: Sequence[str]) -> list[Cell]:
 
 
 def _lacks(adapter: Adapter, op: str) -> bool:
-    """Tell whether a user's layer has no such operation; what `prepare` returns is known only when it is asked."""
+    """Return whether a user's layer has no such operation; what `prepare` returns is known only when it is asked."""
     layer = adapter.layer if isinstance(adapter, UserAdapter) else None
     return layer is not None and not hasattr(layer, "prepare") and not hasattr(layer, op)
 

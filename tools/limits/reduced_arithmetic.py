@@ -175,4 +175,4 @@ def judged(
         verdict = "failed"
     if verdict == "pass":
         return verdict, ""
-    return verdict, precision.explain(spec, operands, result, answer, size, form, sums)
+    return verdict, precision.cheaper_arithmetic(spec, operands, result, answer, size, form, sums)

@@ -9,13 +9,13 @@ from lcl_ref.errors import LclError
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
 from lcl_ref.suite.judge.outcome import Outcome
-from lcl_ref.suite.run.cells import Plan
+from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.matrix import LOSSES, Settings
 
 
 def name_mistakes(
-    plan: Plan, outcomes: Sequence[Outcome], settings: Settings
+    plan: RunPlan, outcomes: Sequence[Outcome], settings: Settings
 ) -> tuple[list[Outcome], dict[str, Diagnosis]]:
     """Diagnose every backend with wrong numbers by the answers that the run kept.
 

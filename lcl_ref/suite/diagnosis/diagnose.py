@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lcl_ref.suite.adapter import OPS, Adapter
 from lcl_ref.suite.diagnosis.deviations import Deviation, find
-from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, explain
+from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_explanations
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.formats import DTYPES
@@ -139,7 +139,7 @@ def judge(
         return Diagnosis(name, idle, counts)
     programs = _Programs(adapter, seen, how)
     no_function = any(one.deviations[0] in NO_FUNCTION for one in found)
-    explained = [] if no_function else explain(seen)
+    explained = [] if no_function else find_explanations(seen)
     found += [_deviation(one, programs) for one in explained]
     unexplained = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
     if unexplained and not no_function:

@@ -138,7 +138,7 @@ class Evidence:
         return any(reproduces(self.hypothesis(order), observation) for order in orders)
 
     def _commute(self, first: int, second: int) -> bool:
-        """Tell whether the order of two deviations cannot matter: they edit different fields of the plan."""
+        """Return whether the order of two deviations cannot matter: they edit different fields of the plan."""
         return not self.fields[first] & self.fields[second]
 
     def _orders(self, pair: tuple[int, int]) -> Iterator[Hypothesis]:
@@ -151,7 +151,7 @@ class Evidence:
 
 
 def _matters(deviation: Deviation, observation: Observation) -> bool:
-    """Tell whether a deviation can show: integers that a coarse format holds come through it unchanged."""
+    """Return whether a deviation can show: integers that a coarse format holds come through it unchanged."""
     if deviation.kind != "precision" or not observation.task.exact:
         return True
     plan = edited(observation.task.spec, (deviation,), "y")
@@ -160,7 +160,9 @@ def _matters(deviation: Deviation, observation: Observation) -> bool:
     )
 
 
-def explain(observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED) -> list[Explanation]:
+def find_explanations(
+    observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED
+) -> list[Explanation]:
     """Return the smallest explanation of all failing operations.
 
     One hypothesis for all of them is preferred; else each operation is explained by itself, as far as it can be.
@@ -223,7 +225,7 @@ class _Search:
 
 
 def _only_wider(one: Hypothesis, finer: Hypothesis) -> bool:
-    """Tell whether a hypothesis holds where a finer one does by its limit alone: that of a coarser accumulator."""
+    """Return whether a hypothesis holds where a finer one does by its limit alone: that of a coarser accumulator."""
     rest, same_rest = ([part for part in parts if part.kind != "precision"] for parts in (one, finer))
     sums, finer_sums = (_accumulation(parts) for parts in (one, finer))
     return rest == same_rest and sums > finer_sums > 0

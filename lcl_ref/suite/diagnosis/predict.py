@@ -20,7 +20,7 @@ Hypothesis = tuple[Deviation, ...]
 
 
 def reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
-    """Tell whether a layer with these deviations gives these answers.
+    """Return whether a layer with these deviations gives these answers.
 
     Bit for bit on exact cases, except where the deviated result itself is not representable (a mean, say); else within
     the proved limit of that layer. An error is reproduced by a layer that could not run. Formats that replace float32
@@ -35,7 +35,7 @@ def _reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
     task, answers = observation.task, observation.wide
     formats = [(one, edited(task.spec, (one,), "y")) for one in hypothesis if one.kind == "precision"]
     coarse = {deviation.id: plan for deviation, plan in formats if plan.accumulator or plan.stored}
-    # Results in a coarse format depend on the order of summation: they are held to the limit of that format.
+    # Results in a coarse format depend on the order of summation: they are compared within the limit of that format.
     ordered = tuple(deviation for deviation in hypothesis if deviation.id not in coarse)
     try:
         predicted = results(task.spec, observation.operands, ordered, observation.op)
@@ -64,13 +64,13 @@ def _representable(dtype: str, array: Array) -> NDArray[np.bool_]:
 
 
 def _misses(dtype: str, predicted: Array, got: Array) -> bool:
-    """Tell whether any answer differs from a prediction that is itself a number of this dtype."""
+    """Return whether any answer differs from a prediction that is itself a number of this dtype."""
     wrong = (predicted != got) & ~(np.isnan(predicted) & np.isnan(got))
     return bool(_representable(dtype, predicted[wrong]).any())
 
 
 def _within(allowed: Array, got: Array, predicted: Array) -> bool:
-    """Tell whether all finite numbers are within the limit and the others are the same."""
+    """Return whether all finite numbers are within the limit and the others are the same."""
     finite = np.isfinite(predicted)
     if not np.array_equal(got[~finite], predicted[~finite], equal_nan=True):
         return False

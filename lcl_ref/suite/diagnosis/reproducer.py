@@ -89,7 +89,7 @@ def operands(spec: Spec, batch: int, dtype: str) -> dict[str, NDArray[Any]]:
 
 
 def shows(adapter: Adapter, spec: Spec, batch: int, op: str, dtype: str) -> bool:
-    """Tell whether the program would find the layer wrong."""
+    """Return whether the program would find the layer wrong."""
     given = operands(spec, batch, dtype)
     want = _right(spec, given, op)
     try:

@@ -60,7 +60,7 @@ class Malformed(Exception):  # noqa: N818 -- see Mismatch
 
 @dataclass(frozen=True)
 class Expected:
-    """One golden result and the rule by which an answer is held against it.
+    """One golden result and the rule by which an answer is compared with it.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Expected:
 
 
 def check(expected: Expected, got: Array) -> Agreement:
-    """Hold an answer against the golden result.
+    """Compare an answer with the golden result.
 
     Raises
     ------
@@ -129,13 +129,13 @@ def check(expected: Expected, got: Array) -> Agreement:
 
 
 def same_numbers(left: Array, right: Array) -> bool:
-    """Tell whether two arrays of any dtype hold the same numbers (NaN equal to NaN, zeros of either sign equal)."""
+    """Return whether two arrays of any dtype hold the same numbers (NaN equal to NaN, zeros of either sign equal)."""
     one, other = (in_parts(array).astype(np.float64) for array in (left, right))
     return np.array_equal(one, other, equal_nan=True)
 
 
 def same_results(left: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
-    """Tell whether two answers agree bit for bit (equal shapes, NaN equal to NaN, zeros of either sign equal)."""
+    """Return whether two answers agree bit for bit (equal shapes, NaN equal to NaN, zeros of either sign equal)."""
     return all(np.array_equal(left[name], right[name], equal_nan=True) for name in left)
 
 

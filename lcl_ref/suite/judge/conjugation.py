@@ -30,7 +30,7 @@ MISTAKES: dict[str, Callable[[Layer, Array, Array, Array | None], Array]] = {
 """What was done -> the layer that does it, made of the right one."""
 
 
-def explain(spec: Spec, operands: Mapping[str, Array], got: Array) -> str:
+def mistake_of(spec: Spec, operands: Mapping[str, Array], got: Array) -> str:
     """Return the mistake whose result `got` is to the last bit, or an empty string.
 
     Parameters

@@ -42,7 +42,7 @@ ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
 """Name -> what it leaves of an operand; from the finest to the coarsest."""
 
 
-def explain(
+def cheaper_arithmetic(
     spec: Spec,
     operands: Mapping[str, Array],
     result: str,
@@ -101,12 +101,12 @@ def _rounded(operands: Mapping[str, Floats], rounding: Callable[[Floats], Floats
 
 
 def _same(left: Mapping[str, Floats], right: Mapping[str, Floats]) -> bool:
-    """Tell whether two sets of operands are equal: float16 keeps as many bits as TF32 does, of fewer binades."""
+    """Return whether two sets of operands are equal: float16 keeps as many bits as TF32 does, of fewer binades."""
     return all(np.array_equal(left[name], right[name]) for name in left)
 
 
 def _fits(answer: Floats, name: str) -> bool:
-    """Tell whether every element of an answer is a number of the format `name`, as sums kept in it are."""
+    """Return whether every element of an answer is a number of the format `name`, as sums kept in it are."""
     return bool((answer == ROUNDINGS[name](answer)).all())
 
 

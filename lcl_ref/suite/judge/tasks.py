@@ -54,14 +54,14 @@ class Task:
     def cause(self, expected: Expected, got: Array) -> str:
         """Return what explains a wrong answer of its own kind of numbers, else nothing."""
         if self.dtype == COMPLEX:
-            return conjugation.explain(self.spec, self.operands, got)
+            return conjugation.mistake_of(self.spec, self.operands, got)
         return "" if self.exact else self.reduced_precision(expected, got)
 
     def reduced_precision(self, expected: Expected, got: Array) -> str:
         """Return ``reduced precision: ...`` where a cheaper arithmetic explains an answer, else nothing."""
         form = FORMATS[self.dtype]
         size, sums = expected.magnitude(), expected.accumulation
-        cause = precision.explain(self.spec, self.operands, expected.result, got, size, form, sums)
+        cause = precision.cheaper_arithmetic(self.spec, self.operands, expected.result, got, size, form, sums)
         return f"reduced precision: {cause}" if cause else ""
 
     def magnitude(self, result: str) -> bounds.Magnitude:

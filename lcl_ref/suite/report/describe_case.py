@@ -20,7 +20,7 @@ Arrays = Mapping[str, NDArray[Any]]
 SHOWN_TERMS = 12
 
 
-def explain(case: Case, arrays: Arrays) -> str:
+def describe(case: Case, arrays: Arrays) -> str:
     """Return the whole explanation as text; `arrays` are the stored ones of the case."""
     spec = case.spec
     variant = "float32/" if case.values == "rounded" else ""

@@ -18,7 +18,7 @@ from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 DECLARING: tuple[Kind, ...] = ("registered", "exec")
 """Kinds of backends that declare their dtypes."""
 
-Plan = dict[BackendRef, list[Cell]]
+RunPlan = dict[BackendRef, list[Cell]]
 
 
 def make_plan(
@@ -28,7 +28,7 @@ def make_plan(
     dtypes: Sequence[str] = (),
     ops: Sequence[str] = (),
     tier: str = "full",
-) -> Plan:
+) -> RunPlan:
     """Return the cells of each backend, cases in catalogue order, the operations of one case and dtype together.
 
     Without `dtypes`, backends that declare theirs are asked in all of them, other layers in `DEFAULT_DTYPES`, as far as
@@ -41,7 +41,7 @@ def make_plan(
     """
     entries = [store.entries[case.id] for case in select(list(case_globs)) if case.id in store.entries]
     chosen_ops = [op for op in OPS if not ops or op in ops]
-    plan: Plan = {}
+    plan: RunPlan = {}
     for ref in refs:
         asked = dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
         plan[ref] = [
@@ -55,11 +55,11 @@ def make_plan(
 
 
 def matches(name: str, words: Sequence[str]) -> bool:
-    """Tell whether `name` is one of `words`, a variant of one, or matches one as a glob."""
+    """Return whether `name` is one of `words`, a variant of one, or matches one as a glob."""
     return any(fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.") for word in words)
 
 
 def supports(capabilities: Capabilities, cell: Cell, store: Store) -> bool:
-    """Tell whether declared capabilities cover a cell of the golden data."""
+    """Return whether declared capabilities cover a cell of the golden data."""
     tags = store.entries[cell.case]["tags"]
     return capabilities.refusal(store.spec(cell.case), cell.dtype, cell.op, tags) is None

@@ -96,7 +96,7 @@ def search(
     examples, seconds, seed : int, float, int
         How long to search, and where to start: the same seed draws the same layers.
     announce : callable
-        Told each layer before it is asked, so that a crash can be laid at its door.
+        Called with each layer before it is asked, so that a crash is known to be its own.
 
     Returns
     -------

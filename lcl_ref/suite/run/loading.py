@@ -135,7 +135,7 @@ def _file_ref(word: str, path: Path, attribute: str) -> BackendRef:
 
 
 def _is_other_module(module: str, names: set[str]) -> bool:
-    """Tell whether `module` can be found; families of registered names are not searched, which would import them."""
+    """Return whether `module` can be found; families of registered names are not searched, which would import them."""
     family = module.split(".", maxsplit=1)[0]
     if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or family in {name.split(".")[0] for name in names}:
         return False

@@ -158,7 +158,7 @@ class MatrixRun:
 
         `warm` is a worker that has served the company. Returns the worker if it can serve it again.
         """
-        left, losses, told = list(cells), 0, False
+        left, losses, reported = list(cells), 0, False
         while left and losses < MAX_LOSSES:
             worker = self._at_work(warm, company, ref, left)
             if worker is None:
@@ -168,9 +168,9 @@ class MatrixRun:
             if served and report.availability == "broken" and report.error_kind in LOSSES:
                 self._end(worker)  # others before it may have done that: ask a new one
                 continue
-            if not told or report.availability != "present":
+            if not reported or report.availability != "present":
                 self._events.put(report)
-            told = True
+            reported = True
             if report.availability != "present":
                 self._put_all(left, report)
                 self._end(worker)

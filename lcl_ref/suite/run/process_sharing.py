@@ -49,7 +49,7 @@ class Company:
     begun: bool = False
 
     def admits(self, declaration: Declaration) -> bool:
-        """Tell whether a backend imports what the others do, and contradicts none of them."""
+        """Return whether a backend imports what the others do, and contradicts none of them."""
         wanted, roots = declaration.environment, _roots(declaration)
         agrees = all(self.environment.get(name, value) == value for name, value in wanted.items())
         return agrees and (not roots or not self.modules.isdisjoint(roots))

@@ -16,7 +16,7 @@ def declarations() -> list[Declaration]:
 
 
 def installed(declaration: Declaration) -> bool:
-    """Tell whether the modules an adapter needs can be found (whether they import is known when it runs)."""
+    """Return whether the modules an adapter needs can be found (whether they import is known when it runs)."""
     return all(importlib.util.find_spec(name.split(".")[0]) is not None for name in declaration.modules)
 
 

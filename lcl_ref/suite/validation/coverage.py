@@ -53,7 +53,7 @@ class Impossible:
     why: str
 
     def excludes(self, pair: Pair) -> bool:
-        """Tell whether `pair` is excluded, in either order."""
+        """Return whether `pair` is excluded, in either order."""
         return any(
             one == self.setting and other[0] == self.parameter and other[1] in self.values
             for one, other in (pair, pair[::-1])

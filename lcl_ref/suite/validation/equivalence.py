@@ -29,7 +29,7 @@ SEED = 20
 
 
 def equivalent(spec: Spec, batch: int, deviation: Deviation, op: str) -> bool:
-    """Tell whether the deviation leaves `op` of the layer as it is for all operands.
+    """Return whether the deviation leaves `op` of the layer as it is for all operands.
 
     Deviations of kind ``precision`` are no polynomials and are never called equivalent; those of kind ``nonfinite`` are
     asked with an infinity at every place in turn.

@@ -117,7 +117,7 @@ def kill_matrix(
     deviations: Sequence[Deviation] = CATALOGUE,
     progress: Callable[[], object] = lambda: None,
 ) -> KillMatrix:
-    """Hold every deviation against every case of the golden data; `progress` is called after each case.
+    """Try every deviation on every case of the golden data; `progress` is called after each case.
 
     Complex cases are left out: they are for mistakes of conjugation (SPEC 14.9), which
     `lcl_ref.suite.judge.conjugation` names.
@@ -180,13 +180,13 @@ def _behaviour_states(deviation: Deviation, store: Store, cases: Sequence[Case])
 
 def broken_promises(matrix: KillMatrix) -> list[str]:
     """Return which deviations no case sees, and which the smaller tiers see less often than `PROMISED`, a line each."""
-    held = {tier: in_tier(tier) for tier in PROMISED}
+    members = {tier: in_tier(tier) for tier in PROMISED}
     unseen = [f"{deviation}: killed by no case" for deviation, cases in matrix.killers.items() if not cases]
     return unseen + [
         f"{deviation}: {op} killed by {count} cases of the {tier} tier, promised {promised}"
         for tier, promised in PROMISED.items()
         for (deviation, op), cases in matrix.killers_by_op.items()
-        if (count := len(cases.intersection(held[tier]))) < promised
+        if (count := len(cases.intersection(members[tier]))) < promised
     ]
 
 

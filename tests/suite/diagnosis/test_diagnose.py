@@ -17,7 +17,7 @@ from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Refused, find, results
 from lcl_ref.suite.diagnosis.diagnose import diagnose
-from lcl_ref.suite.diagnosis.hypothesis_search import explain, reproduces
+from lcl_ref.suite.diagnosis.hypothesis_search import find_explanations, reproduces
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
@@ -135,7 +135,7 @@ def same_layer(left, right, tier):
 def test_every_deviation_explains_itself(deviation, tier):
     """No other one is named instead, unless the answers are the same."""
     seen = observations((deviation,), tier)
-    (found,) = explain(seen)
+    (found,) = find_explanations(seen)
     candidates = (found.deviations, *found.same)
     assert (deviation,) in candidates
     assert found.deviations == (deviation,) or same_layer(found.deviations, (deviation,), tier)
@@ -152,7 +152,7 @@ def test_pairs_are_found(tier):
         seen = observations(pair, tier)
         wrong = [one for one in seen if one.verdict == "fail"]
         began = time.process_time()
-        found = explain(seen)
+        found = find_explanations(seen)
         slowest = max(slowest, time.process_time() - began)
         assert_claims_hold(found, seen)
         if not wrong or any(len(one.deviations) == 1 and reproduces_all(one.deviations, seen) for one in found):
@@ -269,7 +269,7 @@ def test_almost_right_hypothesis_is_not_claimed():
     y = seen[place].answers["y"].copy()
     y.reshape(-1)[-1] = np.nextafter(y.reshape(-1)[-1], np.inf)
     seen[place] = Observation(seen[place].case, "forward", seen[place].task, "fail", {"y": y})
-    assert all("forward" not in one.ops for one in explain(seen))
+    assert all("forward" not in one.ops for one in find_explanations(seen))
 
 
 def write(folder, body):
