@@ -119,7 +119,7 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
         How a program calls the layer; without it no reproducers are written.
     """
     seen: list[Observation] = []
-    evaluator = Evaluator(adapter, store, seen.append)
+    evaluator = Evaluator(adapter, store, seen.append, twice=False)
     for case, op, dtype in cells_for(adapter, store, cases):
         evaluator.judge(Cell(adapter.declaration.name, case, op, dtype))
     return judge(adapter, seen, how)
