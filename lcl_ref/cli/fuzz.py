@@ -13,8 +13,9 @@ import click
 from lcl_ref.cli.options import backend_option
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.run.loading import BackendRef, resolve
-from lcl_ref.suite.run.matrix import LOAD_SECONDS, refusal_of
+from lcl_ref.suite.run.matrix import Settings, require_present, wait_until_loaded
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 
@@ -46,15 +47,13 @@ def fuzz(
 
 
 def _search(ref: BackendRef, asked: dict[str, Any], timeout: float) -> int:
-    limits = {"start": LOAD_SECONDS, "case": timeout}
-    worker = Worker(ref, Job("lcl_ref.suite.run.fuzz", asked), threads=1, limits=limits)
+    settings = Settings(default_root(), jobs=1, timeout=timeout)
+    worker = Worker(ref, Job("lcl_ref.suite.run.fuzz", asked), threads=1, limits=settings.limits)
     latest: dict[str, Any] = {}
     began = time.monotonic()
     try:
-        message = worker.next_message(LOAD_SECONDS)
-        refusal_of(message)
-        while message["event"] != "searched":
-            message = worker.next_message(timeout)
+        require_present(wait_until_loaded(worker, settings))
+        while (message := worker.next_message(timeout))["event"] != "searched":
             latest = message if message["event"] == "trying" else latest
     except (WorkerExited, TimedOut) as loss:
         how = f"the process was {loss}" if isinstance(loss, WorkerExited) else f"no answer within {timeout:g} s"

@@ -16,7 +16,7 @@ from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import MAX_LOSSES, Cell
 from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.loading import BackendRef, Loaded, Send
-from lcl_ref.suite.run.matrix import Settings, refusal_of
+from lcl_ref.suite.run.matrix import Settings, require_present, wait_until_loaded
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 
 SEARCH_SECONDS = 300.0
@@ -104,7 +104,7 @@ def diagnose_backend(ref: BackendRef, settings: Settings, cases: Sequence[str], 
         asked |= {"data": str(settings.data), "answers": settings.answers_of(ref)}
         worker = Worker(ref, Job(__name__, asked), threads=1, limits=settings.limits)
         try:
-            _wait_until_loaded(worker, settings.start_timeout)
+            require_present(wait_until_loaded(worker, settings))
             cell, loss, found = _listen(worker, settings.timeout)
         finally:
             worker.close()
@@ -116,17 +116,6 @@ def diagnose_backend(ref: BackendRef, settings: Settings, cases: Sequence[str], 
             experiment = False
         else:
             return Diagnosis(ref.name, f"cannot diagnose: {loss}", {})
-
-
-def _wait_until_loaded(worker: Worker, seconds: float) -> None:
-    """Raise what keeps the backend from being loaded, if anything does."""
-    try:
-        message = worker.next_message(seconds)
-    except TimedOut:
-        message = {"event": "broken", "message": f"{worker.ref.name} did not load within {seconds:g} s"}
-    except WorkerExited as end:
-        message = {"event": "broken", "message": f"{worker.ref.name}: the process was {end} while loading it"}
-    refusal_of(message)
 
 
 def _listen(worker: Worker, timeout: float) -> tuple[Key | None, str, dict[str, Any] | None]:

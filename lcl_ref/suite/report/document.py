@@ -46,8 +46,13 @@ def driver() -> str:
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Count outcomes by state; every state is present."""
-    counts = Counter(outcome.state for outcome in outcomes)
+    """Count outcomes by state."""
+    return count_states(outcome.state for outcome in outcomes)
+
+
+def count_states(states: Iterable[str]) -> dict[str, int]:
+    """Count states; every one is present."""
+    counts = Counter(states)
     return {state: counts[state] for state in STATES}
 
 

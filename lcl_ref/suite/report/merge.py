@@ -11,8 +11,7 @@ from typing import Any
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite import schema
-from lcl_ref.suite.judge.outcome import STATES
-from lcl_ref.suite.report.document import FORMAT
+from lcl_ref.suite.report.document import FORMAT, count_states
 
 Document = dict[str, Any]
 Key = tuple[str, ...]
@@ -68,7 +67,7 @@ def _as_merged(report: Mapping[str, Any], label: str) -> Document:
 
 def _check_whole(document: Document, path: Path) -> None:
     """Refuse a document whose parts do not fit together: counts, labels, and one row per cell."""
-    counts = _summary(document["outcomes"])
+    counts = count_states(outcome["state"] for outcome in document["outcomes"])
     if counts != document["summary"]:
         expected = f"the counts of its summary, {document['summary']}"
         raise _refused("cut-off", path, f"outcomes {counts}: cut off, or edited?", expected)
@@ -86,11 +85,6 @@ def _check_whole(document: Document, path: Path) -> None:
 def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
     names = ("run", *_CELL) if with_run else _CELL
     return tuple(outcome[name] for name in names)
-
-
-def _summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    counts = Counter(outcome["state"] for outcome in outcomes)
-    return {state: counts[state] for state in STATES}
 
 
 def merge(paths: Sequence[Path]) -> Document:
@@ -114,7 +108,7 @@ def merge(paths: Sequence[Path]) -> Document:
                 Violation("report/label", "runs", f"{label!r} {count} times", "labels that differ", todo=todo)
             )
     _check_no_cell_twice(merged)
-    return merged | {"summary": _summary(merged["outcomes"])}
+    return merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])}
 
 
 def _check_same_data(paths: Sequence[Path], documents: Sequence[Document]) -> None:

@@ -164,7 +164,7 @@ class MatrixRun:
             if worker is None:
                 return None
             served, warm = worker is warm, None
-            report = self._loaded(ref, worker)
+            report = wait_until_loaded(worker, self._settings)
             if served and report.availability == "broken" and report.error_kind in LOSSES:
                 self._end(worker)  # others before it may have done that: ask a new one
                 continue
@@ -248,40 +248,35 @@ class MatrixRun:
             else:
                 self._events.put(outcome(cell, "error", message=report.message, error_kind=report.error_kind))
 
-    def _loaded(self, ref: BackendRef, worker: Worker) -> BackendReport:
-        """Wait until the worker has loaded its backend."""
-        seconds = self._settings.start_timeout
-        try:
-            message = worker.next_message(seconds + WATCHDOG_MARGIN_SECONDS if ref.kind == "exec" else seconds)
-        except TimedOut:
-            text = f"did not load within {seconds:g} s"
-            return BackendReport(ref.name, "broken", message=text, error_kind="timeout")
-        except WorkerExited as end:
-            text = f"the process was {end} while loading it"
-            return BackendReport(ref.name, "broken", message=text, error_kind="crash")
-        if message["event"] == "loaded":
-            return BackendReport(ref.name, "present", message["framework"], message["version"])
-        refused = _violations(message)
-        kind = message.get("error_kind", "exception")
-        return BackendReport(ref.name, message["event"], message=message["message"], refused=refused, error_kind=kind)
+
+def wait_until_loaded(worker: Worker, settings: Settings) -> BackendReport:
+    """Wait until a worker has loaded its backend."""
+    name, seconds = worker.ref.name, settings.start_timeout
+    try:
+        message = worker.next_message(seconds + WATCHDOG_MARGIN_SECONDS if worker.ref.kind == "exec" else seconds)
+    except TimedOut:
+        return BackendReport(name, "broken", message=f"did not load within {seconds:g} s", error_kind="timeout")
+    except WorkerExited as end:
+        text = f"the process was {end} while loading it"
+        return BackendReport(name, "broken", message=text, error_kind="crash")
+    if message["event"] == "loaded":
+        return BackendReport(name, "present", message["framework"], message["version"])
+    refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
+    kind = message.get("error_kind", "exception")
+    return BackendReport(name, message["event"], message=message["message"], refused=refused, error_kind=kind)
 
 
-def _violations(message: dict[str, Any]) -> tuple[Violation, ...]:
-    return tuple(Violation(**facts) for facts in message.get("violations", ()))
-
-
-def refusal_of(message: dict[str, Any]) -> None:
-    """Raise what a worker says instead of ``loaded``.
+def require_present(report: BackendReport) -> None:
+    """Refuse a backend that cannot be asked.
 
     Raises
     ------
     AdapterError
-        If the backend is no layer, is missing, or is broken.
+        If it is no layer, is missing, or is broken.
     """
-    if message["event"] == "loaded":
-        return
-    said = Violation("backend/load", "backend", message.get("message", ""), "a layer that loads")
-    raise AdapterError(_violations(message) or said)
+    if report.availability != "present":
+        text = f"{report.name}: {report.message}" if report.error_kind in LOSSES else report.message
+        raise AdapterError(report.refused or Violation("backend/load", "backend", text, "a layer that loads"))
 
 
 def _outcome_of(message: dict[str, Any]) -> Outcome:

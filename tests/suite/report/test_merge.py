@@ -11,12 +11,14 @@ from lcl_ref.errors import LclError
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
-from lcl_ref.suite.report import document, merge
+from lcl_ref.suite.report import merge
+from lcl_ref.suite.report.document import count_states, write_json
+from lcl_ref.suite.report.document import document as report_of
 from lcl_ref.suite.report.page import page
 from lcl_ref.suite.run.matrix import BackendReport
 
 CELLS = [Cell("torch.loop", f"2d/plain/{name}", "forward", "float32") for name in ("a", "b", "c", "d")]
-BASE = document.document(
+BASE = report_of(
     [BackendReport("torch.loop", "present", "torch", "2.13.0")],
     [outcome(cell, "pass", error_ratio=0.25, seconds=0.1) for cell in CELLS],
     Store(default_root()),
@@ -28,9 +30,7 @@ def changed(states=(), machine=None, digest=None, version="2.13.0"):
     document = copy.deepcopy(BASE)
     for row, state in zip(document["outcomes"], states, strict=False):
         row["state"] = state
-    document["summary"] = {
-        state: [row["state"] for row in document["outcomes"]].count(state) for state in document.summary([])
-    }
+    document["summary"] = count_states(row["state"] for row in document["outcomes"])
     document["machine"] |= machine or {}
     document["suite"]["fixtures_sha256"] = digest or document["suite"]["fixtures_sha256"]
     document["backends"][0]["version"] = version
@@ -43,7 +43,7 @@ def write(tmp_path):
 
     def written(name, document):
         path = tmp_path / f"{name}.json"
-        document.write_json(path, document)
+        write_json(path, document)
         return path
 
     return written
@@ -94,7 +94,7 @@ def test_one_machine_may_answer_with_two_versions(write):
 
 def test_labels_must_differ(write, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    document.write_json(tmp_path / "elsewhere" / "linux.json", changed(machine=METAL))
+    write_json(tmp_path / "elsewhere" / "linux.json", changed(machine=METAL))
     with pytest.raises(LclError, match="'linux' 2 times"):
         merge.merge([write("linux", BASE), tmp_path / "elsewhere" / "linux.json"])
 
