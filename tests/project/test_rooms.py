@@ -29,7 +29,6 @@ SUITE = {
     "lcl_ref.suite.schema": "",
     "lcl_ref.suite.adapter": "core",
     "lcl_ref.suite.cases": "core errors",
-    "lcl_ref.suite.tiers": "errors",
     "lcl_ref.suite.golden": "core api extensions errors",
     "lcl_ref.suite.judge": "core",
     "lcl_ref.suite.exec": "core errors",

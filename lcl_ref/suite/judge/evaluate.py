@@ -49,38 +49,37 @@ class Evaluator:
         twice: bool = True,
     ) -> None:
         self.adapter, self.store, self._keep, self._twice = adapter, store, keep, twice
+        self._task: Task | None = None
         self._key: tuple[str, str] | None = None
-        self._task: Task
         self._layer: Prepared | None = None
         self._answers: Arrays = {}
 
     def judge(self, cell: Cell) -> Outcome:
         """Return the outcome of one cell of the golden data; nothing a layer raises escapes."""
-        assert self.store is not None
-        if self._key != (cell.case, cell.dtype):
-            self._key, self._layer = None, None
-            self._task = load_task(self.store, cell.case, cell.dtype)
+        if self._task is None or self._key != (cell.case, cell.dtype):
+            assert self.store is not None
+            self._task, self._layer = load_task(self.store, cell.case, cell.dtype), None
             self._key = cell.case, cell.dtype
-        return self._judged(cell)
+        return self._judged(cell, self._task)
 
     def judge_task(self, cell: Cell, task: Task) -> Outcome:
         """Return the outcome of one operation of a task that is not in the golden data."""
-        if self._key is not None or getattr(self, "_task", None) is not task:
-            self._key, self._layer, self._task = None, None, task
-        return self._judged(cell)
+        if self._task is not task:
+            self._task, self._layer, self._key = task, None, None
+        return self._judged(cell, task)
 
-    def _judged(self, cell: Cell) -> Outcome:
+    def _judged(self, cell: Cell, task: Task) -> Outcome:
         began, raised, self._answers = time.perf_counter(), "", {}
         try:
-            facts = self._answer(cell)
+            facts = self._answer(cell, task)
         except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
             facts, raised = _finding(error), " ".join(f"{type(error).__name__}: {error}".split())
         found = outcome(cell, seconds=time.perf_counter() - began, **facts)
         if self._keep is not None:
-            self._keep(self._observation(found, raised))
+            self._keep(self._observation(found, task, raised))
         return found
 
-    def _observation(self, found: Outcome, raised: str) -> Observation:
+    def _observation(self, found: Outcome, task: Task, raised: str) -> Observation:
         """Return the first answers to a question with what their numbers alone deserve."""
         verdict: Verdict
         if found.state == "pass":
@@ -89,27 +88,26 @@ class Evaluator:
             verdict, message = "unsupported", found.message
         elif self._answers:
             declared = self.adapter.declaration.capabilities.accumulation
-            verdict, message = verdict_of(self._task, found.op, self._answers, declared)
+            verdict, message = verdict_of(task, found.op, self._answers, declared)
         else:
             verdict, message = "error", raised
-        return Observation(found.case, found.op, self._task, verdict, self._answers, message)
+        return Observation(found.case, found.op, task, verdict, self._answers, message)
 
-    def _answer(self, cell: Cell) -> dict[str, Any]:
+    def _answer(self, cell: Cell, task: Task) -> dict[str, Any]:
         """Ask the layer unless it declares that it cannot, and return the facts of a pass."""
         capabilities = self.adapter.declaration.capabilities
-        reason = capabilities.refusal(self._task.spec, cell.dtype, cell.op, self._task.tags)
+        reason = capabilities.refusal(task.spec, cell.dtype, cell.op, task.tags)
         if reason is not None:
             return {"state": "unsupported", "message": reason}
-        agreements = self._ask(cell.op)
+        agreements = self._ask(cell.op, task)
         return {
             "state": "pass",
             "error_ratio": max((agreement.error_ratio for agreement in agreements), default=0.0),
             "message": "; ".join(agreement.warning for agreement in agreements if agreement.warning),
         }
 
-    def _ask(self, op: str) -> list[Agreement]:
+    def _ask(self, op: str, task: Task) -> list[Agreement]:
         """Prepare the layer where needed, call it on copies of the operands, and judge its answers."""
-        task = self._task
         given = {name: operand.copy() for name, operand in task.operands.items()}
         if self._layer is None:
             self._layer = self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
