@@ -197,7 +197,7 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     config = request.config
     runs = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
-    companies = Companies(config.stash[PLAN]).numbers() if runs > 1 else {}
+    companies = Companies(_plan(config)).numbers() if runs > 1 else {}
     outcomes = Outcomes(_selected(request), Settings(_data(config), jobs, seconds, runs=runs), companies)
     yield outcomes
     outcomes.close()

@@ -39,6 +39,7 @@ SUITE = {
     "lcl_ref.suite.identities": "core api errors",
     "lcl_ref.suite.port_check": "core layouts files errors",
     "lcl_ref.bench": "core errors",
+    "lcl_ref.suite.scheduling": "",
     "lcl_ref.suite.plugin": "errors",
     "lcl_ref.suite.testing": "errors",
     "lcl_ref.testing": "",
