@@ -113,8 +113,8 @@ def test_tiles_and_parts_of_any_size_give_the_same_answers(monkeypatch, room):
         x, weight, bias, dy = (None if array is None else torch.tensor(array) for array in operands.values())
         expected, text = golden(spec, operands), spec.to_json()
         assert np.array_equal(products.output(text, x, weight, bias), expected["y"]), text
-        assert np.array_equal(products.input_cotangent(text, dy, weight), expected["dx"]), text
-        assert np.array_equal(products.weight_cotangent(text, x, dy), expected["dw"]), text
+        assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"]), text
+        assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"]), text
         assert np.array_equal(at_once(route_of(text), x, weight, bias), expected["y"]), text
 
 
@@ -266,8 +266,8 @@ def test_working_memory_does_not_grow_with_the_windows():
     text = spec.to_json()
     calls = {
         "y": (lambda: products.output(text, x, weight, None), dy.nbytes),
-        "dx": (lambda: products.input_cotangent(text, dy, weight), x.nbytes),
-        "dw": (lambda: products.weight_cotangent(text, x, dy), weight.nbytes),
+        "dx": (lambda: products.input_gradient(text, dy, weight), x.nbytes),
+        "dw": (lambda: products.weight_gradient(text, x, dy), weight.nbytes),
     }
     for name, (call, result) in calls.items():
         with torch.profiler.profile(profile_memory=True) as profile:
@@ -301,8 +301,8 @@ def test_strips_and_parts_cover_what_is_laid_out(monkeypatch):
     weight, bias, dy = (whole_numbers(*shape) for shape in (spec.weight_shape, spec.bias_shape, spec.y_shape(16)))
     expected = golden(spec, {"x": x.numpy(), "weight": weight.numpy(), "bias": bias.numpy(), "dy": dy.numpy()})
     assert np.array_equal(products.output(text, x, weight, bias), expected["y"])
-    assert np.array_equal(products.input_cotangent(text, dy, weight), expected["dx"])
-    assert np.array_equal(products.weight_cotangent(text, x, dy), expected["dw"])
+    assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"])
+    assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"])
 
 
 def test_a_plan_is_made_once(monkeypatch):

@@ -48,11 +48,11 @@ def test_rows_that_windows_share_give_the_same_answers(monkeypatch, spec, room):
     x, weight, bias, dy = tensors(operands)
     expected = golden(spec, operands)
     assert np.array_equal(products.output(text, x, weight, bias), expected["y"])
-    assert np.array_equal(products.weight_cotangent(text, x, dy), expected["dw"])
-    assert np.array_equal(products.input_cotangent(text, dy, weight), expected["dx"])
+    assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"])
+    assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"])
     many = integers(spec, THRESHOLDS.thin, room, largest=3)  # so many samples are summed with the batch last
     _, weight, _, dy = tensors(many)
-    assert np.array_equal(products.input_cotangent(text, dy, weight), golden(spec, many)["dx"])
+    assert np.array_equal(products.input_gradient(text, dy, weight), golden(spec, many)["dx"])
 
 
 @pytest.mark.parametrize("name", ["as it lies", "batch last", "volume, shared"])
@@ -95,7 +95,7 @@ def test_strips_that_lie_ready_add_to_one_another(monkeypatch):
     chunks = plan_of(spec.to_json(), "output", x, weight.dtype).chunks
     assert len(chunks) > 2
     assert [chunk.in_place for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
-    assert np.array_equal(products.input_cotangent(spec.to_json(), dy, weight), golden(spec, operands)["dx"])
+    assert np.array_equal(products.input_gradient(spec.to_json(), dy, weight), golden(spec, operands)["dx"])
 
 
 def test_an_input_that_lies_ready_is_neither_cut_nor_copied(monkeypatch):
@@ -103,5 +103,5 @@ def test_an_input_that_lies_ready_is_neither_cut_nor_copied(monkeypatch):
     spec = layer((12, 5), 16, 2, (5, 3))
     text, x = spec.to_json(), torch.zeros(spec.x_shape(40))
     (chunk,) = plan_of(text, "output", x, x.dtype).chunks
-    assert products._laid_out(chunk, x, Scratch(x, x.dtype)).data_ptr() == x.data_ptr()
+    assert products._padded(chunk, x, Scratch(x, x.dtype)).data_ptr() == x.data_ptr()
     assert len(plan_of(text, "output", x.bfloat16(), torch.bfloat16).chunks) > 1

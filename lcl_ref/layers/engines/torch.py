@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
-from lcl_ref.layers.engines.torch_autograd import Output
+from lcl_ref.layers.engines.torch_autograd import Output, applied
 from lcl_ref.layers.engines.torch_route import Way, route_of
 
 
@@ -29,4 +29,4 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
             return one_product(route, x, weight, bias)
         if way is Way.AT_ONCE:
             return at_once(route, x, weight, bias)
-    return Output.apply(layer, x, weight, bias)
+    return applied(Output, layer, x, weight, bias)

@@ -31,7 +31,7 @@ def _affine(left: Tensor, right: Tensor, added: Tensor | None) -> Tensor:
 
 def _split(geometry: Geometry, tensor: Tensor) -> Tensor:
     """``(*, c) -> (*, g, c/g)``."""
-    return tensor.unflatten(-1, (geometry.groups, -1))
+    return torch.unflatten(tensor, -1, (geometry.groups, -1))
 
 
 def at_once(geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -41,8 +41,8 @@ def at_once(geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None) 
     windows = torch.nn.functional.pad(windows, geometry.pads)
     for axis, (extent, stride, dilation) in enumerate(geometry.unfolds, 1):
         windows = windows.unfold(axis, extent, stride)[..., ::dilation]
-    windows = windows.unflatten(rank + 1, (count, -1))  # (n, o*, g, cg, k*)
+    windows = torch.unflatten(windows, rank + 1, (count, -1))  # (n, o*, g, cg, k*)
     rows = windows.permute(geometry.windows_as_rows).flatten(rank + 2)  # (o*, g, n, k*cg)
-    matrices = weight.flatten(rank, -2).unflatten(-1, (count, -1)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
+    matrices = _split(geometry, weight.flatten(rank, -2)).movedim(-2, rank)  # (o*, g, k*cg, co/g)
     y = torch.matmul(rows, matrices).permute(geometry.samples_first).flatten(-2)
     return y if bias is None else y + bias

@@ -27,6 +27,12 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(first, second)
 
 
+def applied(product: type[_Product], *arguments: Any) -> Tensor:
+    """Return the result of a product, recorded by autograd."""
+    result: Tensor = product.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
 class Output(_Product):
     """``y (n, o*, co)`` of ``x (n, i*, ci)``, weight and bias."""
 
@@ -34,17 +40,18 @@ class Output(_Product):
     def forward(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Run tile by tile."""
         if torch.compiler.is_compiling():
-            return operators.output(x, weight, bias, layer)
+            result: Tensor = operators.output(x, weight, bias, layer)
+            return result
         return products.output(layer, x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the cotangents of x, weight and bias."""
+        """Return the gradients of x, weight and bias."""
         x, weight = ctx.saved_tensors
         _, wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        dx = InputCotangent.apply(ctx.layer, dy, weight) if wants_x else None
-        dw = WeightCotangent.apply(ctx.layer, x, dy) if wants_weight else None
-        return None, dx, dw, _bias_cotangent(ctx.bias_axes, dy) if wants_bias else None
+        dx = applied(InputGradient, ctx.layer, dy, weight) if wants_x else None
+        dw = applied(WeightGradient, ctx.layer, x, dy) if wants_weight else None
+        return None, dx, dw, _bias_gradient(ctx.bias_axes, dy) if wants_bias else None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -52,55 +59,57 @@ class Output(_Product):
         return _one_by_one(Output, info.batch_size, in_dims, arguments)
 
 
-class InputCotangent(_Product):
+class InputGradient(_Product):
     """``dx (n, i*, ci)`` of ``dy (n, o*, co)`` and weight."""
 
     @staticmethod
     def forward(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
         """Run tile by tile."""
         if torch.compiler.is_compiling():
-            return operators.input_cotangent(dy, weight, layer)
-        return products.input_cotangent(layer, dy, weight)
+            result: Tensor = operators.input_gradient(dy, weight, layer)
+            return result
+        return products.input_gradient(layer, dy, weight)
 
     @staticmethod
     def backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the cotangents of dy and weight."""
+        """Return the gradients of dy and weight."""
         dy, weight = ctx.saved_tensors
         _, wants_dy, wants_weight = ctx.needs_input_grad
-        back = Output.apply(ctx.layer, ddx, weight, None) if wants_dy else None
-        return None, back, WeightCotangent.apply(ctx.layer, ddx, dy) if wants_weight else None
+        back = applied(Output, ctx.layer, ddx, weight, None) if wants_dy else None
+        return None, back, applied(WeightGradient, ctx.layer, ddx, dy) if wants_weight else None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
-        return _one_by_one(InputCotangent, info.batch_size, in_dims, arguments)
+        return _one_by_one(InputGradient, info.batch_size, in_dims, arguments)
 
 
-class WeightCotangent(_Product):
+class WeightGradient(_Product):
     """``dw (o*, k*, cg, co)`` of ``x (n, i*, ci)`` and ``dy (n, o*, co)``."""
 
     @staticmethod
     def forward(layer: str, x: Tensor, dy: Tensor) -> Tensor:
         """Run tile by tile."""
         if torch.compiler.is_compiling():
-            return operators.weight_cotangent(x, dy, layer)
-        return products.weight_cotangent(layer, x, dy)
+            result: Tensor = operators.weight_gradient(x, dy, layer)
+            return result
+        return products.weight_gradient(layer, x, dy)
 
     @staticmethod
     def backward(ctx: Any, ddw: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the cotangents of x and dy."""
+        """Return the gradients of x and dy."""
         x, dy = ctx.saved_tensors
         _, wants_x, wants_dy = ctx.needs_input_grad
-        back = InputCotangent.apply(ctx.layer, dy, ddw) if wants_x else None
-        return None, back, Output.apply(ctx.layer, x, ddw, None) if wants_dy else None
+        back = applied(InputGradient, ctx.layer, dy, ddw) if wants_x else None
+        return None, back, applied(Output, ctx.layer, x, ddw, None) if wants_dy else None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
-        return _one_by_one(WeightCotangent, info.batch_size, in_dims, arguments)
+        return _one_by_one(WeightGradient, info.batch_size, in_dims, arguments)
 
 
-def _bias_cotangent(axes: int, dy: Tensor) -> Tensor:
+def _bias_gradient(axes: int, dy: Tensor) -> Tensor:
     """Return ``db``, of the last `axes` axes of `dy`: its sum over the others, in the wide dtype."""
     return dy.sum(tuple(range(dy.ndim - axes)), dtype=wide(dy.dtype)).to(dy.dtype)
 
@@ -111,4 +120,4 @@ def _one_by_one(product: type[_Product], count: int, in_dims: Any, arguments: An
     calls = (
         [value if axis is None else value.select(axis, number) for value, axis in pairs] for number in range(count)
     )
-    return torch.stack([product.apply(*call) for call in calls]), 0
+    return torch.stack([applied(product, *call) for call in calls]), 0

@@ -19,30 +19,30 @@ def output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor
 
 
 @custom_op("lcl::input_cotangent", mutates_args=())
-def input_cotangent(dy: Tensor, weight: Tensor, layer: str) -> Tensor:
+def input_gradient(dy: Tensor, weight: Tensor, layer: str) -> Tensor:
     """Return ``dx (n, i*, ci)``."""
-    return products.input_cotangent(layer, dy, weight)
+    return products.input_gradient(layer, dy, weight)
 
 
 @custom_op("lcl::weight_cotangent", mutates_args=())
-def weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:
+def weight_gradient(x: Tensor, dy: Tensor, layer: str) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``."""
-    return products.weight_cotangent(layer, x, dy)
+    return products.weight_gradient(layer, x, dy)
 
 
 def _shape_output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
     return x.new_empty(route_of(layer).spec.y_shape(x.shape[0]))
 
 
-def _shape_input_cotangent(dy: Tensor, weight: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
+def _shape_input_gradient(dy: Tensor, weight: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
     return dy.new_empty(route_of(layer).spec.x_shape(dy.shape[0]))
 
 
-def _shape_weight_cotangent(x: Tensor, dy: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
+def _shape_weight_gradient(x: Tensor, dy: Tensor, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator
     return dy.new_empty(route_of(layer).spec.weight_shape)
 
 
 # The compiler traces without data, and asks these for the shapes of results.
 output.register_fake(_shape_output)
-input_cotangent.register_fake(_shape_input_cotangent)
-weight_cotangent.register_fake(_shape_weight_cotangent)
+input_gradient.register_fake(_shape_input_gradient)
+weight_gradient.register_fake(_shape_weight_gradient)

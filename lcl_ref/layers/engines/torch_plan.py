@@ -24,7 +24,7 @@ from lcl_ref.layers.engines.torch_thresholds import Thresholds
 PLANS_KEPT = 256
 """So many plans are remembered: three per layer in training, and three more for the last, shorter batch."""
 
-Product = Literal["output", "input_cotangent", "weight_cotangent"]
+Product = Literal["output", "input_gradient", "weight_gradient"]
 
 ALL = slice(None)
 
@@ -96,22 +96,22 @@ class Plan(NamedTuple):
 
 
 def plan_of(layer: str, product: Product, data: Tensor, weight_dtype: torch.dtype) -> Plan:
-    """Return the plan of one product: `data` is x, or dy for the cotangent of the input."""
-    contiguous = product == "input_cotangent" or data.is_contiguous()  # that cotangent is new, and so in order
+    """Return the plan of one product: `data` is x, or dy for the gradient of the input."""
+    contiguous = product == "input_gradient" or data.is_contiguous()  # that gradient is new, and so in order
     operands = Operands(data.shape[0], data.dtype, weight_dtype, contiguous)
     return _plan(layer, product, operands, torch_thresholds.THRESHOLDS)
 
 
 @lru_cache(PLANS_KEPT)
 def _plan(layer: str, product: Product, operands: Operands, limits: Thresholds) -> Plan:
-    made, batch = product == "input_cotangent", operands.batch
+    made, batch = product == "input_gradient", operands.batch
     route = route_of_spec(route_of(layer).spec, limits, sums_many=made and batch >= limits.thin)
     size, weight_bytes = operands.wide.itemsize, math.prod(route.spec.weight_shape) * operands.weight_dtype.itemsize
     in_place = _in_place(route, operands, whole=True)
     strips = strips_of(route, 0 if in_place else route.strip_rows(batch, size, weight_bytes))
     parts = _slices(batch, batch if in_place else strips[0].route.part_samples(batch, size, weight_bytes))
     adds = len(strips) > 1 if made else bool(route.tied) or len(parts) != 1
-    if product == "weight_cotangent" and adds:  # so that is kept in the dtype of sums
+    if product == "weight_gradient" and adds:  # then it is kept in the dtype of sums
         operands = operands._replace(weight_dtype=wide(operands.weight_dtype))
     chunks = []
     for strip, part in itertools.product(strips, parts):

@@ -1,14 +1,14 @@
 """The three products of a layer in torch, a tile of positions at a time; `torch_autograd` makes them differentiable.
 
-A layer is bilinear in input and weight. It has three products: the output from input and weight, the cotangent of the
-input from output and weight, the cotangent of the weight from input and output. Each walks the output in tiles of
+A layer is bilinear in input and weight. It has three products: the output from input and weight, the gradient of the
+input from output and weight, the gradient of the weight from input and output. Each walks the output in tiles of
 positions (`torch_plan` says which): the windows of a tile are one matrix per weight, as a view or copied into scratch
 memory (`torch_batches`), multiplied by the weights of the tile, which are read where they lie. Nothing that grows with
 the number of windows is ever held.
 
 In shapes, ``own*`` are positions along axes with weights of their own (``row`` the first of them, ``rest`` the others
 and the groups), ``tied*`` along shared axes, ``sites*`` those of the padded input. Half types are widened on the way
-in, summed in float32 and rounded once (SPEC 8.3). A layer is told as `Spec.to_json`.
+in, summed in float32 and rounded once (SPEC 8.3). A layer is named by its text, `Spec.to_json`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _output(chunk: Chunk, x: Tensor, weight: Tensor, bias: Tensor | None, y: Ten
     """Write the output of a chunk; the bias has all position axes."""
     route, matrices = chunk.route, _matrices(chunk.route, weight)
     offsets = None if bias is None else _outputs(route, bias[None])
-    windows, places = _windows(route, _laid_out(chunk, x, scratch)), _outputs(route, y)
+    windows, places = _windows(route, _padded(chunk, x, scratch)), _outputs(route, y)
     for tile, own in chunk.tiles():
         stack = stacked_windows(route, windows[tile], scratch, samples_last=route.batch_last)
         product = _product(route, stack, _of_tile(route, matrices[own], scratch), scratch)
@@ -56,18 +56,18 @@ def _product(route: Route, windows: Tensor, matrices: Tensor, scratch: Scratch) 
     return multiplied(windows.mT, matrices, scratch.take("product", (*stack, columns, route.outputs))).mT
 
 
-def input_cotangent(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
-    """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a cotangent per window, added up where windows overlap."""
-    plan = plan_of(layer, "input_cotangent", dy, weight.dtype)
+def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
+    """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a gradient per window, added up where windows overlap."""
+    plan = plan_of(layer, "input_gradient", dy, weight.dtype)
     shape, scratch = plan.route.spec.x_shape(dy.shape[0]), scratch_of(dy, plan.wide)
     dx = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)
     for chunk in plan.chunks:
-        _input_cotangent(chunk, dy[chunk.output], weight[chunk.weight], dx[chunk.input], scratch, adds=plan.adds)
+        _input_gradient(chunk, dy[chunk.output], weight[chunk.weight], dx[chunk.input], scratch, adds=plan.adds)
     return dx.to(dy.dtype)
 
 
-def _input_cotangent(chunk: Chunk, dy: Tensor, weight: Tensor, dx: Tensor, scratch: Scratch, *, adds: bool) -> None:
-    """Write the cotangent of the input of a chunk, or add it."""
+def _input_gradient(chunk: Chunk, dy: Tensor, weight: Tensor, dx: Tensor, scratch: Scratch, *, adds: bool) -> None:
+    """Write the gradient of the input of a chunk, or add it."""
     route, matrices = chunk.route, _matrices(chunk.route, weight)
     total = dx.zero_().movedim(0, -1) if chunk.in_place else _room(route, dx, scratch).zero_()
     windows, cotangents = _windows(route, total), _outputs(route, dy)
@@ -80,7 +80,7 @@ def _input_cotangent(chunk: Chunk, dy: Tensor, weight: Tensor, dx: Tensor, scrat
 
 
 def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: Scratch) -> Tensor:
-    """Return cotangents of windows ``(row, rest, k*cg, tied*n)``, in memory as windows are, or samples last if few."""
+    """Return gradients of windows ``(row, rest, k*cg, tied*n)``, in memory as windows are, or samples last if few."""
     *stack, inputs, _ = matrices.shape
     columns = cotangents.shape[-1]
     if route.batch_last or route.few_inputs:
@@ -88,21 +88,21 @@ def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: S
     return multiplied(cotangents.mT, matrices.mT, scratch.take("windows", (*stack, columns, inputs))).mT
 
 
-def weight_cotangent(layer: str, x: Tensor, dy: Tensor) -> Tensor:
+def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``: written once, in place, unless shared axes or parts of the batch add up."""
-    plan = plan_of(layer, "weight_cotangent", x, dy.dtype)
+    plan = plan_of(layer, "weight_gradient", x, dy.dtype)
     shape, scratch = plan.route.spec.weight_shape, scratch_of(x, plan.wide)
     dw = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)
     for chunk in plan.chunks:
-        _weight_cotangent(chunk, x[chunk.input], dy[chunk.output], dw[chunk.weight], scratch, adds=plan.adds)
+        _weight_gradient(chunk, x[chunk.input], dy[chunk.output], dw[chunk.weight], scratch, adds=plan.adds)
     return dw.to(dy.dtype)
 
 
-def _weight_cotangent(chunk: Chunk, x: Tensor, dy: Tensor, dw: Tensor, scratch: Scratch, *, adds: bool) -> None:
-    """Write the cotangent of the weight of a chunk, or add it."""
+def _weight_gradient(chunk: Chunk, x: Tensor, dy: Tensor, dw: Tensor, scratch: Scratch, *, adds: bool) -> None:
+    """Write the gradient of the weight of a chunk, or add it."""
     route, places = chunk.route, _matrices(chunk.route, dw)
     short = route.few_outputs and route.few_inputs
-    windows, cotangents = _windows(route, _laid_out(chunk, x, scratch)), _outputs(route, dy)
+    windows, cotangents = _windows(route, _padded(chunk, x, scratch)), _outputs(route, dy)
     for tile, own in chunk.tiles():
         left = stacked_windows(route, windows[tile], scratch, samples_last=short or route.batch_last)
         right = stacked(cotangents[tile], route.outputs_order, scratch, "cotangents", samples_last=short).mT
@@ -113,7 +113,7 @@ def _weight_cotangent(chunk: Chunk, x: Tensor, dy: Tensor, dw: Tensor, scratch: 
 
 
 def _keep(place: Tensor, left: Tensor, right: Tensor, scratch: Scratch, *, adds: bool) -> None:
-    """Write a product of stacks to a place of the result, a stack with all axes apart, or add it there."""
+    """Write a product of stacks to a place of the result, a stack with its axes not yet joined, or add it there."""
     stack = (*left.shape[:2], *place.shape[-2:])
     if place[0].is_contiguous() and place.dtype == left.dtype:
         multiplied(left, right, place.view(stack), adds=adds)
@@ -135,7 +135,7 @@ def _channels(route: Route, like: Tensor) -> Tensor:
     return torch.from_numpy(route.spec.channels.reshape(-1)).to(like.device)
 
 
-def _laid_out(chunk: Chunk, x: Tensor, scratch: Scratch) -> Tensor:
+def _padded(chunk: Chunk, x: Tensor, scratch: Scratch) -> Tensor:
     """``(n, i*, ci) -> (sites*, g*cg, n)``, wide, with zeros in the padding."""
     route, last = chunk.route, x.movedim(0, -1)
     if chunk.in_place:
@@ -151,7 +151,7 @@ def _laid_out(chunk: Chunk, x: Tensor, scratch: Scratch) -> Tensor:
 
 
 def _take_back(route: Route, laid: Tensor, x: Tensor, *, adds: bool) -> None:
-    """Write ``(sites*, g*cg, n)`` into ``x (n, i*, ci)``, or add it: the adjoint of `_laid_out`."""
+    """Write ``(sites*, g*cg, n)`` into ``x (n, i*, ci)``, or add it: the adjoint of `_padded`."""
     spec, kept = route.spec, laid[route.inside]
     if spec.channel_table is not None:
         sums = laid.new_zeros(*spec.input_size, spec.in_channels, x.shape[0])
@@ -187,7 +187,7 @@ def _add_windows(route: Route, product: Tensor, windows: Tensor) -> None:
 def _matrices(route: Route, weight: Tensor) -> Tensor:
     """``(o*, k*, cg, co) -> (o*, g, k*cg, co/g)``, a view; shared axes keep their length of 1."""
     rank = len(route.overlaps)
-    return weight.flatten(rank, -2).unflatten(-1, (route.groups, route.outputs)).movedim(-2, rank)
+    return torch.unflatten(weight.flatten(rank, -2), -1, (route.groups, route.outputs)).movedim(-2, rank)
 
 
 def _of_tile(route: Route, matrices: Tensor, scratch: Scratch) -> Tensor:
@@ -198,4 +198,4 @@ def _of_tile(route: Route, matrices: Tensor, scratch: Scratch) -> Tensor:
 
 def _outputs(route: Route, y: Tensor) -> Tensor:
     """``(n, o*, co) -> (o*, g, co/g, n)``, a view."""
-    return y.unflatten(-1, (route.groups, route.outputs)).movedim(0, -1)
+    return torch.unflatten(y, -1, (route.groups, route.outputs)).movedim(0, -1)

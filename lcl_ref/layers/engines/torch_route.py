@@ -160,7 +160,7 @@ def _route(layer: str, limits: Thresholds) -> Route:
 
 
 def route_of(layer: str) -> Route:
-    """Return the route of a layer, told as `Spec.to_json`."""
+    """Return the route of a layer, given as `Spec.to_json`."""
     return _route(layer, torch_thresholds.THRESHOLDS)
 
 
