@@ -1,6 +1,7 @@
 """The torch modules: what users of torch expect of a layer, and the engine under them."""
 
 import copy
+import cProfile
 import io
 import json
 import subprocess
@@ -14,8 +15,11 @@ import torch
 import lcl_ref as lcl
 from lcl_ref.core import reference
 from lcl_ref.layers.engines import torch_products as products
-from lcl_ref.layers.engines import torch_route as route
-from lcl_ref.layers.engines.torch import local, plain
+from lcl_ref.layers.engines import torch_thresholds
+from lcl_ref.layers.engines.torch import local
+from lcl_ref.layers.engines.torch_at_once import at_once
+from lcl_ref.layers.engines.torch_plan import plan_of
+from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
 from tests.adapters.test_torch import golden, integers, random_spec
 from tests.support.paths import ROOT
@@ -32,11 +36,16 @@ LAYERS = {
 }
 
 
-@pytest.fixture(autouse=True, params=["boxes", "small"])
+def set_thresholds(monkeypatch, **numbers):
+    """Choose by other thresholds for the time of a test."""
+    monkeypatch.setattr(torch_thresholds, "THRESHOLDS", torch_thresholds.THRESHOLDS._replace(**numbers))
+
+
+@pytest.fixture(autouse=True, params=["tiles", "small"])
 def small_bytes(request, monkeypatch):
     """Layers of tests are small: each test runs on their own route, and on that of larger ones."""
-    if request.param == "boxes":
-        monkeypatch.setattr(route, "SMALL_BYTES", 0)
+    if request.param == "tiles":
+        set_thresholds(monkeypatch, small_bytes=0)
 
 
 def whole_numbers(*shape, dtype=torch.float64):
@@ -95,19 +104,18 @@ def test_third_derivative_of_a_cube():
 
 
 @pytest.mark.parametrize("room", [1, 700, 4000])
-def test_boxes_and_parts_of_any_size_give_the_same_answers(monkeypatch, room):
-    monkeypatch.setattr(route, "BOX_BYTES", room)
-    monkeypatch.setattr(route, "PART_BYTES", room)
+def test_tiles_and_parts_of_any_size_give_the_same_answers(monkeypatch, room):
+    set_thresholds(monkeypatch, tile_bytes=room, part_bytes=room)
     draw = np.random.default_rng(room)
     for number in range(40):
         spec = random_spec(draw)
         operands = integers(spec, (0, 1, 3)[number % 3], number, largest=3)
         x, weight, bias, dy = (None if array is None else torch.tensor(array) for array in operands.values())
-        expected = golden(spec, operands)
-        assert np.array_equal(products.output(route.Route(spec), x, weight, bias), expected["y"]), spec.to_json()
-        assert np.array_equal(products.input_cotangent(route.Route(spec), dy, weight), expected["dx"]), spec.to_json()
-        assert np.array_equal(products.weight_cotangent(route.Route(spec), x, dy), expected["dw"]), spec.to_json()
-        assert np.array_equal(plain(spec, x, weight, bias), expected["y"]), spec.to_json()
+        expected, text = golden(spec, operands), spec.to_json()
+        assert np.array_equal(products.output(text, x, weight, bias), expected["y"]), text
+        assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"]), text
+        assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"]), text
+        assert np.array_equal(at_once(route_of(text), x, weight, bias), expected["y"]), text
 
 
 def test_vmap_and_gradients_per_sample():
@@ -255,10 +263,11 @@ def test_working_memory_does_not_grow_with_the_windows():
     windows = 16 * 90 * 90 * spec.fan_in * 4
     limit = max(16 << 20, weight.nbytes // 10)
     assert windows > 10 * limit
+    text = spec.to_json()
     calls = {
-        "y": (lambda: products.output(route.Route(spec), x, weight, None), dy.nbytes),
-        "dx": (lambda: products.input_cotangent(route.Route(spec), dy, weight), x.nbytes),
-        "dw": (lambda: products.weight_cotangent(route.Route(spec), x, dy), weight.nbytes),
+        "y": (lambda: products.output(text, x, weight, None), dy.nbytes),
+        "dx": (lambda: products.input_gradient(text, dy, weight), x.nbytes),
+        "dw": (lambda: products.weight_gradient(text, x, dy), weight.nbytes),
     }
     for name, (call, result) in calls.items():
         with torch.profiler.profile(profile_memory=True) as profile:
@@ -279,22 +288,43 @@ def peak_bytes(profile):
 
 def test_strips_and_parts_cover_what_is_laid_out(monkeypatch):
     """A tall input is laid out in strips of rows, each of which sees the sites of its positions."""
-    monkeypatch.setattr(route, "PART_BYTES", 40_000)
+    set_thresholds(monkeypatch, part_bytes=40_000)
     spec = lcl.Spec(input_size=(60, 5), in_channels=3, out_channels=2, kernel_size=(5, 3), padding=2, stride=(2, 1))
-    way, x = route.Route(spec), torch.zeros(spec.x_shape(16))
-    strips = way.strips(x, 0)
-    assert len(strips) > 1
-    assert [strip.positions.stop for strip in strips[:-1]] == [strip.positions.start for strip in strips[1:]]
-    assert (strips[0].positions.start, strips[-1].positions.stop) == (0, spec.output_size[0])
-    for strip in strips:
-        assert strip.route.spec.output_size[0] == strip.positions.stop - strip.positions.start
-        assert np.prod(strip.route.laid_out) * 16 * 4 <= route.PART_BYTES
-    weight, bias = whole_numbers(*spec.weight_shape), whole_numbers(*spec.bias_shape)
-    x, dy = whole_numbers(*spec.x_shape(16)), whole_numbers(*spec.y_shape(16))
+    text, x = spec.to_json(), whole_numbers(*spec.x_shape(16))
+    chunks = plan_of(text, "output", x.float(), torch.float32).chunks
+    assert len(chunks) > 1
+    assert [chunk.positions.stop for chunk in chunks[:-1]] == [chunk.positions.start for chunk in chunks[1:]]
+    assert (chunks[0].positions.start, chunks[-1].positions.stop) == (0, spec.output_size[0])
+    for chunk in chunks:
+        assert chunk.route.spec.output_size[0] == chunk.positions.stop - chunk.positions.start
+        assert np.prod(chunk.route.padded_layout) * 16 * 4 <= 40_000
+    weight, bias, dy = (whole_numbers(*shape) for shape in (spec.weight_shape, spec.bias_shape, spec.y_shape(16)))
     expected = golden(spec, {"x": x.numpy(), "weight": weight.numpy(), "bias": bias.numpy(), "dy": dy.numpy()})
-    assert np.array_equal(products.output(way, x, weight, bias), expected["y"])
-    assert np.array_equal(products.input_cotangent(way, dy, weight), expected["dx"])
-    assert np.array_equal(products.weight_cotangent(way, x, dy), expected["dw"])
+    assert np.array_equal(products.output(text, x, weight, bias), expected["y"])
+    assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"])
+    assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"])
+
+
+def test_a_plan_is_made_once(monkeypatch):
+    """Strips and parts among it: a second call, and a backward pass, take what the first one made."""
+    set_thresholds(monkeypatch, part_bytes=40_000)
+    spec = lcl.Spec(input_size=(60, 5), in_channels=3, out_channels=2, kernel_size=(5, 3), padding=2)
+    text = spec.to_json()
+    x, weight = torch.zeros(spec.x_shape(16), requires_grad=True), torch.zeros(spec.weight_shape, requires_grad=True)
+
+    def step():
+        local(text, x, weight).sum().backward()
+
+    step()
+    made = calls_of(step, "Spec.__init__", "Route.__init__", "_plan", "_slices")
+    assert not made
+
+
+def calls_of(work, *names):
+    """How often Python functions of such names run."""
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    return [entry for entry in profile.getstats() if getattr(entry.code, "co_qualname", None) in names]
 
 
 def test_gradients_whose_memory_is_not_in_order():

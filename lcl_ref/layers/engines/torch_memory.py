@@ -19,18 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HUGE_BYTES = 8 << 20
-"""Results from this size on: smaller ones are mostly made in memory that was written to before."""
-
-KEPT_BYTES = 8 << 20
-"""Largest piece of scratch memory that is kept from call to call."""
+from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 
 
 def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return an uninitialised tensor on the device of `like`, in its dtype unless told."""
+    """Return an uninitialised tensor on the device of `like`, in its dtype unless another is given."""
     tensor = like.new_empty(shape, dtype=dtype or like.dtype)
     plain = type(tensor) is Tensor and tensor.device.type == "cpu"
-    advise = _advise() if plain and tensor.nbytes >= HUGE_BYTES else None
+    advise = _advise() if plain and tensor.nbytes >= THRESHOLDS.huge_bytes else None
     if advise:
         start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         whole = (tensor.data_ptr() + tensor.nbytes - start) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -39,7 +35,7 @@ def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) 
 
 
 def zeros(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor of zeros on the device of `like`, in its dtype unless told."""
+    """Return a tensor of zeros on the device of `like`, in its dtype unless another is given."""
     return empty(shape, like, dtype).zero_()
 
 
@@ -55,7 +51,7 @@ class Scratch:
     """
 
     def __init__(self, like: Tensor, dtype: torch.dtype) -> None:
-        self._like, self._dtype = like.new_empty(0), dtype
+        self._like, self.dtype = like.new_empty(0), dtype
         self._held: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int]) -> Tensor:
@@ -64,8 +60,8 @@ class Scratch:
         held = self._held.get(name)
         if held is None or held.numel() < count:
             with torch.inference_mode(mode=False):  # what is made in that mode could not be written to outside
-                held = empty((count,), self._like, self._dtype)
-            if held.nbytes <= KEPT_BYTES:
+                held = empty((count,), self._like, self.dtype)
+            if held.nbytes <= THRESHOLDS.kept_bytes:
                 self._held[name] = held
         return held[:count].view(shape)
 

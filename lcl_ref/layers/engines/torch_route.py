@@ -1,238 +1,184 @@
-"""Which way a layer is computed in torch: decided here, from its geometry alone, for all three products.
+"""Which way a layer is computed in torch: the one place where that is chosen, by the table of `torch_thresholds`.
 
 =======================================  ==============================  ===========================================
 layer                                    input                           windows
 =======================================  ==============================  ===========================================
-windows that overlap                     read as it lies                 a copy of one box of positions
-the same, of few numbers side by side    copied once, with batch last    a copy of one box of positions
+windows that overlap                     read as it lies                 a copy of one tile of positions
+the same, of few numbers side by side    copied once, with batch last    a copy of one tile of positions
 the same, each one run of memory (1-D)   read as it lies                 views of the input
 kernel of size 1                         read as it lies                 views of the input
-windows that tile several axes           read as it lies                 a copy of one box of positions
+windows side by side along several axes  read as it lies                 a copy of one tile of positions
 block-diagonal, kernel of the input      one operation of torch's own, and torch's own derivatives of it
 small in all, of any kind                a few operations of torch's own on all windows at once, and their derivatives
 =======================================  ==============================  ===========================================
 
-With the batch last, a window of all samples is a few long runs of memory, and so is whatever is done to it. A box holds
-as many positions as `BOX_BYTES` has room for, whole rows of positions if any. What windows of a box share along the
-first axis is copied once (`Route.slides`). An input with padding, or of another order or dtype, is laid out first, a
-large one in strips of rows. Matrices with few rows or columns are multiplied the other way round: see `THIN`.
+With the batch last, a window of all samples is a few long runs of memory, and so is whatever is done to it. A tile
+holds as many positions as there is room for, whole rows of positions if any. What windows of a tile share along the
+first axis is copied once (`Route.rows_overlap`). An input with padding, or of another order or dtype, is laid out
+first, a large one in strips of rows. Matrices with few rows or columns are multiplied the other way round.
+
+Here everything is a number or a yes or no. `torch_plan` makes slices of the numbers, and keeps them; the other modules
+follow them.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from enum import Enum
+from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines import torch_thresholds
+from lcl_ref.layers.engines.torch_geometry import Geometry, inverse, rows_overlap, side_by_side
+from lcl_ref.layers.engines.torch_thresholds import Thresholds
 
-BOX_BYTES = 4 << 20
-"""Aim for what is held of one box, or twice that if weights are large: a cache holds it, and few calls do all of it."""
-
-PART_BYTES = 8 << 20
-"""Aim for the part of the batch laid out at a time, unless a fortieth of the weights is more."""
-
-SMALL_BYTES = 2 << 20
-"""Up to this size of all windows, making boxes takes longer than what is in them."""
-
-THIN = 16
-"""Rows of a product from this length on fill a vector register; shorter ones take several times as long."""
-
-SHORT_RUN = 24
-"""Windows are copied in runs of memory: of fewer numbers than this, a run takes longer than its numbers do."""
-
-SHORT_SUM = 200
-"""The same for windows that are added up: a run is read, added to and written."""
-
-Box = tuple[slice, ...]
-"""A block of positions, one slice per axis."""
+ROUTES_KEPT = 1024
+"""So many layers, strips of layers among them, whose routes are remembered."""
 
 
-def wide(tensor: Tensor) -> torch.dtype:
-    """Return the dtype sums are kept in."""
-    return torch.float32 if tensor.dtype.itemsize == 2 else tensor.dtype
+class Way(Enum):
+    """How a layer is computed as a whole."""
+
+    ONE_PRODUCT = "one product of torch's, of a layer with one position that sees all of the input"
+    AT_ONCE = "a few operations of torch's, on all windows at once"
+    BY_TILES = "a tile of positions at a time"
 
 
-class Route:
-    """The way of one layer.
+class Route(Geometry):
+    """The geometry of a layer, and what is chosen for it by that geometry.
 
     Parameters
     ----------
     spec : Spec
         The layer.
-    short : int
-        Fewest numbers of a sample, side by side in a window, that are worth reading as they lie.
+    limits : Thresholds
+        What the choices depend on.
+    sums_many : bool
+        Whether windows of many samples are to be added up.
 
     Attributes
     ----------
-    groups, outputs : int
-        Groups after gathering, and output channels of each.
-    laid_out : tuple of int
-        ``(sites*, g*cg)``: the input with its padding, channels in the order of the connection table.
-    plain : bool
-        Whether there is nothing to pad or to gather.
     batch_last : bool
         Whether the input is copied with the batch last, or read as it lies.
-    apart : bool
-        Whether no site is in two windows.
+    rows_overlap : bool
+        Whether windows of a tile are views of one copy of the rows that they share along the first axis.
     few_outputs, few_inputs : bool
         Whether matrices are thin in outputs, or in inputs.
-    blocks : bool
-        Whether one position sees all of the input, as in a block-diagonal layer.
-    slides : bool
-        Whether windows overlap along the first axis, and those of a box are views of what is copied of it.
-    views : bool
+    one_product : bool
+        Whether the layer is one product of matrices per group, the input as it is given.
+    windows_are_views : bool
         Whether windows of any run of positions are a view, so that none is held.
-    own, tied : list of int
-        Position axes with weights of their own, and those that share them.
+    rows_order, rows_inverse : tuple of int
+        How the axes of rows ``(sites, o*, g, k*, cg, n)``, ``o*`` and ``k*`` without the first, lie in their copy, and
+        the way back.
     """
 
-    def __init__(self, spec: Spec, short: int = SHORT_RUN) -> None:
-        self.spec, self._short = spec, short
-        self.groups = groups(spec)
-        self.outputs = spec.out_channels // self.groups
-        sites = [size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True)]
-        self.laid_out = (*sites, self.groups * spec.group_channels)
-        self.plain = spec.channel_table is None and not any(map(any, spec.padding))
+    def __init__(self, spec: Spec, limits: Thresholds, sums_many: bool) -> None:
+        super().__init__(spec)
+        self._limits, self._sums_many = limits, sums_many
+        short = limits.short_sum if sums_many else limits.short_run
         windows = math.prod(spec.output_size) * spec.fan_in * self.groups
-        in_runs = _in_runs(spec, self.laid_out)
-        self.batch_last = windows > 2 * math.prod(self.laid_out) and not in_runs and _run(spec) < short
-        self.slides = not in_runs and _slides(spec, 3 if self.batch_last else 1)
-        self.apart = _apart(spec)
-        self.few_outputs, self.few_inputs = self.outputs < THIN, spec.fan_in < THIN
-        sees_all = math.prod(spec.output_size) == 1 and spec.fan_in * self.groups == math.prod(self.laid_out)
-        self.blocks = sees_all and self.plain and (spec.rank == 0 or self.groups == 1)
-        self.views = spec.rank == 1 and self.groups == 1 and in_runs and not any(spec.shared)
-        self.own, self.tied = ([a for a in range(spec.rank) if spec.shared[a] is kind] for kind in (False, True))
+        self._largest = max(windows, math.prod(spec.output_size) * spec.out_channels)
+        repeats = windows > limits.repeats * math.prod(self.padded_layout)
+        self.batch_last = repeats and not self.in_runs and side_by_side(spec) < short
+        strides = limits.overlapping_rows_batch_last if self.batch_last else limits.overlapping_rows
+        self.rows_overlap = not self.in_runs and rows_overlap(spec, strides)
+        self.few_outputs, self.few_inputs = self.outputs < limits.thin, spec.fan_in < limits.thin
+        self.one_product = self.sees_all and self.as_given and (spec.rank == 0 or self.groups == 1)
+        self.windows_are_views = spec.rank == 1 and self.groups == 1 and self.in_runs and not any(spec.shared)
+        last, inner = [*self.tied, 2 * spec.rank + 1], [0, *range(spec.rank + 1, 2 * spec.rank + 1)]
+        ends = [*inner, *last] if self.batch_last else [*last, *inner]
+        self.rows_order = (*self.own[1:], spec.rank, *ends) if self.rows_overlap else ()
+        self.rows_inverse = inverse(self.rows_order)
 
-    def summing(self, batch: int) -> Route:
-        """Return the way of the product that adds up windows, for so many samples."""
-        return Route(self.spec, SHORT_SUM) if batch >= THIN else self
+    def way(self, batch: int, dtype: torch.dtype) -> Way:
+        """Return how the layer is computed for so many samples: what counts is the size of all windows, or of y."""
+        held = batch * dtype.itemsize * self._largest
+        if wide(dtype) != dtype:  # torch's own operations would add up gradients in the half type
+            return Way.BY_TILES
+        if self.one_product and held <= self._limits.part_bytes:
+            return Way.ONE_PRODUCT
+        return Way.AT_ONCE if held <= self._limits.small_bytes else Way.BY_TILES
 
-    def fits(self, x: Tensor, most: int) -> bool:
-        """Tell whether all windows at once, and the output, fit in `most` bytes, in a dtype that is not widened."""
-        spec = self.spec
-        floats = math.prod(spec.output_size) * max(spec.fan_in * self.groups, spec.out_channels)
-        return wide(x) == x.dtype and len(x) * floats * x.itemsize <= most
+    def of(self, spec: Spec) -> Route:
+        """Return the route of a part of this layer, chosen likewise."""
+        return route_of_spec(spec, self._limits, sums_many=self._sums_many)
 
-    def lies_ready(self, x: Tensor) -> bool:
-        """Tell whether ``x (n, i*, ci)`` serves without being laid out: nothing to turn, pad, gather or widen."""
-        return self.plain and not self.batch_last and wide(x) == x.dtype and x.is_contiguous()
+    def strip_rows(self, batch: int, itemsize: int, weight_bytes: int) -> int:
+        """Return the rows of positions of one strip, whose laid-out input keeps to the working memory; 0 for all."""
+        row, spec = batch * itemsize * math.prod(self.padded_layout[1:]), self.spec
+        room = self._part_room(weight_bytes)
+        if spec.rank == 0 or row * self.padded_layout[0] <= room:
+            return 0
+        extent = window_extent(spec.kernel_size[0], spec.dilation[0])
+        return even(spec.output_size[0], (room // row - extent) // spec.stride[0] + 1)
 
-    def strips(self, x: Tensor, weights: int) -> list[Strip]:
-        """Return strips along the first axis, of even length, whose laid out input keeps to the working memory.
+    def part_samples(self, batch: int, itemsize: int, weight_bytes: int) -> int:
+        """Return the samples that are laid out at a time: fewer than all where one row of positions is too large."""
+        return even(batch, self._part_room(weight_bytes) // (math.prod(self.padded_layout) * itemsize))
 
-        `weights` is the size of the weight in bytes. One strip, if the input is small or read as it lies.
+    def _part_room(self, weight_bytes: int) -> int:
+        return max(self._limits.part_bytes, weight_bytes // self._limits.weights_per_part)
+
+    def tile_lengths(self, batch: int, itemsize: int, weight_bytes: int, *, copied: bool, made: bool) -> list[int]:
+        """Return how many positions a tile has along each axis: all along the last, some along one, one before it.
+
+        Where rows overlap, that holds for the other axes, and a tile has as many rows as fit, or as a window sees.
+        `copied` says that the weights of a tile are held, because they are converted. `made` says that windows are a
+        result, which is held even where windows of the input would be views.
         """
-        spec, whole = self.spec, [Strip(self, slice(None), slice(None))]
-        row = len(x) * wide(x).itemsize * math.prod(self.laid_out[1:])
-        room = max(PART_BYTES, weights // 40)
-        if self.spec.rank == 0 or self.lies_ready(x) or row * self.laid_out[0] <= room:
-            return whole
-        extent, stride = window_extent(spec.kernel_size[0], spec.dilation[0]), spec.stride[0]
-        longest = (room // max(1, row) - extent) // stride + 1
-        runs = _runs(spec.output_size[0], longest)
-        strips = [self._strip(run.start * stride, (run.stop - 1) * stride + extent, run) for run in runs]
-        found = [strip for strip in strips if strip]
-        return found if len(found) == len(runs) > 1 else whole
-
-    def _strip(self, start: int, stop: int, positions: slice) -> Strip | None:
-        """Return the strip of padded sites from `start` up to `stop`; None if all of them are padding."""
-        spec, (lo, _) = self.spec, self.spec.padding[0]
-        sites = slice(max(0, start - lo), min(spec.input_size[0], stop - lo))
-        if sites.start >= sites.stop:
-            return None
-        size = (sites.stop - sites.start, *spec.input_size[1:])
-        padding = ((max(0, lo - start), max(0, stop - lo - spec.input_size[0])), *spec.padding[1:])
-        return Strip(Route(replace(spec, input_size=size, padding=padding), self._short), sites, positions)
-
-    def parts(self, x: Tensor, weights: int) -> list[slice]:
-        """Return slices of the batch, of even length, likewise: where a strip of one position is still too large."""
-        if self.lies_ready(x):
-            return _runs(len(x), len(x))
-        sample = math.prod(self.laid_out) * wide(x).itemsize
-        return _runs(len(x), max(PART_BYTES, weights // 40) // sample)
-
-    def boxes(self, windows: Tensor, matrices: Tensor, *, made: bool = False) -> Iterator[Box]:
-        """Yield boxes that cover the output: whole along the last axes, a run along one, single along those before it.
-
-        Where windows slide, that holds for the other axes, and boxes are of as many rows along the first as fit, or
-        as a window sees. `matrices`, of the weight or its gradient, are held where they need a copy. `made` says that
-        windows are a result, which is held even where windows of the input would be views.
-        """
-        spec, slides = self.spec, self.slides and not made
-        inputs = 0 if self.views and not made else windows.shape[-1] * spec.fan_in * self.groups
-        copied = self.groups > 1 or self.few_outputs or matrices.dtype != windows.dtype
-        beside = windows.shape[-1] * spec.out_channels + copied * spec.fan_in * spec.out_channels
-        room = min(max(BOX_BYTES, matrices.nbytes // 60), 2 * BOX_BYTES) // windows.itemsize
-        if not slides:
-            return itertools.product(*_blocks(spec.output_size, room // (inputs + beside)))
+        spec, limits = self.spec, self._limits
+        inputs = 0 if self.windows_are_views and not made else batch * spec.fan_in * self.groups
+        held = copied or self.groups > 1 or self.few_outputs
+        beside = batch * spec.out_channels + held * spec.fan_in * spec.out_channels
+        room = min(max(limits.tile_bytes, weight_bytes // limits.weights_per_tile), 2 * limits.tile_bytes) // itemsize
+        if made or not self.rows_overlap:
+            return _lengths(spec.output_size, room // (inputs + beside))
         (kernel, stride), columns = (spec.kernel_size[0], spec.stride[0]), math.prod(spec.output_size[1:])
         line = inputs // kernel
         fitting = (room // columns - line * (kernel - stride)) // (line * stride + beside)
-        rows = _runs(spec.output_size[0], max(fitting, kernel // stride))
-        column = line * ((rows[0].stop - 1) * stride + kernel) + rows[0].stop * beside
+        rows = even(spec.output_size[0], max(fitting, kernel // stride))
+        column = line * ((rows - 1) * stride + kernel) + rows * beside
         if column > room:
-            rows, column = _runs(spec.output_size[0], 1), inputs + beside
-        return itertools.product(rows, *_blocks(spec.output_size[1:], room // column))
+            rows, column = 1, inputs + beside
+        return [rows, *_lengths(spec.output_size[1:], room // column)]
 
 
-class Strip(NamedTuple):
-    """A layer of its own: some positions along the first axis, and the sites they see."""
-
-    route: Route
-    sites: slice
-    positions: slice
+@lru_cache(ROUTES_KEPT)
+def route_of_spec(spec: Spec, limits: Thresholds, *, sums_many: bool = False) -> Route:
+    """Return the route of a layer, as made before."""
+    return Route(spec, limits, sums_many)
 
 
-def _apart(spec: Spec) -> bool:
-    """Tell whether no site is in two windows."""
-    axes = zip(spec.output_size, spec.kernel_size, spec.dilation, spec.stride, strict=True)
-    return all(size == 1 or window_extent(kernel, dilation) <= stride for size, kernel, dilation, stride in axes)
+@lru_cache(ROUTES_KEPT)
+def _route(layer: str, limits: Thresholds) -> Route:
+    return route_of_spec(Spec.from_json(layer), limits)
 
 
-def _in_runs(spec: Spec, laid_out: Sequence[int]) -> bool:
-    """Tell whether every window of a sample is one run of memory."""
-    *sites, step = laid_out
-    run = spec.group_channels
-    for size, kernel, dilation in reversed(list(zip(sites, spec.kernel_size, spec.dilation, strict=True))):
-        if kernel > 1 and dilation * step != run:
-            return False
-        run, step = run * kernel, step * size
-    return True
+def route_of(layer: str) -> Route:
+    """Return the route of a layer, given as `Spec.to_json`."""
+    return _route(layer, torch_thresholds.THRESHOLDS)
 
 
-def _run(spec: Spec) -> int:
-    """Return how many numbers of a sample lie side by side, in the input and in a window."""
-    in_line = spec.rank > 0 and spec.groups == 1 and spec.dilation[-1] == 1
-    return spec.group_channels * (spec.kernel_size[-1] if in_line else 1)
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that sums of numbers of a dtype are kept in."""
+    return torch.float32 if dtype.itemsize == 2 else dtype
 
 
-def _slides(spec: Spec, times: int) -> bool:
-    """Tell whether windows are longer than so many strides along the first of several axes, and without gaps."""
-    if spec.rank < 2 or spec.shared[0] or spec.dilation[0] > 1:
-        return False
-    return spec.output_size[0] > 1 and spec.kernel_size[0] > times * spec.stride[0]
-
-
-def _blocks(sizes: Sequence[int], most: int) -> list[list[slice]]:
-    """Return slices of every axis whose products have `most` elements at most: whole along the last axes."""
-    blocks = []
-    for size in reversed(sizes):
-        blocks.append(_runs(size, most))
-        most //= size
-    return blocks[::-1]
-
-
-def _runs(size: int, most: int) -> list[slice]:
-    """Return slices that cover `size`, even, and of length `most` at most if that is not 0."""
+def even(size: int, most: int) -> int:
+    """Return the length of the pieces that cover `size`, even, of length `most` at most if that is not 0."""
     count = -(-size // max(1, most))
-    length = -(-size // max(1, count))
-    return [slice(start, min(start + length, size)) for start in range(0, size, max(1, length))]
+    return -(-size // max(1, count))
+
+
+def _lengths(sizes: Sequence[int], most: int) -> list[int]:
+    """Return lengths along every axis whose product is `most` at most: all of the last axes."""
+    lengths = []
+    for size in reversed(sizes):
+        lengths.append(even(size, most))
+        most //= size
+    return lengths[::-1]

@@ -1,0 +1,123 @@
+"""The three products as differentiable functions of torch.
+
+The products of a bilinear map are closed under differentiation: the derivative of each is made of the other two. So
+derivatives of every order run tile by tile, and autograd never records the tiles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lcl_ref.layers.engines import torch_operators as operators
+from lcl_ref.layers.engines import torch_products as products
+from lcl_ref.layers.engines.torch_route import wide
+
+
+class _Product(torch.autograd.Function):
+    """One of the three products; its derivatives are the other two, in `backward` of each."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 -- torch's signature
+        """Keep the layer, both factors, and how many axes the bias has."""
+        ctx.layer, first, second, *bias = inputs
+        ctx.bias_axes = bias[0].ndim if bias and bias[0] is not None else 0
+        ctx.save_for_backward(first, second)
+
+
+def applied(product: type[_Product], *arguments: Any) -> Tensor:
+    """Return the result of a product, recorded by autograd."""
+    result: Tensor = product.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+class Output(_Product):
+    """``y (n, o*, co)`` of ``x (n, i*, ci)``, weight and bias."""
+
+    @staticmethod
+    def forward(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Run tile by tile."""
+        if torch.compiler.is_compiling():
+            result: Tensor = operators.output(x, weight, bias, layer)
+            return result
+        return products.output(layer, x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, weight and bias."""
+        x, weight = ctx.saved_tensors
+        _, wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        dx = applied(InputGradient, ctx.layer, dy, weight) if wants_x else None
+        dw = applied(WeightGradient, ctx.layer, x, dy) if wants_weight else None
+        return None, dx, dw, _bias_gradient(ctx.bias_axes, dy) if wants_bias else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(Output, info.batch_size, in_dims, arguments)
+
+
+class InputGradient(_Product):
+    """``dx (n, i*, ci)`` of ``dy (n, o*, co)`` and weight."""
+
+    @staticmethod
+    def forward(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
+        """Run tile by tile."""
+        if torch.compiler.is_compiling():
+            result: Tensor = operators.input_gradient(dy, weight, layer)
+            return result
+        return products.input_gradient(layer, dy, weight)
+
+    @staticmethod
+    def backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of dy and weight."""
+        dy, weight = ctx.saved_tensors
+        _, wants_dy, wants_weight = ctx.needs_input_grad
+        back = applied(Output, ctx.layer, ddx, weight, None) if wants_dy else None
+        return None, back, applied(WeightGradient, ctx.layer, ddx, dy) if wants_weight else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(InputGradient, info.batch_size, in_dims, arguments)
+
+
+class WeightGradient(_Product):
+    """``dw (o*, k*, cg, co)`` of ``x (n, i*, ci)`` and ``dy (n, o*, co)``."""
+
+    @staticmethod
+    def forward(layer: str, x: Tensor, dy: Tensor) -> Tensor:
+        """Run tile by tile."""
+        if torch.compiler.is_compiling():
+            result: Tensor = operators.weight_gradient(x, dy, layer)
+            return result
+        return products.weight_gradient(layer, x, dy)
+
+    @staticmethod
+    def backward(ctx: Any, ddw: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x and dy."""
+        x, dy = ctx.saved_tensors
+        _, wants_x, wants_dy = ctx.needs_input_grad
+        back = applied(InputGradient, ctx.layer, dy, ddw) if wants_x else None
+        return None, back, applied(Output, ctx.layer, x, ddw, None) if wants_dy else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Run once per mapped element."""
+        return _one_by_one(WeightGradient, info.batch_size, in_dims, arguments)
+
+
+def _bias_gradient(axes: int, dy: Tensor) -> Tensor:
+    """Return ``db``, of the last `axes` axes of `dy`: its sum over the others, in the wide dtype."""
+    return dy.sum(tuple(range(dy.ndim - axes)), dtype=wide(dy.dtype)).to(dy.dtype)
+
+
+def _one_by_one(product: type[_Product], count: int, in_dims: Any, arguments: Any) -> tuple[Tensor, int]:
+    """Stack the results of `count` calls: each fills the machine already, so nothing is gained by joining them."""
+    pairs = list(zip(arguments, in_dims, strict=True))
+    calls = (
+        [value if axis is None else value.select(axis, number) for value, axis in pairs] for number in range(count)
+    )
+    return torch.stack([applied(product, *call) for call in calls]), 0
