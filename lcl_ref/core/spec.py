@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import _spec_arguments, _spec_rules
 from lcl_ref.core._spec_arguments import Pairs, Problems, Sizes
-from lcl_ref.core._spec_rules import positions_along
 from lcl_ref.core.axes import MAX_RANK
+from lcl_ref.core.padding import output_size
 from lcl_ref.errors import SpecError, Violation
 
 Bias = Literal["none", "channel", "position"]
@@ -110,8 +110,8 @@ class Spec:
             object.__setattr__(self, name, value)
         if not isinstance(bias, str) or bias not in _spec_arguments.BIAS_KINDS:
             problems.append(Violation("bias/name", "bias", repr(bias), f"one of {_spec_arguments.BIAS_KINDS}"))
-        _spec_rules.check_windows(problems, self)
-        _spec_rules.check_channels(problems, self)
+        _spec_rules.check_windows(problems, values)
+        _spec_rules.check_channels(problems, values)
         if problems:
             raise SpecError(problems)
         if channel_table is not None:
@@ -125,7 +125,7 @@ class Spec:
     @cached_property
     def output_size(self) -> Sizes:
         """``floor((input + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1`` per axis (SPEC 1.2)."""
-        return tuple(positions_along(self, axis) for axis in range(self.rank))
+        return tuple(map(output_size, self.input_size, self.kernel_size, self.stride, self.padding, self.dilation))
 
     @property
     def group_channels(self) -> int:
@@ -164,6 +164,52 @@ class Spec:
     def y_shape(self, batch: int) -> Sizes:
         """``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1)."""
         return (batch, *self.output_size, self.out_channels)
+
+    def operand_shapes(self, batch: int) -> dict[str, Sizes]:
+        """Return the shapes of ``x``, ``weight``, ``bias`` (where there is one) and ``dy``, the cotangent of y.
+
+        Parameters
+        ----------
+        batch : int
+            Number of samples.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            In the order in which `lcl_ref.vjp` takes them. The y that `lcl_ref.transpose` takes has the shape of dy.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2, bias="channel")
+        >>> spec.operand_shapes(5)
+        {'x': (5, 4, 2), 'weight': (3, 2, 2, 3), 'bias': (3,), 'dy': (5, 3, 3)}
+        """
+        shapes = {"x": self.x_shape(batch), "weight": self.weight_shape}
+        if self.bias_shape is not None:
+            shapes["bias"] = self.bias_shape
+        return shapes | {"dy": self.y_shape(batch)}
+
+    def result_shapes(self, batch: int) -> dict[str, Sizes]:
+        """Return the shapes of ``y``, ``dx``, ``dw`` and ``db`` (where there is a bias).
+
+        Parameters
+        ----------
+        batch : int
+            Number of samples.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            A gradient has the shape of its operand. The result of `lcl_ref.transpose` has the shape of dx.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2, bias="none")
+        >>> spec.result_shapes(5)
+        {'y': (5, 3, 3), 'dx': (5, 4, 2), 'dw': (3, 2, 2, 3)}
+        """
+        shapes = {"y": self.y_shape(batch), "dx": self.x_shape(batch), "dw": self.weight_shape}
+        return shapes if self.bias_shape is None else shapes | {"db": self.bias_shape}
 
     @property
     def fan_in(self) -> int:
