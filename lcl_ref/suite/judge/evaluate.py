@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Adapter, Prepared
+from lcl_ref.suite.adapter import OPERANDS, OPERATIONS, Adapter, Prepared
 from lcl_ref.suite.formats import FORMATS, FloatFormat
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge import bounds, conjugation, precision
@@ -34,10 +34,7 @@ from lcl_ref.suite.to_numpy import to_numpy
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 
-OPERANDS = ("x", "weight", "bias", "dy")
 COMPLEX = "complex64"
-RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
-"""Operation -> golden results it is held against; transpose is applied to ``dy``."""
 
 
 class Changed(Exception):  # noqa: N818 -- a finding about a layer
@@ -68,7 +65,7 @@ class Task:
                 accumulation,
                 lambda name=name: self.magnitude(name),  # type: ignore[misc]
             )
-            for name in RESULTS_OF[op]
+            for name in OPERATIONS[op].results
             if name in self.golden
         ]
 
@@ -122,7 +119,7 @@ def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
         return op == "forward"
     if entry["values"] == "rounded":
         return True
-    peak: int = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
+    peak: int = max(entry["certificate"].get(name, 0) for name in OPERATIONS[op].results)
     return peak <= FORMATS[dtype].largest_exact_integer
 
 
