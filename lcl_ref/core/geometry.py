@@ -44,6 +44,5 @@ def connections(spec: Spec) -> Iterator[tuple[Index, Index, Index]]:
 
 def output_arithmetic(spec: Spec, axis: int) -> str:
     """Return the output size of `axis` as a worked formula, for messages and `lcl explain`."""
-    sizes = (spec.input_size, spec.kernel_size, spec.stride, spec.padding, spec.dilation)
-    size, kernel, stride, pair, dilation = (values[axis] for values in sizes)
-    return padding.output_arithmetic(size, kernel, stride, pair, dilation)
+    axes = zip(spec.input_size, spec.kernel_size, spec.stride, spec.padding, spec.dilation, strict=True)
+    return padding.output_arithmetic(*list(axes)[axis])

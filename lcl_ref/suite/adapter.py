@@ -14,6 +14,7 @@ from lcl_ref.core.padding import resolve
 from lcl_ref.core.spec import Spec
 
 SharingKind = Literal["none", "some", "all"]
+Result = Literal["y", "dx", "dw", "db"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Operation:
     """
 
     operands: tuple[str, ...]
-    results: tuple[str, ...]
+    results: tuple[Result, ...]
     called: Mapping[str, str] = field(default_factory=dict)
 
 

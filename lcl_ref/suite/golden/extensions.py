@@ -73,22 +73,17 @@ def shapes(case: ExtensionCase) -> dict[str, tuple[int, ...]]:
             "dy": (batch, blocks.out_channels),
         }
     spec = case.layer
-    bias = spec.bias_shape
-    if case.kind == "transposed":
-        bias = spec.x_shape(1)[1:] if case.settings["bias"] == "site" else (spec.in_channels,)
-    found = {
-        "x": spec.x_shape(case.batch),
+    found = spec.operand_shapes(case.batch) | {
         "y": spec.y_shape(case.batch),
-        "weight": spec.weight_shape,
         "mask": spec.weight_shape,
         "radius": spec.output_size,
         "mixing": (*spec.output_size, case.settings.get("rank", 1)),
         "kernels": (case.settings.get("rank", 1), *spec.weight_shape[spec.rank :]),
-        "bias": bias,
-        "dy": spec.y_shape(case.batch),
         "dz": spec.x_shape(case.batch),
     }
-    return {name: shape for name in KINDS[case.kind].operands if (shape := found[name]) is not None}
+    if case.kind == "transposed":
+        found["bias"] = spec.x_shape(1)[1:] if case.settings["bias"] == "site" else (spec.in_channels,)
+    return {name: found[name] for name in KINDS[case.kind].operands if name in found}
 
 
 def drawn(case: ExtensionCase) -> Arrays:

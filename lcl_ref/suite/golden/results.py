@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import dense_oracle, reference
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.suite.adapter import RESULTS
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import DTYPES, FORMATS
 from lcl_ref.suite.golden import values
@@ -21,8 +22,6 @@ Arrays = dict[str, Array]
 
 AMPLITUDES = (3, 2, 1)
 BIAS_AMPLITUDE = 7
-RESULTS = ("y", "dx", "dw", "db")
-"""Golden results; ``dx`` also serves the operation transpose, whose operand is ``dy``."""
 
 
 def compute(case: Case) -> Arrays:
@@ -63,7 +62,7 @@ def exact_operands(case: Case) -> Arrays:
 def _drawn(case: Case, amplitude: int) -> Arrays:
     return {
         name: values.integers(case.id, name, shape, BIAS_AMPLITUDE if name == "bias" else amplitude)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
 
 
@@ -73,7 +72,7 @@ def complex_operands(case: Case) -> Arrays:
     return {
         name: values.integers(case.id, name, shape, amplitude)
         + 1j * values.integers(case.id, f"{name}.imag", shape, amplitude)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
 
 
@@ -119,7 +118,7 @@ def _rounded(case: Case, dtype: str) -> Arrays:
     scale = values.real_scale(dtype)
     whole = {
         name: values.significands(case.id, f"{dtype}/{name}", shape, dtype)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
     stored = {name: _real(integers, scale).astype(FORMATS[dtype].dtype) for name, integers in whole.items()}
     if "bias" in whole:

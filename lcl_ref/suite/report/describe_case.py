@@ -37,10 +37,13 @@ def explain(case: Case, arrays: Arrays) -> str:
 
 
 def _shapes(spec: Spec, batch: int) -> str:
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "y": spec.y_shape(batch)}
-    lines = [_shape_line(name, axis_names(name, spec.rank), shape) for name, shape in shapes.items()]
-    if spec.bias_shape is not None:
-        lines.insert(2, _shape_line("bias", axis_names(f"bias/{spec.bias}", spec.rank), spec.bias_shape))
+    shapes = spec.operand_shapes(batch) | {"y": spec.y_shape(batch)}
+    axes = {"bias": f"bias/{spec.bias}"}
+    lines = [
+        _shape_line(name, axis_names(axes.get(name, name), spec.rank), shapes[name])
+        for name in ("x", "weight", "bias", "y")
+        if name in shapes
+    ]
     lines += [
         f"  output axis {name}: {output_arithmetic(spec, axis)}" for axis, name in enumerate(spatial_names(spec.rank))
     ]
