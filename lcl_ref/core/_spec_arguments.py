@@ -43,12 +43,12 @@ def as_int(problems: Problems, what: str, value: Any, least: int, axis: str = ""
 
 
 def _is_bool(value: Any) -> bool:
-    """Tell a Python or NumPy bool, without importing NumPy."""
+    """Return whether `value` is a bool of Python or NumPy, without importing NumPy."""
     return type(value).__name__ in ("bool", "bool_")
 
 
 def is_sequence(value: Any) -> bool:
-    """Tell whether `value` is a list of per-axis entries; strings, mappings and sets, which have no order, are not."""
+    """Return whether `value` lists per-axis entries; strings, mappings and sets, which have no order, do not."""
     if isinstance(value, str | bytes | bytearray | Mapping | AbstractSet) or getattr(value, "ndim", 1) == 0:
         return False
     return isinstance(value, Iterable) and isinstance(value, Sized)

@@ -57,6 +57,18 @@ class Spec:
     Notes
     -----
     SPEC clauses 1 (geometry), 2 (padding), 3 (layout), 4 (groups and table), 5 (sharing), 6 (rank 0).
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(9, 8), in_channels=5, out_channels=7, kernel_size=(3, 2), stride=2,
+    ...                 padding="same_upper")
+    >>> spec.output_size, spec.padding
+    ((5, 4), ((1, 1), (0, 0)))
+    >>> spec.weight_shape, spec.bias_shape
+    ((5, 4, 3, 2, 5, 7), (5, 4, 7))
+    >>> spec.fan_in, spec.parameter_count, spec.connection_count
+    (30, 4340, 3640)
     """
 
     input_size: Sizes
@@ -158,11 +170,23 @@ class Spec:
         return (*self.output_size, self.out_channels) if self.bias == "position" else (self.out_channels,)
 
     def x_shape(self, batch: int) -> Sizes:
-        """``(n, i*, ci)`` for a batch of `batch` samples (SPEC 3.1)."""
+        """Return ``(n, i*, ci)`` for a batch of `batch` samples (SPEC 3.1).
+
+        Examples
+        --------
+        >>> Spec(input_size=(4, 3), in_channels=2, out_channels=5, kernel_size=2).x_shape(6)
+        (6, 4, 3, 2)
+        """
         return (batch, *self.input_size, self.in_channels)
 
     def y_shape(self, batch: int) -> Sizes:
-        """``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1)."""
+        """Return ``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1).
+
+        Examples
+        --------
+        >>> Spec(input_size=(4, 3), in_channels=2, out_channels=5, kernel_size=2).y_shape(6)
+        (6, 3, 2, 5)
+        """
         return (batch, *self.output_size, self.out_channels)
 
     def operand_shapes(self, batch: int) -> dict[str, Sizes]:
@@ -228,7 +252,14 @@ class Spec:
         return live * self.group_channels * self.out_channels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one."""
+        """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> spec.to_dict()["padding"]
+        [[0, 0]]
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.channel_table is None:
             del values["channel_table"]
@@ -236,7 +267,14 @@ class Spec:
         return plain
 
     def to_json(self) -> str:
-        """Return the normalised fields as one line of JSON; the inverse of `from_json`."""
+        """Return the normalised fields as one line of JSON; the inverse of `from_json`.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> Spec.from_json(spec.to_json()) == spec
+        True
+        """
         return json.dumps(self.to_dict())
 
     @classmethod
@@ -247,6 +285,12 @@ class Spec:
         ------
         SpecError
             If a field is unknown, missing, or breaks a rule.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> Spec.from_dict(spec.to_dict() | {"stride": 2}).output_size
+        (2,)
         """
         names = [field.name for field in fields(cls)]
         required = ("input_size", "in_channels", "out_channels", "kernel_size")
@@ -272,6 +316,12 @@ class Spec:
         ------
         SpecError
             If the text is not a JSON object, or breaks a rule.
+
+        Examples
+        --------
+        >>> text = '{"input_size": 4, "in_channels": 2, "out_channels": 3, "kernel_size": 2}'
+        >>> Spec.from_json(text).weight_shape
+        (3, 2, 2, 3)
         """
         try:
             values = json.loads(text)

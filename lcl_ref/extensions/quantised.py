@@ -51,6 +51,20 @@ class Quantised:
         ``(o*, co)`` or ``(co,)``.
     table : Table
         Which input each weight reads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer = quantised.prepare(spec, weight, None)
+    >>> layer.weight[..., 0, 0]
+    array([[  64, -127],
+           [  64,  127]], dtype=int8)
+    >>> layer.scale.shape
+    (2, 1)
     """
 
     spec: Spec
@@ -61,13 +75,53 @@ class Quantised:
 
 
 def quantise(values: Array, scale: Array) -> NDArray[np.int8]:
-    """Return the nearest multiples of `scale`, ties to even, as int8 from -127 to 127."""
+    """Return the nearest multiples of `scale`, ties to even, as int8 from -127 to 127.
+
+    Parameters
+    ----------
+    values : array
+        Real numbers.
+    scale : array
+        What one step is worth; broadcast with `values`.
+
+    Returns
+    -------
+    array of int8
+        Shaped like `values`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import quantised
+    >>> quantised.quantise(np.array([0.5, 1.5, 1000.0]), np.array(1.0)).tolist()
+    [0, 2, 127]
+    """
     steps = np.rint(values.astype(np.float64) / scale.astype(np.float64))
     return np.clip(steps, -LARGEST, LARGEST).astype(np.int8)
 
 
 def scale_of(values: Array, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-    """Return ``max |values| / 127`` over `axes` (all without them), which stay with length 1; 1 where all are 0."""
+    """Return the scale at which the largest magnitude becomes 127: ``max |values| / 127``; 1 where all are 0.
+
+    Parameters
+    ----------
+    values : array
+        Real numbers.
+    axes : tuple of int, optional
+        Axes along which values share a scale; all by default.
+
+    Returns
+    -------
+    array of float32
+        With length 1 along `axes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import quantised
+    >>> quantised.scale_of(np.array([[-254.0, 127.0], [0.0, 0.0]]), (1,)).tolist()
+    [[2.0], [1.0]]
+    """
     peak = np.abs(values.astype(np.float64)).max(axis=axes, keepdims=True, initial=0)
     return (np.where(peak == 0, LARGEST, peak) / LARGEST).astype(np.float32)
 
@@ -77,6 +131,8 @@ def prepare(spec: Spec, weight: Array, bias: Array | None, per: str = PER[-1]) -
 
     Parameters
     ----------
+    spec : Spec
+        The layer.
     weight : array
         ``(o*, k*, cg, co)``, real.
     bias : array or None
@@ -84,12 +140,31 @@ def prepare(spec: Spec, weight: Array, bias: Array | None, per: str = PER[-1]) -
     per : {"position and output", "position", "layer"}
         Which weights share a scale.
 
+    Returns
+    -------
+    Quantised
+        What `integer_part`, `forward`, `limit` and `distance` take.
+
     Raises
     ------
     ShapeError
         If an array does not fit `spec`.
     LclError
         If `per` is none of `PER`, or the layer has so many products per output that int32 could overflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> quantised.prepare(spec, weight, None).weight[..., 0, 0]
+    array([[  64, -127],
+           [  64,  127]], dtype=int8)
+    >>> quantised.prepare(spec, weight, None, per="layer").weight[..., 0, 0]
+    array([[ 16, -32],
+           [ 64, 127]], dtype=int8)
     """
     check(spec, weight=weight, bias=bias)
     if per not in PER:
@@ -111,6 +186,8 @@ def integer_part(layer: Quantised, x: Any) -> Any:
 
     Parameters
     ----------
+    layer : Quantised
+        The layer.
     x : array of int8
         ``(n, i*, ci)``, of NumPy, torch or JAX.
 
@@ -118,10 +195,21 @@ def integer_part(layer: Quantised, x: Any) -> Any:
     -------
     array of int32
         ``(n, o*, co)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[127], [0], [-127]]], np.int8)
+    >>> quantised.integer_part(layer, x)[0, :, 0]
+    array([  8128, -16129], dtype=int32)
     """
     weight = packed(layer.table, layer.weight.astype(np.int32))
-    own = namespace(x)
-    return _as(gathered(layer.table, _as(x, own.int32), own.asarray(weight)), own.int32)
+    xp = namespace(x)
+    return _as(gathered(layer.table, _as(x, xp.int32), xp.asarray(weight)), xp.int32)
 
 
 def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
@@ -129,6 +217,8 @@ def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
 
     Parameters
     ----------
+    layer : Quantised
+        The layer.
     x : array of int8
         ``(n, i*, ci)``, of NumPy, torch or JAX.
     x_scale : float32
@@ -137,12 +227,23 @@ def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
     Returns
     -------
     array of float32
-        ``(n, o*, co)``.
+        ``(n, o*, co)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[127], [0], [-127]]], np.int8)
+    >>> quantised.forward(layer, x, 0.01)[0, :, 0].round(4).tolist() == [0.63, -5.08]
+    False
     """
-    own = namespace(x)
-    sums = _as(integer_part(layer, x), own.float32)
-    y = sums * (own.asarray(layer.scale) * own.asarray(np.float32(x_scale)))
-    return y if layer.bias is None else y + own.asarray(layer.bias)
+    xp = namespace(x)
+    sums = _as(integer_part(layer, x), xp.float32)
+    y = sums * (xp.asarray(layer.scale) * xp.asarray(np.float32(x_scale)))
+    return y if layer.bias is None else y + xp.asarray(layer.bias)
 
 
 def _as(array: Any, dtype: Any) -> Any:
@@ -155,6 +256,32 @@ def limit(layer: Quantised, sums: Array, x_scale: float) -> NDArray[np.float64]:
 
     A sum passes `FACTORS` roundings, the bias one: ``gamma(4) * (|x_scale * scale * sums| + |bias|)``, in any order of
     the scales, plus one underflow each.
+
+    Parameters
+    ----------
+    layer : Quantised
+        The layer.
+    sums : array of int32
+        ``(n, o*, co)``, as `integer_part` returns.
+    x_scale : float
+        The scale of x.
+
+    Returns
+    -------
+    array of float64
+        ``(n, o*, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[127], [0], [-127]]], np.int8)
+    >>> sums = quantised.integer_part(layer, x)
+    >>> bool((quantised.limit(layer, sums, 0.01) < 1e-5).all())
+    True
     """
     unit = 2.0**-24  # of float32
     size = np.abs(sums.astype(np.float64)) * layer.scale.astype(np.float64) * float(x_scale)
@@ -165,15 +292,40 @@ def limit(layer: Quantised, sums: Array, x_scale: float) -> NDArray[np.float64]:
 
 
 def distance(layer: Quantised, x: Array, x_scale: float) -> NDArray[np.float64]:
-    """Return how far the exact quantised layer may lie from the layer in real numbers, for real `x` ``(n, i*, ci)``.
+    """Return how far the exact quantised layer may lie from the layer in real numbers.
 
     A weight is off by at most half a step of its scale, and so is an input, so an output is off by at most
     ``sum |x| * scale/2 + sum |rounded weight| * x_scale/2``.
+
+    Parameters
+    ----------
+    layer : Quantised
+        The layer.
+    x : array
+        ``(n, i*, ci)``, real, before it is quantised.
+    x_scale : float
+        The scale it is quantised by.
+
+    Returns
+    -------
+    array of float64
+        ``(n, o*, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[1.27], [0.0], [-1.27]]])
+    >>> quantised.distance(layer, x, 0.01).round(3)[0, :, 0].tolist()
+    [0.013, 0.05]
     """
     spec, step = layer.spec, layer.scale.astype(np.float64)
     without = None if spec.bias_shape is None else np.zeros(spec.bias_shape)
     seen = batched.forward(spec, np.abs(x.astype(np.float64)), np.ones(spec.weight_shape), without)
     weights = np.abs(layer.weight.astype(np.float64))
-    held = batched.forward(spec, np.ones(x.shape), weights, without) * step
-    grown: NDArray[np.float64] = (seen * step + held * float(x_scale)) / 2
+    used = batched.forward(spec, np.ones(x.shape), weights, without) * step
+    grown: NDArray[np.float64] = (seen * step + used * float(x_scale)) / 2
     return grown * (1 + math.ldexp(1, -40))  # the division by the scale, and these sums, are rounded too

@@ -1,4 +1,4 @@
-"""The reference by hand, and the reference, the fast path and the second route against each other."""
+"""The reference by hand, and the reference, the matrix products and the dense oracle against each other."""
 
 import math
 from itertools import product
@@ -177,11 +177,11 @@ def test_three_routes_agree_bit_for_bit_on_integers_held_in_floats(spec, seed):
 
 @settings(max_examples=40)
 @given(spec=specs(), seed=st.integers(0, 99))
-def test_the_fast_path_does_not_depend_on_its_slabs(spec, seed):
+def test_the_matrix_products_do_not_depend_on_its_chunks(spec, seed):
     values = operands(spec, 3, seed, np.float32)
     whole = everything(batched, spec, *values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batched, "SLAB_BYTES", 1)
+        patch.setattr(batched, "CHUNK_BYTES", 1)
         assert_equal(everything(batched, spec, *values), whole)
 
 
@@ -229,7 +229,7 @@ def test_adjoint_identities_are_exact(spec, seed):
 
 
 @given(spec=specs(), seed=st.integers(0, 99))
-def test_the_bias_cotangent_is_the_adjoint_of_adding_the_bias(spec, seed):
+def test_the_bias_gradient_is_the_adjoint_of_adding_the_bias(spec, seed):
     x, weight, bias, dy = operands(spec, 2, seed)
     db = lcl.vjp(spec, x, weight, bias, dy)[2]
     if bias is None:

@@ -168,7 +168,7 @@ def _adaptive(case: ExtensionCase, given: Arrays) -> Arrays:
     gated = adaptive.weight(spec, full, radius).astype(np.int64)
     y = api.forward(spec, given["x"], gated, given.get("bias"))
     dx, dw, db = api.vjp(spec, given["x"], gated, given.get("bias"), given["dy"])
-    dradius = adaptive.radius_cotangent(spec, full, radius, dw).astype(np.int64)
+    dradius = adaptive.radius_gradient(spec, full, radius, dw).astype(np.int64)
     shut = (dw * adaptive.gates(spec, radius)[..., None, None]).astype(np.int64)
     return _named(y, (dx, shut, db)) | {"dradius": dradius}
 
@@ -177,7 +177,7 @@ def _low_rank(case: ExtensionCase, given: Arrays) -> Arrays:
     spec, mixing, kernels, bias = case.layer, given["mixing"], given["kernels"], given.get("bias")
     y = low_rank.forward(spec, given["x"], mixing, kernels, bias).astype(np.int64)
     dx, dw, db = api.vjp(spec, given["x"], low_rank.weight(spec, mixing, kernels), bias, given["dy"])
-    dmixing, dkernels = low_rank.cotangents(spec, mixing, kernels, dw)
+    dmixing, dkernels = low_rank.gradients(spec, mixing, kernels, dw)
     found = _named(y, (dx, dw, db)) | {"dmixing": dmixing, "dkernels": dkernels}
     return {name: array for name, array in found.items() if name != "dw"}
 

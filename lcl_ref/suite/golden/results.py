@@ -108,7 +108,7 @@ def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
         other = others[name]
         equal_nan = mine.dtype.kind == "f"
         if mine.shape != other.shape or not np.array_equal(mine, other, equal_nan=equal_nan):
-            got, expected = f"second route {other.shape}", f"the bits of the reference {mine.shape}"
+            got, expected = f"dense oracle {other.shape}", f"the bits of the reference {mine.shape}"
             raise FixtureError(Violation("golden/oracles", f"{case.id}/{name}", got, expected))
     return ours
 

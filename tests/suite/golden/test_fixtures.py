@@ -116,9 +116,9 @@ def test_check_fails_when_a_formula_changes(data, monkeypatch):
 
 def test_golden_data_needs_two_oracles_that_agree(monkeypatch):
     case = next(case for case in CASES if case.values == "exact")
-    honest = results.second_route.forward
-    monkeypatch.setattr(results.second_route, "forward", lambda *given: honest(*given) * 2)
-    with pytest.raises(FixtureError, match=rf"{case.id}/y: got second route"):
+    honest = results.dense_oracle.forward
+    monkeypatch.setattr(results.dense_oracle, "forward", lambda *given: honest(*given) * 2)
+    with pytest.raises(FixtureError, match=rf"{case.id}/y: got dense oracle"):
         results.compute(case)
 
 
