@@ -1,6 +1,6 @@
 """What the layer computes, on NumPy alone.
 
-A port needs five modules, about 500 lines, read in this order:
+A port needs five modules, under 600 lines, read in this order:
 
 1. `spec`: the fields of a layer, and every shape that follows from them;
 2. `padding`: what padding names mean, and the output size;

@@ -5,24 +5,45 @@ They read the fields by name, before there is a `Spec`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lcl_ref.core import _spec_arguments
 from lcl_ref.core._spec_arguments import Problems
 from lcl_ref.core.axes import spatial_names
 from lcl_ref.core.padding import output_arithmetic, output_size
-from lcl_ref.errors import Violation
+from lcl_ref.errors import SpecError, Violation
 
 GEOMETRY = ("input_size", "kernel_size", "stride", "padding", "dilation")
 """Fields with an entry per spatial axis, in the order in which `output_size` takes them."""
 
 CHANNELS = ("in_channels", "out_channels", "groups")
+REQUIRED = ("input_size", "in_channels", "out_channels", "kernel_size")
 
 
 def _named(problems: Problems, names: tuple[str, ...]) -> bool:
     """Return whether a field of `names` is already at fault, so that rules built on it are not reported on top."""
     return any(problem.what in names for problem in problems)
+
+
+def check_names(fields: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse fields that are unknown or missing, all in one `SpecError`."""
+    problems = [
+        Violation("fields/unknown", "spec", name, "one of " + ", ".join(names)) for name in fields if name not in names
+    ]
+    problems += [
+        Violation("fields/missing", "spec", f"no {name}", "all of " + ", ".join(REQUIRED))
+        for name in REQUIRED
+        if name not in fields
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def check_bias(problems: Problems, bias: Any) -> None:
+    """Check that the kind of bias is one of those there are (SPEC 3.3)."""
+    if not isinstance(bias, str) or bias not in _spec_arguments.BIAS_KINDS:
+        problems.append(Violation("bias/name", "bias", repr(bias), f"one of {_spec_arguments.BIAS_KINDS}"))
 
 
 def check_windows(problems: Problems, fields: Mapping[str, Any]) -> None:

@@ -70,6 +70,20 @@ def output_arithmetic(size: int, kernel_size: int, stride: int, padding: tuple[i
     return f"{positions} = floor(({size} + {lo} + {hi} - {dilation}*({kernel_size} - 1) - 1) / {stride}) + 1"
 
 
+def live_taps(size: int, kernel_size: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
+    """Count (position, tap) pairs along one axis whose site ``o*stride + k*dilation - lo`` is inside the input."""
+    positions = output_size(size, kernel_size, stride, padding, dilation), stride
+    (few, wide), (many, narrow) = sorted((positions, (kernel_size, dilation)))
+    return sum(_inside(number * wide - padding[0], narrow, many, size) for number in range(few))
+
+
+def _inside(start: int, step: int, count: int, size: int) -> int:
+    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
+    first = max(0, -(start // step))
+    last = min(count, (size - 1 - start) // step + 1)
+    return max(0, last - first)
+
+
 def resolve(name: str, size: int, kernel_size: int, stride: int, dilation: int) -> tuple[int, int]:
     """Return the ``(lo, hi)`` zeros that rule `name` adds along one axis.
 

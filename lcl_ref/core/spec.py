@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import _spec_arguments, _spec_rules
 from lcl_ref.core._spec_arguments import Pairs, Problems, Sizes
-from lcl_ref.core.axes import MAX_RANK
-from lcl_ref.core.padding import output_size
-from lcl_ref.errors import SpecError, Violation
+from lcl_ref.core.padding import live_taps, output_size
+from lcl_ref.errors import SpecError
 
 Bias = Literal["none", "channel", "position"]
 Size = int | Sequence[int]
@@ -99,7 +98,7 @@ class Spec:
         channel_table: Sequence[Sequence[int]] | None = None,
     ) -> None:
         problems: Problems = []
-        size = _input_size(problems, input_size)
+        size = _spec_arguments.input_size(problems, input_size)
         rank = len(size)
         kernel = _spec_arguments.sizes(problems, "kernel_size", kernel_size, rank)
         steps = _spec_arguments.sizes(problems, "stride", stride, rank)
@@ -120,8 +119,7 @@ class Spec:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if not isinstance(bias, str) or bias not in _spec_arguments.BIAS_KINDS:
-            problems.append(Violation("bias/name", "bias", repr(bias), f"one of {_spec_arguments.BIAS_KINDS}"))
+        _spec_rules.check_bias(problems, bias)
         _spec_rules.check_windows(problems, values)
         _spec_rules.check_channels(problems, values)
         if problems:
@@ -190,17 +188,9 @@ class Spec:
         return (batch, *self.output_size, self.out_channels)
 
     def operand_shapes(self, batch: int) -> dict[str, Sizes]:
-        """Return the shapes of ``x``, ``weight``, ``bias`` (where there is one) and ``dy``, the cotangent of y.
+        """Return the shapes of x, weight, bias (where there is one) and dy for a batch of `batch` samples.
 
-        Parameters
-        ----------
-        batch : int
-            Number of samples.
-
-        Returns
-        -------
-        dict of str to tuple of int
-            In the order in which `lcl_ref.vjp` takes them. The y that `lcl_ref.transpose` takes has the shape of dy.
+        In the order in which `lcl_ref.vjp` takes them. The y that `lcl_ref.transpose` takes has the shape of dy.
 
         Examples
         --------
@@ -214,17 +204,9 @@ class Spec:
         return shapes | {"dy": self.y_shape(batch)}
 
     def result_shapes(self, batch: int) -> dict[str, Sizes]:
-        """Return the shapes of ``y``, ``dx``, ``dw`` and ``db`` (where there is a bias).
+        """Return the shapes of y, dx, dw and db (where there is a bias) for a batch of `batch` samples.
 
-        Parameters
-        ----------
-        batch : int
-            Number of samples.
-
-        Returns
-        -------
-        dict of str to tuple of int
-            A gradient has the shape of its operand. The result of `lcl_ref.transpose` has the shape of dx.
+        A gradient has the shape of its operand. The result of `lcl_ref.transpose` has the shape of dx.
 
         Examples
         --------
@@ -248,8 +230,8 @@ class Spec:
     @property
     def connection_count(self) -> int:
         """Pairs of one input element and one output element that a tap inside the input connects."""
-        live = math.prod(_live_taps(self, axis) for axis in range(self.rank))
-        return live * self.group_channels * self.out_channels
+        axes = map(live_taps, self.input_size, self.kernel_size, self.stride, self.padding, self.dilation)
+        return math.prod(axes) * self.group_channels * self.out_channels
 
     def to_dict(self) -> dict[str, Any]:
         """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one.
@@ -292,20 +274,7 @@ class Spec:
         >>> Spec.from_dict(spec.to_dict() | {"stride": 2}).output_size
         (2,)
         """
-        names = [field.name for field in fields(cls)]
-        required = ("input_size", "in_channels", "out_channels", "kernel_size")
-        problems = [
-            Violation("fields/unknown", "spec", name, "one of " + ", ".join(names))
-            for name in values
-            if name not in names
-        ]
-        problems += [
-            Violation("fields/missing", "spec", f"no {name}", "all of " + ", ".join(required))
-            for name in required
-            if name not in values
-        ]
-        if problems:
-            raise SpecError(problems)
+        _spec_rules.check_names(values, [field.name for field in fields(cls)])
         return cls(**values)
 
     @classmethod
@@ -323,33 +292,4 @@ class Spec:
         >>> Spec.from_json(text).weight_shape
         (3, 2, 2, 3)
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpecError(Violation("json/syntax", "spec", str(error), "a JSON object")) from error
-        if not isinstance(values, dict):
-            raise SpecError(Violation("json/object", "spec", type(values).__name__, "a JSON object"))
-        return cls.from_dict(values)
-
-
-def _input_size(problems: Problems, value: Any) -> Sizes:
-    entries = tuple(value) if _spec_arguments.is_sequence(value) else (value,)
-    if len(entries) > MAX_RANK:
-        problems.append(Violation("input_size/rank", "input_size", f"{len(entries)} axes", f"at most {MAX_RANK}"))
-        entries = entries[:MAX_RANK]
-    return _spec_arguments.sizes(problems, "input_size", entries, len(entries))
-
-
-def _live_taps(spec: Spec, axis: int) -> int:
-    """Count (position, tap) pairs of one axis whose input site ``o*stride + k*dilation - lo`` is inside the input."""
-    (lo, _), size = spec.padding[axis], spec.input_size[axis]
-    position, tap = (spec.output_size[axis], spec.stride[axis]), (spec.kernel_size[axis], spec.dilation[axis])
-    (few, wide), (many, narrow) = sorted((position, tap))
-    return sum(_inside(number * wide - lo, narrow, many, size) for number in range(few))
-
-
-def _inside(start: int, step: int, count: int, size: int) -> int:
-    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
-    first = max(0, -(start // step))
-    last = min(count, (size - 1 - start) // step + 1)
-    return max(0, last - first)
+        return cls.from_dict(_spec_arguments.json_object(text))

@@ -53,7 +53,7 @@ def radii(spec):
     return integers(*spec.output_size, seed=11, largest=3) * 0.5 + 0.25
 
 
-def test_the_cotangent_of_the_radius_is_the_slope():
+def test_the_gradient_of_the_radius_is_the_slope():
     """The layer is piecewise linear in a radius, so a difference quotient within a piece is its slope exactly."""
     x, weight, bias = operands(SPEC)
     radius, dy = radii(SPEC), integers(*SPEC.y_shape(2), seed=9)
@@ -71,7 +71,7 @@ def test_the_cotangent_of_the_radius_is_the_slope():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_gate_alike_and_find_the_same_cotangents(framework):
+def test_frameworks_gate_alike_and_find_the_same_gradients(framework):
     _, weight, _ = operands(SPEC)
     radius, dw = radii(SPEC), integers(*SPEC.weight_shape, seed=13)
 

@@ -41,7 +41,7 @@ def test_a_kernel_for_every_position_is_the_locally_connected_layer():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_mix_alike_and_find_the_same_cotangents(framework):
+def test_frameworks_mix_alike_and_find_the_same_gradients(framework):
     _, mixing, kernels, _ = operands(3)
     dw = integers(*SPEC.weight_shape, seed=9)
 
