@@ -200,9 +200,7 @@ def test_rounded_golden_results_are_the_nearest_float64(name: str) -> None:
     arrays = results.compute(case)
     for dtype in ("float32", "float64"):
         stored = {key.split("/")[1]: array for key, array in arrays.items() if key.startswith(f"{dtype}/")}
-        exact = {
-            key: np.vectorize(Fraction, otypes=[object])(stored[key].astype(np.float64)) for key in OPERANDS
-        }
+        exact = {key: np.vectorize(Fraction, otypes=[object])(stored[key].astype(np.float64)) for key in OPERANDS}
         dx, dw, db = lcl.vjp(case.spec, exact["x"], exact["weight"], exact["bias"], exact["dy"])
         y = lcl.forward(case.spec, exact["x"], exact["weight"], exact["bias"])
         for result, want in {"y": y, "dx": dx, "dw": dw, "db": db}.items():
