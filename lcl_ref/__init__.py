@@ -44,3 +44,7 @@ def __getattr__(name: str) -> typing.Any:
     if name == "init":
         return importlib.import_module("lcl_ref.initialisers").init
     raise AttributeError(f"module 'lcl_ref' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -40,6 +40,18 @@ def forward(spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None 
     Notes
     -----
     SPEC clauses 1 to 8; formula in `lcl_ref.core.reference.forward`.
+
+    Examples
+    --------
+    Two windows of two elements, each with a weight of its own:
+
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2, stride=2, bias="none")
+    >>> x = [[[1], [2], [3], [4]]]
+    >>> weight = [[[[1]], [[10]]], [[[100]], [[1000]]]]
+    >>> lcl.forward(spec, x, weight)
+    array([[[  21],
+            [4300]]])
     """
     checks.check(spec, x=x, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight)] + ([] if bias is None else [np.asarray(bias)])
@@ -54,6 +66,8 @@ def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
 
     Parameters
     ----------
+    spec : Spec
+        The layer; its bias has no part.
     y : array_like
         ``(n, o*, co)``.
     weight : array_like
@@ -68,6 +82,17 @@ def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
     ------
     ShapeError
         If an array does not fit `spec`.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2, stride=2, bias="none")
+    >>> weight = [[[[1]], [[10]]], [[[100]], [[1000]]]]
+    >>> lcl.transpose(spec, [[[1], [2]]], weight)
+    array([[[   1],
+            [  10],
+            [ 200],
+            [2000]]])
     """
     checks.check(spec, y=y, weight=weight)
     operands = [np.asarray(y), np.asarray(weight)]
@@ -79,10 +104,12 @@ def transpose(spec: Spec, y: ArrayLike, weight: ArrayLike) -> Array:
 def vjp(
     spec: Spec, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, dy: ArrayLike
 ) -> tuple[Array, Array, Array | None]:
-    """Return the cotangents of x, weight and bias for the output cotangent `dy` (SPEC clause 9).
+    """Return the gradients of x, weight and bias, given the cotangent `dy` of the output (SPEC clause 9).
 
     Parameters
     ----------
+    spec : Spec
+        The layer.
     x, weight, bias : array_like
         As in `forward`.
     dy : array_like
@@ -98,6 +125,17 @@ def vjp(
     ------
     ShapeError
         If an array does not fit `spec`, or the batches of x and dy differ.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2, stride=2, bias="channel")
+    >>> x, dy = [[[1], [2], [3], [4]]], [[[1], [2]]]
+    >>> weight = [[[[1]], [[10]]], [[[100]], [[1000]]]]
+    >>> dx, dw, db = lcl.vjp(spec, x, weight, [0], dy)
+    >>> dx[0, :, 0], dw[..., 0, 0], db
+    (array([   1,   10,  200, 2000]), array([[1, 2],
+           [6, 8]]), array([3]))
     """
     checks.check(spec, x=x, dy=dy, weight=weight, bias=bias)
     operands = [np.asarray(x), np.asarray(weight), np.asarray(dy)]

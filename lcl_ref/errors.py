@@ -28,6 +28,11 @@ class Violation:
         Name of the axis at fault, or empty.
     todo : str
         What the reader can do about it, or empty.
+
+    Examples
+    --------
+    >>> print(Violation("stride/at-least-1", "stride", "0", "at least 1", axis="y"))
+    stride, axis y: got 0, expected at least 1
     """
 
     rule: str
@@ -52,6 +57,15 @@ class LclError(ValueError):
         The facts; the first one is also offered as the fields ``what``, ``axis``, ``got``, ``expected``, ``todo``.
     context : str
         A few words put in front of the message, such as the name of the file or backend concerned.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> try:
+    ...     lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=2, stride=0)
+    ... except lcl.LclError as error:
+    ...     error.what, error.got, error.expected
+    ('stride', '0', 'at least 1')
     """
 
     def __init__(self, violations: Violation | Sequence[Violation], context: str = "") -> None:
@@ -75,24 +89,73 @@ class LclError(ValueError):
 
 
 class SpecError(LclError):
-    """A layer that cannot exist; lists every broken rule (SPEC clauses 1 and 10)."""
+    """A layer that cannot exist; lists every broken rule (SPEC clauses 1 and 10).
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> try:
+    ...     lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=6)
+    ... except lcl.SpecError as error:
+    ...     print(error.got)
+    output size -1 = floor((4 + 0 + 0 - 1*(6 - 1) - 1) / 1) + 1
+    """
 
 
 class ShapeError(LclError):
-    """An array that does not fit the specification; names the axis (SPEC clause 10)."""
+    """An array that does not fit the specification; names the axis (SPEC clause 10).
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=2, in_channels=1, out_channels=1, kernel_size=1, bias="none")
+    >>> try:
+    ...     lcl.forward(spec, [[[1], [2], [3]]], [[[[1]]], [[[1]]]])
+    ... except lcl.ShapeError as error:
+    ...     print(error)
+    x, axis ix: got 3 elements (n=1, ix=3, ci=1), expected 2 (input_size)
+    """
 
 
 class LayoutError(LclError):
-    """Weights that do not fit the named layout, or a layout that does not exist."""
+    """Weights that do not fit the named layout, or a layout that does not exist.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> try:
+    ...     lcl.layouts.get("keras2/impl4")
+    ... except lcl.LayoutError as error:
+    ...     error.what, error.got
+    ('layout', "'keras2/impl4'")
+    """
 
 
 class FixtureError(LclError):
-    """Golden data that is missing, damaged, or not what the code regenerates."""
+    """Golden data that is missing, damaged, or not what the code regenerates.
+
+    Examples
+    --------
+    >>> print(FixtureError(Violation("golden/file", "index.json", "nothing", "a file")))
+    index.json: got nothing, expected a file
+    """
 
 
 class FileError(LclError):
-    """A weight file that is missing, damaged, or not what it was said to be."""
+    """A weight file that is missing, damaged, or not what it was said to be.
+
+    Examples
+    --------
+    >>> print(FileError(Violation("file/missing", "file", "nothing", "a file"), context="weights.h5"))
+    weights.h5: file: got nothing, expected a file
+    """
 
 
 class AdapterError(LclError):
-    """A backend that cannot be found or loaded, or that answers outside its contract."""
+    """A backend that cannot be found or loaded, or that answers outside its contract.
+
+    Examples
+    --------
+    >>> print(AdapterError(Violation("supports/answer", "supports", "None", "True, or the reason as a string")))
+    supports: got None, expected True, or the reason as a string
+    """

@@ -104,10 +104,9 @@ def operands(workload: Workload) -> dict[str, Any]:
 
     Each begins at a cache line, as arrays that a framework makes do: some frameworks copy one that does not.
     """
-    spec, stream = workload.spec, np.random.default_rng(0)
-    shapes = {"x": spec.x_shape(workload.batch), "weight": spec.weight_shape, "bias": spec.bias_shape}
-    shapes["dy"] = spec.y_shape(workload.batch)
-    return {name: _uniform(stream, shape) for name, shape in shapes.items() if shape is not None}
+    stream = np.random.default_rng(0)
+    shapes = workload.spec.operand_shapes(workload.batch)
+    return {name: _uniform(stream, shape) for name, shape in shapes.items()}
 
 
 def _uniform(stream: np.random.Generator, shape: tuple[int, ...]) -> Any:

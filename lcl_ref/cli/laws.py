@@ -15,7 +15,7 @@ from lcl_ref.cli.console import console
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.identities.catalogue import LAWS
-from lcl_ref.suite.identities.identity import Held, Law, hold, system
+from lcl_ref.suite.identities.identity import IdentityResult, Law, system, verify
 from lcl_ref.suite.run.registry import installed
 
 MEASURED = (("float32", "integers"), ("float32", "reals"), ("float64", "reals"))
@@ -25,9 +25,9 @@ MEASURED = (("float32", "integers"), ("float32", "reals"), ("float64", "reals"))
 @click.option("-l", "--law", "globs", multiple=True, metavar="GLOB", help="Only laws whose id matches.")
 @json_option()
 def laws(globs: Sequence[str], as_json: bool) -> int:
-    """Hold the laws between systems: bitwise on integers, within proved limits on reals.
+    """Verify the laws between systems: bitwise on integers, within proved limits on reals.
 
-    Compared are y and the cotangents of x, weight and bias, taken through the map between the two layouts.
+    Compared are y and the gradients of x, weight and bias, taken through the map between the two layouts.
     """
     rows = [_row(law, dtype, kind) for law in _select(globs) for dtype, kind in MEASURED]
     if as_json:
@@ -57,16 +57,16 @@ def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
         "values": kind,
     }
     missing = [name for name in (law.left, law.right) if not installed(system(name).declaration)]
-    if missing or dtype not in law.dtypes:
-        reason = f"{' and '.join(missing)} not installed" if missing else f"not in {dtype}"
+    if missing:
+        reason = f"{' and '.join(missing)} not installed"
         return facts | {"ok": None, "differences": {}, "share": None, "reason": reason}
-    held: Held = hold(law, dtype, kind)
-    share = held.share if held.ok or kind == "reals" else None
-    return facts | {"ok": held.ok, "differences": dict(held.differences), "share": share}
+    result: IdentityResult = verify(law, dtype, kind)
+    share = result.share if result.ok or kind == "reals" else None
+    return facts | {"ok": result.ok, "differences": dict(result.differences), "share": share}
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="Largest difference of y and all cotangents, and its share of twice the proved limit")
+    table = Table(title="Largest difference of y and all gradients, and its share of twice the proved limit")
     table.add_column("law")
     for dtype, kind in MEASURED:
         table.add_column(f"{dtype}, {kind}", justify="right")

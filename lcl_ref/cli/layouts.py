@@ -10,9 +10,10 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import json_option
-from lcl_ref.layouts import LAYOUTS, Layout, page
+from lcl_ref.layouts import LAYOUTS, Layout
 from lcl_ref.layouts import explain as explanation
 from lcl_ref.layouts.example import LEGEND
+from lcl_ref.layouts.summary import as_dict, short_bias, short_weight
 
 
 @click.group(invoke_without_command=True)
@@ -23,7 +24,7 @@ def layouts(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        click.echo(json.dumps([page.as_dict(layout) for layout in LAYOUTS.values()], indent=1))
+        click.echo(json.dumps([as_dict(layout) for layout in LAYOUTS.values()], indent=1))
         return
     table = Table(caption=LEGEND, padding=0)
     for heading in ("layout", "ranks", "weight", "bias", "groups", "loses", "checked"):
@@ -38,7 +39,7 @@ def _cells(layout: Layout) -> list[str]:
     shared = "" if "position" in layout.bias else "bias per position"
     loses = {"taps": shared, "dense": "dead entries", "live": "dead taps"}[layout.form]
     groups = "any" if layout.groups else "one"
-    return [layout.name, ranks, page.short_weight(layout), page.short_bias(layout), groups, loses, layout.checked]
+    return [layout.name, ranks, short_weight(layout), short_bias(layout), groups, loses, layout.checked]
 
 
 @layouts.command()

@@ -6,14 +6,15 @@ Each function appends to `problems` instead of raising, so that one `SpecError` 
 from __future__ import annotations
 
 import difflib
+import json
 import operator
 from collections.abc import Iterable, Mapping, Sized
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from lcl_ref.core.axes import spatial_names
+from lcl_ref.core.axes import MAX_RANK, spatial_names
 from lcl_ref.core.padding import PADDING_RULES, resolve
-from lcl_ref.errors import Violation
+from lcl_ref.errors import SpecError, Violation
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -43,12 +44,12 @@ def as_int(problems: Problems, what: str, value: Any, least: int, axis: str = ""
 
 
 def _is_bool(value: Any) -> bool:
-    """Tell a Python or NumPy bool, without importing NumPy."""
+    """Return whether `value` is a bool of Python or NumPy, without importing NumPy."""
     return type(value).__name__ in ("bool", "bool_")
 
 
 def is_sequence(value: Any) -> bool:
-    """Tell whether `value` is a list of per-axis entries; strings, mappings and sets, which have no order, are not."""
+    """Return whether `value` lists per-axis entries; strings, mappings and sets, which have no order, do not."""
     if isinstance(value, str | bytes | bytearray | Mapping | AbstractSet) or getattr(value, "ndim", 1) == 0:
         return False
     return isinstance(value, Iterable) and isinstance(value, Sized)
@@ -80,6 +81,26 @@ def sizes(problems: Problems, what: str, value: Any, rank: int, least: int = 1) 
     return tuple(
         as_int(problems, what, entry, least, axis) for entry, axis in zip(entries, spatial_names(rank), strict=False)
     )
+
+
+def input_size(problems: Problems, value: Any) -> Sizes:
+    """Return the spatial sizes; how many there are is the rank."""
+    entries = tuple(value) if is_sequence(value) else (value,)
+    if len(entries) > MAX_RANK:
+        problems.append(Violation("input_size/rank", "input_size", f"{len(entries)} axes", f"at most {MAX_RANK}"))
+        entries = entries[:MAX_RANK]
+    return sizes(problems, "input_size", entries, len(entries))
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in `text`; `SpecError` where there is none."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(Violation("json/syntax", "spec", str(error), "a JSON object")) from error
+    if not isinstance(values, dict):
+        raise SpecError(Violation("json/object", "spec", type(values).__name__, "a JSON object"))
+    return values
 
 
 def flags(problems: Problems, what: str, value: Any, rank: int) -> tuple[bool, ...]:

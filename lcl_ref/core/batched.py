@@ -1,7 +1,7 @@
 """The same layer as `lcl_ref.core.reference`, as strided windows and batched matrix products.
 
-Proved equal to the reference on every exact case. Windows are gathered one slab of positions at a time (`SLAB_BYTES`),
-so the working memory does not grow with the layer. A connection table is a gather followed by
+Proved equal to the reference on every exact case. Windows are gathered one chunk of positions at a time
+(`CHUNK_BYTES`), so the working memory does not grow with the layer. A connection table is a gather followed by
 ``groups = out_channels`` (SPEC 4.3).
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from lcl_ref.core.checks import Array
-from lcl_ref.core.reference import bias_cotangent
+from lcl_ref.core.reference import bias_gradient
 from lcl_ref.core.spec import Spec
 
-SLAB_BYTES = 2 << 20
-"""Aim for the gathered windows of one slab: fits a second-level cache, and keeps the products large."""
+CHUNK_BYTES = 2 << 20
+"""Aim for the gathered windows of one chunk: fits a second-level cache, and keeps the products large."""
 
 
 def forward(spec: Spec, x: Array, weight: Array, bias: Array | None) -> Array:
@@ -26,9 +26,9 @@ def forward(spec: Spec, x: Array, weight: Array, bias: Array | None) -> Array:
     batch = len(x)
     y = np.empty(spec.y_shape(batch), x.dtype)
     blocks = _weight_blocks(spec, weight)
-    for slab, windows in _slabs(spec, _padded(spec, x)):
-        product = windows @ blocks[_of_weight(spec, slab)]  # (o*, g, n, co/g)
-        y[:, *_of_output(spec, slab)] = _channels_joined(spec, product)
+    for chunk, windows in _chunks(spec, _padded(spec, x)):
+        product = windows @ blocks[_of_weight(spec, chunk)]  # (o*, g, n, co/g)
+        y[:, *_of_output(spec, chunk)] = _channels_joined(spec, product)
     if bias is not None:
         y += bias
     return y
@@ -38,9 +38,9 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
     """Return ``xt (n, i*, ci)``; arguments and formula as in `lcl_ref.core.reference.transpose`."""
     folded = np.zeros(_padded_shape(spec, len(y)), y.dtype)
     blocks = np.swapaxes(_weight_blocks(spec, weight), -1, -2)
-    for slab in _ranges(spec, _window_bytes(spec, y)):
-        parts = _channels_split(spec, y[:, *_of_output(spec, slab)])  # (o*, g, n, co/g)
-        _fold(spec, slab, parts @ blocks[_of_weight(spec, slab)], folded)
+    for chunk in _ranges(spec, _window_bytes(spec, y)):
+        parts = _channels_split(spec, y[:, *_of_output(spec, chunk)])  # (o*, g, n, co/g)
+        _fold(spec, chunk, parts @ blocks[_of_weight(spec, chunk)], folded)
     return _unpadded(spec, folded)
 
 
@@ -49,14 +49,14 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
     blocks_shape = _weight_blocks(spec, weight).shape
     shared = tuple(axis for axis, is_shared in enumerate(spec.shared) if is_shared)
     dw = np.zeros(blocks_shape, x.dtype) if shared else np.empty(blocks_shape, x.dtype)
-    for slab, windows in _slabs(spec, _padded(spec, x)):
-        parts = _channels_split(spec, dy[:, *_of_output(spec, slab)])
-        place, taps = dw[_of_weight(spec, slab)], np.swapaxes(windows, -1, -2)
+    for chunk, windows in _chunks(spec, _padded(spec, x)):
+        parts = _channels_split(spec, dy[:, *_of_output(spec, chunk)])
+        place, taps = dw[_of_weight(spec, chunk)], np.swapaxes(windows, -1, -2)
         if shared:
             place += (taps @ parts).sum(axis=shared, keepdims=True)
         else:
             np.matmul(taps, parts, out=place)  # (o*, g, k*Cg, co/g)
-    return transpose(spec, dy, weight), _weight_unblocked(spec, dw), bias_cotangent(spec, dy)
+    return transpose(spec, dy, weight), _weight_unblocked(spec, dw), bias_gradient(spec, dy)
 
 
 def _groups(spec: Spec) -> int:
@@ -116,33 +116,33 @@ def _window_bytes(spec: Spec, array: Array) -> int:
 
 
 def _ranges(spec: Spec, bytes_per_position: int) -> Iterator[slice]:
-    """Yield slices of the first output axis whose windows stay near `SLAB_BYTES`; one empty-rank slab at rank 0."""
+    """Yield slices of the first output axis whose windows stay near `CHUNK_BYTES`; one chunk at rank 0."""
     if spec.rank == 0:
         yield slice(0, 1)
         return
     row = bytes_per_position * math.prod(spec.output_size[1:])
-    step = max(1, SLAB_BYTES // max(row, 1))
+    step = max(1, CHUNK_BYTES // max(row, 1))
     for start in range(0, spec.output_size[0], step):
         yield slice(start, min(start + step, spec.output_size[0]))
 
 
-def _of_output(spec: Spec, slab: slice) -> tuple[slice, ...]:
-    """Return the slab as an index of the output's position axes."""
-    return (slab,) if spec.rank else ()
+def _of_output(spec: Spec, chunk: slice) -> tuple[slice, ...]:
+    """Return the chunk as an index of the output's position axes."""
+    return (chunk,) if spec.rank else ()
 
 
-def _of_weight(spec: Spec, slab: slice) -> tuple[slice, ...]:
-    """Return the slab as an index of the weight's position axes: all of a shared first axis."""
-    return (slab,) if spec.rank and not spec.shared[0] else ()
+def _of_weight(spec: Spec, chunk: slice) -> tuple[slice, ...]:
+    """Return the chunk as an index of the weight's position axes: all of a shared first axis."""
+    return (chunk,) if spec.rank and not spec.shared[0] else ()
 
 
-def _slabs(spec: Spec, padded: Array) -> Iterator[tuple[slice, Array]]:
-    """Yield ``(slab, windows)`` with the windows of those positions as ``(o*, g, n, k*Cg)``."""
+def _chunks(spec: Spec, padded: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield ``(chunk, windows)`` with the windows of those positions as ``(o*, g, n, k*Cg)``."""
     groups, batch = _groups(spec), len(padded)
-    for slab in _ranges(spec, _window_bytes(spec, padded)):
-        first = padded[:, slab.start * spec.stride[0] :] if spec.rank else padded
-        counts = (slab.stop - slab.start, *spec.output_size[1:]) if spec.rank else ()
-        yield slab, _windows(spec, first, counts).reshape(*counts, groups, batch, spec.fan_in)
+    for chunk in _ranges(spec, _window_bytes(spec, padded)):
+        first = padded[:, chunk.start * spec.stride[0] :] if spec.rank else padded
+        counts = (chunk.stop - chunk.start, *spec.output_size[1:]) if spec.rank else ()
+        yield chunk, _windows(spec, first, counts).reshape(*counts, groups, batch, spec.fan_in)
 
 
 def _windows(spec: Spec, padded: Array, counts: tuple[int, ...]) -> Array:
@@ -160,8 +160,8 @@ def _windows(spec: Spec, padded: Array, counts: tuple[int, ...]) -> Array:
     return as_strided(padded, shape, strides, writeable=False)
 
 
-def _fold(spec: Spec, slab: slice, windows: Array, folded: Array) -> None:
-    """Add windows ``(o*, g, n, k*Cg)`` of one slab back onto the padded input, tap by tap."""
+def _fold(spec: Spec, chunk: slice, windows: Array, folded: Array) -> None:
+    """Add windows ``(o*, g, n, k*Cg)`` of one chunk back onto the padded input, tap by tap."""
     counts = windows.shape[: spec.rank]
     taps = windows.reshape(*counts, _groups(spec), folded.shape[0], *spec.kernel_size, spec.group_channels)
     lead = (slice(None),) * (spec.rank + 2)
@@ -169,14 +169,14 @@ def _fold(spec: Spec, slab: slice, windows: Array, folded: Array) -> None:
         part = np.moveaxis(taps[*lead, *tap], (spec.rank + 1, spec.rank), (0, -2))  # (n, o*, g, cg)
         sites = [
             slice(begin, begin + (count - 1) * stride + 1, stride)
-            for begin, count, stride in zip(_first_sites(spec, slab, tap), counts, spec.stride, strict=True)
+            for begin, count, stride in zip(_first_sites(spec, chunk, tap), counts, spec.stride, strict=True)
         ]
         folded[:, *sites] += part.reshape(*part.shape[:-2], -1 if part.size else folded.shape[-1])
 
 
-def _first_sites(spec: Spec, slab: slice, tap: tuple[int, ...]) -> list[int]:
-    """Return where tap `tap` of the slab's first position falls in the padded input, per axis."""
-    starts = (slab.start, *[0] * (spec.rank - 1))[: spec.rank]
+def _first_sites(spec: Spec, chunk: slice, tap: tuple[int, ...]) -> list[int]:
+    """Return where tap `tap` of the chunk's first position falls in the padded input, per axis."""
+    starts = (chunk.start, *[0] * (spec.rank - 1))[: spec.rank]
     return [
         o * stride + k * spread for o, k, stride, spread in zip(starts, tap, spec.stride, spec.dilation, strict=True)
     ]

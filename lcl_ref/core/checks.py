@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core._spec_rules import output_arithmetic
 from lcl_ref.core.axes import axis_names, spatial_names
+from lcl_ref.core.geometry import output_arithmetic
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, Violation
 

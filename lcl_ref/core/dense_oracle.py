@@ -1,9 +1,9 @@
-"""A second oracle that shares no geometry code with the reference (SPEC clause 11.3).
+"""The layer as one dense matrix: a second oracle that shares no geometry code with the reference (SPEC clause 11.3).
 
-The layer is written as one matrix from all inputs to all outputs, filled from the predicate "this input element feeds
-this output element". It reads only the raw fields of `Spec`: positions are counted, not computed by the output-size
-formula, and taps are found by solving ``i = o*stride + k*dilation - lo`` for k. Works on int64, float64 and Python
-integers (dtype object).
+The matrix leads from all inputs to all outputs and is filled from the predicate "this input element feeds this output
+element". It reads only the raw fields of `Spec`: positions are counted, not computed by the output-size formula, and
+taps are found by solving ``i = o*stride + k*dilation - lo`` for k. Works on int64, float64 and Python integers (dtype
+object).
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
 
 
 def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array | None]:
-    """Return ``(dx, dw, db)``: dw gathers every matrix entry's cotangent at its weight."""
+    """Return ``(dx, dw, db)``: dw gathers every matrix entry's gradient at its weight."""
     route = connectivity(spec)
     inputs, outputs = route.joined.shape
     columns, rows = x.reshape(len(x), inputs), dy.reshape(len(dy), outputs)
@@ -127,11 +127,11 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
     for column, row in zip(columns, rows, strict=True):
         products = _products(route.joined, column[:, None], row[None, :])
         np.add.at(dw, route.weight_index[route.joined], products[route.joined])
-    db = _bias_cotangent(spec, dy)
+    db = _bias_gradient(spec, dy)
     return transpose(spec, dy, weight), dw.reshape(weight.shape), db
 
 
-def _bias_cotangent(spec: Spec, dy: Array) -> Array | None:
+def _bias_gradient(spec: Spec, dy: Array) -> Array | None:
     if spec.bias == "none":
         return None
     if spec.bias == "position":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lcl_ref.core import padding
 from lcl_ref.core._spec_arguments import Sizes
 from lcl_ref.core.spec import Spec
 
@@ -39,3 +40,9 @@ def connections(spec: Spec) -> Iterator[tuple[Index, Index, Index]]:
             site = input_site(spec, position, tap)
             if site is not None:
                 yield position, tap, site
+
+
+def output_arithmetic(spec: Spec, axis: int) -> str:
+    """Return the output size of `axis` as a worked formula, for messages and `lcl explain`."""
+    axes = zip(spec.input_size, spec.kernel_size, spec.stride, spec.padding, spec.dilation, strict=True)
+    return padding.output_arithmetic(*list(axes)[axis])

@@ -1,4 +1,4 @@
-"""Padding names, resolved once into explicit ``(lo, hi)`` pairs (SPEC clause 2).
+"""Padding names, resolved once into explicit ``(lo, hi)`` pairs, and the output size they lead to (SPEC 1.2 and 2).
 
 Everything behind the constructor of `Spec` sees pairs only.
 """
@@ -56,6 +56,32 @@ PADDING_RULES: dict[str, Callable[[int, int, int], tuple[int, int]]] = {
 def window_extent(kernel_size: int, dilation: int) -> int:
     """Return ``dilation * (kernel_size - 1) + 1``, the elements one window spans along an axis."""
     return dilation * (kernel_size - 1) + 1
+
+
+def output_size(size: int, kernel_size: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
+    """Return the positions along one axis (SPEC 1.2); below 1 where no window fits."""
+    return (size + sum(padding) - window_extent(kernel_size, dilation)) // stride + 1
+
+
+def output_arithmetic(size: int, kernel_size: int, stride: int, padding: tuple[int, int], dilation: int) -> str:
+    """Return `output_size` as a worked formula, for messages."""
+    positions = output_size(size, kernel_size, stride, padding, dilation)
+    lo, hi = padding
+    return f"{positions} = floor(({size} + {lo} + {hi} - {dilation}*({kernel_size} - 1) - 1) / {stride}) + 1"
+
+
+def live_taps(size: int, kernel_size: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
+    """Count (position, tap) pairs along one axis whose site ``o*stride + k*dilation - lo`` is inside the input."""
+    positions = output_size(size, kernel_size, stride, padding, dilation), stride
+    (few, wide), (many, narrow) = sorted((positions, (kernel_size, dilation)))
+    return sum(_inside(number * wide - padding[0], narrow, many, size) for number in range(few))
+
+
+def _inside(start: int, step: int, count: int, size: int) -> int:
+    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
+    first = max(0, -(start // step))
+    last = min(count, (size - 1 - start) // step + 1)
+    return max(0, last - first)
 
 
 def resolve(name: str, size: int, kernel_size: int, stride: int, dilation: int) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
     return xt
 
 
-def weight_cotangent(spec: Spec, x: Array, dy: Array) -> Array:
+def weight_gradient(spec: Spec, x: Array, dy: Array) -> Array:
     """``dw[o, k, c, f] = sum over n of x[n, o*stride + k*dilation - lo, table[f, c]] * dy[n, o, f]``.
 
     Along a shared axis the sum runs over o as well, and o is 0 in dw.
@@ -89,7 +89,7 @@ def weight_cotangent(spec: Spec, x: Array, dy: Array) -> Array:
     return dw
 
 
-def bias_cotangent(spec: Spec, dy: Array) -> Array | None:
+def bias_gradient(spec: Spec, dy: Array) -> Array | None:
     """``db[o, f] = sum over n of dy[n, o, f]``, and over o for a bias per channel; None without bias (SPEC 9.3)."""
     if spec.bias == "none":
         return None
@@ -98,5 +98,5 @@ def bias_cotangent(spec: Spec, dy: Array) -> Array | None:
 
 
 def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array | None]:
-    """Return the cotangents ``(dx, dw, db)`` of `forward` at (x, weight) for the output cotangent dy (SPEC 9)."""
-    return transpose(spec, dy, weight), weight_cotangent(spec, x, dy), bias_cotangent(spec, dy)
+    """Return the gradients ``(dx, dw, db)`` of `forward` at (x, weight), given the cotangent dy of y (SPEC 9)."""
+    return transpose(spec, dy, weight), weight_gradient(spec, x, dy), bias_gradient(spec, dy)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import _spec_arguments, _spec_rules
 from lcl_ref.core._spec_arguments import Pairs, Problems, Sizes
-from lcl_ref.core._spec_rules import positions_along
-from lcl_ref.core.axes import MAX_RANK
-from lcl_ref.errors import SpecError, Violation
+from lcl_ref.core.padding import live_taps, output_size
+from lcl_ref.errors import SpecError
 
 Bias = Literal["none", "channel", "position"]
 Size = int | Sequence[int]
@@ -57,6 +56,18 @@ class Spec:
     Notes
     -----
     SPEC clauses 1 (geometry), 2 (padding), 3 (layout), 4 (groups and table), 5 (sharing), 6 (rank 0).
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(9, 8), in_channels=5, out_channels=7, kernel_size=(3, 2), stride=2,
+    ...                 padding="same_upper")
+    >>> spec.output_size, spec.padding
+    ((5, 4), ((1, 1), (0, 0)))
+    >>> spec.weight_shape, spec.bias_shape
+    ((5, 4, 3, 2, 5, 7), (5, 4, 7))
+    >>> spec.fan_in, spec.parameter_count, spec.connection_count
+    (30, 4340, 3640)
     """
 
     input_size: Sizes
@@ -87,7 +98,7 @@ class Spec:
         channel_table: Sequence[Sequence[int]] | None = None,
     ) -> None:
         problems: Problems = []
-        size = _input_size(problems, input_size)
+        size = _spec_arguments.input_size(problems, input_size)
         rank = len(size)
         kernel = _spec_arguments.sizes(problems, "kernel_size", kernel_size, rank)
         steps = _spec_arguments.sizes(problems, "stride", stride, rank)
@@ -108,10 +119,9 @@ class Spec:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if not isinstance(bias, str) or bias not in _spec_arguments.BIAS_KINDS:
-            problems.append(Violation("bias/name", "bias", repr(bias), f"one of {_spec_arguments.BIAS_KINDS}"))
-        _spec_rules.check_windows(problems, self)
-        _spec_rules.check_channels(problems, self)
+        _spec_rules.check_bias(problems, bias)
+        _spec_rules.check_windows(problems, values)
+        _spec_rules.check_channels(problems, values)
         if problems:
             raise SpecError(problems)
         if channel_table is not None:
@@ -125,7 +135,7 @@ class Spec:
     @cached_property
     def output_size(self) -> Sizes:
         """``floor((input + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1`` per axis (SPEC 1.2)."""
-        return tuple(positions_along(self, axis) for axis in range(self.rank))
+        return tuple(map(output_size, self.input_size, self.kernel_size, self.stride, self.padding, self.dilation))
 
     @property
     def group_channels(self) -> int:
@@ -158,12 +168,54 @@ class Spec:
         return (*self.output_size, self.out_channels) if self.bias == "position" else (self.out_channels,)
 
     def x_shape(self, batch: int) -> Sizes:
-        """``(n, i*, ci)`` for a batch of `batch` samples (SPEC 3.1)."""
+        """Return ``(n, i*, ci)`` for a batch of `batch` samples (SPEC 3.1).
+
+        Examples
+        --------
+        >>> Spec(input_size=(4, 3), in_channels=2, out_channels=5, kernel_size=2).x_shape(6)
+        (6, 4, 3, 2)
+        """
         return (batch, *self.input_size, self.in_channels)
 
     def y_shape(self, batch: int) -> Sizes:
-        """``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1)."""
+        """Return ``(n, o*, co)`` for a batch of `batch` samples (SPEC 3.1).
+
+        Examples
+        --------
+        >>> Spec(input_size=(4, 3), in_channels=2, out_channels=5, kernel_size=2).y_shape(6)
+        (6, 3, 2, 5)
+        """
         return (batch, *self.output_size, self.out_channels)
+
+    def operand_shapes(self, batch: int) -> dict[str, Sizes]:
+        """Return the shapes of x, weight, bias (where there is one) and dy for a batch of `batch` samples.
+
+        In the order in which `lcl_ref.vjp` takes them. The y that `lcl_ref.transpose` takes has the shape of dy.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2, bias="channel")
+        >>> spec.operand_shapes(5)
+        {'x': (5, 4, 2), 'weight': (3, 2, 2, 3), 'bias': (3,), 'dy': (5, 3, 3)}
+        """
+        shapes = {"x": self.x_shape(batch), "weight": self.weight_shape}
+        if self.bias_shape is not None:
+            shapes["bias"] = self.bias_shape
+        return shapes | {"dy": self.y_shape(batch)}
+
+    def result_shapes(self, batch: int) -> dict[str, Sizes]:
+        """Return the shapes of y, dx, dw and db (where there is a bias) for a batch of `batch` samples.
+
+        A gradient has the shape of its operand. The result of `lcl_ref.transpose` has the shape of dx.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2, bias="none")
+        >>> spec.result_shapes(5)
+        {'y': (5, 3, 3), 'dx': (5, 4, 2), 'dw': (3, 2, 2, 3)}
+        """
+        shapes = {"y": self.y_shape(batch), "dx": self.x_shape(batch), "dw": self.weight_shape}
+        return shapes if self.bias_shape is None else shapes | {"db": self.bias_shape}
 
     @property
     def fan_in(self) -> int:
@@ -178,11 +230,18 @@ class Spec:
     @property
     def connection_count(self) -> int:
         """Pairs of one input element and one output element that a tap inside the input connects."""
-        live = math.prod(_live_taps(self, axis) for axis in range(self.rank))
-        return live * self.group_channels * self.out_channels
+        axes = map(live_taps, self.input_size, self.kernel_size, self.stride, self.padding, self.dilation)
+        return math.prod(axes) * self.group_channels * self.out_channels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one."""
+        """Return the normalised fields as JSON-ready values; ``channel_table`` only where there is one.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> spec.to_dict()["padding"]
+        [[0, 0]]
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.channel_table is None:
             del values["channel_table"]
@@ -190,7 +249,14 @@ class Spec:
         return plain
 
     def to_json(self) -> str:
-        """Return the normalised fields as one line of JSON; the inverse of `from_json`."""
+        """Return the normalised fields as one line of JSON; the inverse of `from_json`.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> Spec.from_json(spec.to_json()) == spec
+        True
+        """
         return json.dumps(self.to_dict())
 
     @classmethod
@@ -201,21 +267,14 @@ class Spec:
         ------
         SpecError
             If a field is unknown, missing, or breaks a rule.
+
+        Examples
+        --------
+        >>> spec = Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2)
+        >>> Spec.from_dict(spec.to_dict() | {"stride": 2}).output_size
+        (2,)
         """
-        names = [field.name for field in fields(cls)]
-        required = ("input_size", "in_channels", "out_channels", "kernel_size")
-        problems = [
-            Violation("fields/unknown", "spec", name, "one of " + ", ".join(names))
-            for name in values
-            if name not in names
-        ]
-        problems += [
-            Violation("fields/missing", "spec", f"no {name}", "all of " + ", ".join(required))
-            for name in required
-            if name not in values
-        ]
-        if problems:
-            raise SpecError(problems)
+        _spec_rules.check_names(values, [field.name for field in fields(cls)])
         return cls(**values)
 
     @classmethod
@@ -226,34 +285,11 @@ class Spec:
         ------
         SpecError
             If the text is not a JSON object, or breaks a rule.
+
+        Examples
+        --------
+        >>> text = '{"input_size": 4, "in_channels": 2, "out_channels": 3, "kernel_size": 2}'
+        >>> Spec.from_json(text).weight_shape
+        (3, 2, 2, 3)
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpecError(Violation("json/syntax", "spec", str(error), "a JSON object")) from error
-        if not isinstance(values, dict):
-            raise SpecError(Violation("json/object", "spec", type(values).__name__, "a JSON object"))
-        return cls.from_dict(values)
-
-
-def _input_size(problems: Problems, value: Any) -> Sizes:
-    entries = tuple(value) if _spec_arguments.is_sequence(value) else (value,)
-    if len(entries) > MAX_RANK:
-        problems.append(Violation("input_size/rank", "input_size", f"{len(entries)} axes", f"at most {MAX_RANK}"))
-        entries = entries[:MAX_RANK]
-    return _spec_arguments.sizes(problems, "input_size", entries, len(entries))
-
-
-def _live_taps(spec: Spec, axis: int) -> int:
-    """Count (position, tap) pairs of one axis whose input site ``o*stride + k*dilation - lo`` is inside the input."""
-    (lo, _), size = spec.padding[axis], spec.input_size[axis]
-    position, tap = (spec.output_size[axis], spec.stride[axis]), (spec.kernel_size[axis], spec.dilation[axis])
-    (few, wide), (many, narrow) = sorted((position, tap))
-    return sum(_inside(number * wide - lo, narrow, many, size) for number in range(few))
-
-
-def _inside(start: int, step: int, count: int, size: int) -> int:
-    """Count the sites ``start, start + step, ...`` (`count` of them) from 0 to below `size`."""
-    first = max(0, -(start // step))
-    last = min(count, (size - 1 - start) // step + 1)
-    return max(0, last - first)
+        return cls.from_dict(_spec_arguments.json_object(text))

@@ -2,5 +2,5 @@
 
 Their functions use only what arrays of NumPy, torch and JAX have in common, so that one formula serves all three and
 the gradients of a framework pass through it. Their cases are data of the suite (`lcl_ref.suite.cases`);
-`formulas` is a second route to the golden results.
+`lcl_ref.suite.golden.extension_formulas` is a second route to the golden results.
 """

@@ -40,7 +40,26 @@ RULES: dict[str, tuple[Callable[[Sites, int], Sites], Callable[[int], int]]] = {
 
 
 def unpadded(spec: Spec) -> Spec:
-    """Return the same layer on the extended input, without padding."""
+    """Return the same layer on the extended input, without padding.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+
+    Returns
+    -------
+    Spec
+        Its weight, bias and output have the shapes of the given one's.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import borders
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=3, padding=1, bias="none")
+    >>> borders.unpadded(spec).input_size
+    (6,)
+    """
     sizes = [size + lo + hi for size, (lo, hi) in zip(spec.input_size, spec.padding, strict=True)]
     return Spec.from_dict(spec.to_dict() | {"input_size": sizes, "padding": [(0, 0)] * spec.rank})
 
@@ -48,10 +67,30 @@ def unpadded(spec: Spec) -> Spec:
 def sites(spec: Spec, rule: str) -> list[Sites]:
     """Return per axis which site of the input stands at each site of the extended one.
 
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    rule : {"circular", "reflect", "replicate"}
+        Key of `RULES`.
+
+    Returns
+    -------
+    list of array of intp
+        Per spatial axis ``(lo + i + hi,)``.
+
     Raises
     ------
     SpecError
         If the rule is unknown, or the padding reaches further than it says.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import borders
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=3, padding=1, bias="none")
+    >>> [borders.sites(spec, rule)[0].tolist() for rule in borders.RULES]
+    [[3, 0, 1, 2, 3, 0], [1, 0, 1, 2, 3, 2], [0, 0, 1, 2, 3, 3]]
     """
     if rule not in RULES:
         raise SpecError(Violation("border/name", "rule", repr(rule), f"one of {', '.join(RULES)}"))
@@ -65,21 +104,117 @@ def sites(spec: Spec, rule: str) -> list[Sites]:
 
 
 def extended(spec: Spec, x: Any, rule: str) -> Any:
-    """``(n, i*, ci) -> (n, lo + i + hi ..., ci)``; arrays of NumPy, torch or JAX."""
+    """Return the input gone on beyond its edge.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    x : array
+        ``(n, i*, ci)``, of NumPy, torch or JAX.
+    rule : {"circular", "reflect", "replicate"}
+        Key of `RULES`.
+
+    Returns
+    -------
+    array
+        ``(n, lo + i + hi ..., ci)``, of the same framework.
+
+    Raises
+    ------
+    SpecError
+        As of `sites`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import borders
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=3, padding=1, bias="none")
+    >>> borders.extended(spec, np.arange(4).reshape(1, 4, 1), "circular")[0, :, 0]
+    array([3, 0, 1, 2, 3, 0])
+    """
     for axis, chosen in enumerate(sites(spec, rule)):
         x = x[(slice(None),) * (axis + 1) + (chosen,)]
     return x
 
 
 def forward(spec: Spec, x: Array, weight: Array, bias: Array | None, rule: str) -> Array:
-    """Apply the layer with its padding filled by `rule`; arguments and result as in `lcl_ref.forward`."""
+    """Apply the layer with its padding filled by `rule`.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    x : array
+        ``(n, i*, ci)``.
+    weight : array
+        ``(o*, k*, cg, co)``, with 1 along shared axes.
+    bias : array or None
+        ``(o*, co)`` or ``(co,)``.
+    rule : {"circular", "reflect", "replicate"}
+        Key of `RULES`.
+
+    Returns
+    -------
+    array
+        ``(n, o*, co)``, dtype as of `lcl_ref.forward`.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`.
+    SpecError
+        As of `sites`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import borders
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=3, padding=1, bias="none")
+    >>> x, weight = np.arange(4).reshape(1, 4, 1), np.ones(spec.weight_shape, int)
+    >>> borders.forward(spec, x, weight, None, "circular")[0, :, 0]
+    array([4, 3, 6, 5])
+    """
     return api.forward(unpadded(spec), extended(spec, x, rule), weight, bias)
 
 
 def vjp(
     spec: Spec, x: Array, weight: Array, bias: Array | None, dy: Array, rule: str
 ) -> tuple[Array, Array, Array | None]:
-    """Return ``(dx, dw, db)``: a cotangent beyond the edge is added to the element that stands there."""
+    """Return the gradients of x, weight and bias: what lies beyond the edge is added to the element that stands there.
+
+    Parameters
+    ----------
+    spec, x, weight, bias, rule
+        As of `forward`.
+    dy : array
+        ``(n, o*, co)``.
+
+    Returns
+    -------
+    tuple of array
+        ``dx (n, i*, ci)``, ``dw (o*, k*, cg, co)``, and ``db`` shaped like the bias, or None without one.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit `spec`.
+    SpecError
+        As of `sites`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import borders
+    >>> spec = lcl.Spec(input_size=4, in_channels=1, out_channels=1, kernel_size=3, padding=1, bias="none")
+    >>> x, weight = np.arange(4).reshape(1, 4, 1), np.ones(spec.weight_shape, int)
+    >>> dx, dw, db = borders.vjp(spec, x, weight, None, np.ones((1, 4, 1), int), "circular")
+    >>> dx[0, :, 0]
+    array([3, 3, 3, 3])
+    """
     dx, dw, db = api.vjp(unpadded(spec), extended(spec, x, rule), weight, bias, dy)
     for axis, chosen in enumerate(sites(spec, rule)):
         moved = np.moveaxis(dx, axis + 1, 0)

@@ -18,7 +18,33 @@ from lcl_ref.extensions._namespace import namespace
 
 
 def weight(spec: Spec, mixing: Any, kernels: Any) -> Any:
-    """``(o*, r), (r, k*, cg, co) -> (o*, k*, cg, co)``: the weight of the plain layer, with none shared."""
+    """Return the weight of the plain layer, with none shared.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    mixing : array
+        ``(o*, r)``, of NumPy, torch or JAX.
+    kernels : array
+        ``(r, k*, cg, co)``, of the same framework.
+
+    Returns
+    -------
+    array
+        ``(o*, k*, cg, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import low_rank
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> mixing, kernels = np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]).reshape(2, 2, 1, 1)
+    >>> low_rank.weight(spec, mixing, kernels)[..., 0, 0]
+    array([[1., 1.],
+           [1., 3.]])
+    """
     flat = kernels.reshape(len(kernels), math.prod(spec.weight_shape[spec.rank :]))
     return namespace(mixing).matmul(mixing, flat).reshape(*spec.output_size, *spec.weight_shape[spec.rank :])
 
@@ -28,6 +54,8 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
 
     Parameters
     ----------
+    spec : Spec
+        The layer.
     x : array
         ``(n, i*, ci)``.
     mixing : array
@@ -41,6 +69,16 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
     -------
     array
         ``(n, o*, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import low_rank
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> mixing, kernels = np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]).reshape(2, 2, 1, 1)
+    >>> low_rank.forward(spec, np.array([[[1.0], [2.0], [3.0]]]), mixing, kernels)[0, :, 0]
+    array([ 3., 11.])
     """
     shared = Spec.from_dict(spec.to_dict() | {"shared": True, "bias": "none"})
     parts = (batched.forward(shared, x, kernel.reshape(shared.weight_shape), None) for kernel in kernels)
@@ -48,8 +86,40 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
     return y if bias is None else y + bias
 
 
-def cotangents(spec: Spec, mixing: Array, kernels: Array, dw: Array) -> tuple[Array, Array]:
-    """Return the cotangents ``(o*, r)`` and ``(r, k*, cg, co)`` of mixing and kernels, given that of the weight."""
+def gradients(spec: Spec, mixing: Array, kernels: Array, dw: Array) -> tuple[Array, Array]:
+    """Return the gradients of mixing and kernels, given that of the weight.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    mixing : array
+        ``(o*, r)``.
+    kernels : array
+        ``(r, k*, cg, co)``.
+    dw : array
+        ``(o*, k*, cg, co)``: gradient of what `weight` returns.
+
+    Returns
+    -------
+    tuple of array
+        ``(o*, r)`` and ``(r, k*, cg, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import low_rank
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> mixing, kernels = np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]).reshape(2, 2, 1, 1)
+    >>> of_mixing, of_kernels = low_rank.gradients(spec, mixing, kernels, np.ones(spec.weight_shape))
+    >>> of_mixing
+    array([[2., 1.],
+           [2., 1.]])
+    >>> of_kernels[..., 0, 0]
+    array([[2., 2.],
+           [2., 2.]])
+    """
     count, size = len(kernels), math.prod(spec.weight_shape[spec.rank :])
     flat = dw.reshape(math.prod(spec.output_size), size)
     of_mixing = flat @ kernels.reshape(count, size).T

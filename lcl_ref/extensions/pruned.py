@@ -35,6 +35,21 @@ class Table:
         filled up with one past the last index, which stands for an input that is 0.
     weights : array
         ``(outputs, kept)``: flat index into the canonical weight, filled up with one past the last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import pruned
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> mask = np.array([True, False, True, True]).reshape(spec.weight_shape)
+    >>> table = pruned.keep(spec, mask)
+    >>> table.sources
+    array([[0, 3],
+           [1, 2]])
+    >>> table.weights
+    array([[0, 4],
+           [2, 3]])
     """
 
     spec: Spec
@@ -52,13 +67,30 @@ def keep(spec: Spec, mask: Array) -> Table:
 
     Parameters
     ----------
+    spec : Spec
+        The layer.
     mask : array of bool
         ``(o*, k*, cg, co)``, with 1 along shared axes.
+
+    Returns
+    -------
+    Table
+        What `pack` and `forward` take.
 
     Raises
     ------
     ShapeError
         If the mask has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import pruned
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> mask = np.array([True, False, True, True]).reshape(spec.weight_shape)
+    >>> pruned.keep(spec, mask).stored
+    4
     """
     if mask.shape != spec.weight_shape:
         raise ShapeError(Violation("mask/shape", "mask", str(mask.shape), f"the weight's {spec.weight_shape}"))
@@ -76,7 +108,33 @@ def keep(spec: Spec, mask: Array) -> Table:
 
 
 def strongest(spec: Spec, weight: Array, kept: int) -> Array:
-    """Return the mask of the `kept` weights of largest magnitude for each output, ``(o*, k*, cg, co)``."""
+    """Return the mask of the weights of largest magnitude for each output.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    weight : array
+        ``(o*, k*, cg, co)``.
+    kept : int
+        Weights kept of each output; of equal ones the first.
+
+    Returns
+    -------
+    array of bool
+        ``(o*, k*, cg, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import pruned
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([1, 2, 3, 4]).reshape(spec.weight_shape)
+    >>> pruned.strongest(spec, weight, kept=1)[..., 0, 0]
+    array([[False,  True],
+           [False,  True]])
+    """
     flat = np.abs(weight).reshape(*spec.weight_size, spec.fan_in, spec.out_channels)
     ranks = np.argsort(np.argsort(-flat, axis=-2, kind="stable"), axis=-2)
     mask: Array = (ranks < kept).reshape(spec.weight_shape)
@@ -84,17 +142,44 @@ def strongest(spec: Spec, weight: Array, kept: int) -> Array:
 
 
 def pack(table: Table, weight: Any) -> Any:
-    """``(o*, k*, cg, co) -> (outputs, kept)``: the weights kept, fillers 0."""
+    """Return the weights that are kept, fillers 0.
+
+    Parameters
+    ----------
+    table : Table
+        What is kept.
+    weight : array
+        ``(o*, k*, cg, co)``, of NumPy, torch or JAX.
+
+    Returns
+    -------
+    array
+        ``(outputs, kept)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import pruned
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([1, 2, 3, 4]).reshape(spec.weight_shape)
+    >>> table = pruned.keep(spec, pruned.strongest(spec, weight, kept=1))
+    >>> pruned.pack(table, weight)
+    array([[2],
+           [4]])
+    """
     return _with_zero(weight.reshape(1, -1))[0][table.weights]
 
 
 def forward(table: Table, x: Any, packed: Any, bias: Any = None) -> Any:
-    """``y[n, o, f] = b[o, f] + sum over kept connections of x * w``; arrays of NumPy, torch or JAX.
+    """Return ``y[n, o, f] = b[o, f] + sum over kept connections of x * w``.
 
     Parameters
     ----------
+    table : Table
+        What is kept.
     x : array
-        ``(n, i*, ci)``.
+        ``(n, i*, ci)``, of NumPy, torch or JAX.
     packed : array
         ``(outputs, kept)``, as `pack` returns.
     bias : array or None
@@ -103,7 +188,18 @@ def forward(table: Table, x: Any, packed: Any, bias: Any = None) -> Any:
     Returns
     -------
     array
-        ``(n, o*, co)``.
+        ``(n, o*, co)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import pruned
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([1, 2, 3, 4]).reshape(spec.weight_shape)
+    >>> table = pruned.keep(spec, pruned.strongest(spec, weight, kept=1))
+    >>> pruned.forward(table, np.array([[[5], [6], [7]]]), pruned.pack(table, weight))[0, :, 0]
+    array([12, 28])
     """
     seen = _with_zero(x.reshape(len(x), math.prod(table.spec.x_shape(1))))[:, table.sources]
     y = (seen * packed).sum(-1).reshape(table.spec.y_shape(len(x)))

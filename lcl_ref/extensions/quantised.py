@@ -6,14 +6,12 @@ right answer; the scaled result has a limit, and so has its distance from the la
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core import batched
 from lcl_ref.core.checks import Array, check
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError, Violation
@@ -30,9 +28,6 @@ MOST_TERMS = (2**31 - 1) // LARGEST**2
 
 PER = ("layer", "position", "position and output")
 """Which weights share a scale."""
-
-FACTORS = 4
-"""Roundings an exact sum passes on its way to the result: to float32, by two scales, and with the bias."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,20 @@ class Quantised:
         ``(o*, co)`` or ``(co,)``.
     table : Table
         Which input each weight reads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer = quantised.prepare(spec, weight, None)
+    >>> layer.weight[..., 0, 0]
+    array([[  64, -127],
+           [  64,  127]], dtype=int8)
+    >>> layer.scale.shape
+    (2, 1)
     """
 
     spec: Spec
@@ -61,13 +70,53 @@ class Quantised:
 
 
 def quantise(values: Array, scale: Array) -> NDArray[np.int8]:
-    """Return the nearest multiples of `scale`, ties to even, as int8 from -127 to 127."""
+    """Return the nearest multiples of `scale`, ties to even, as int8 from -127 to 127.
+
+    Parameters
+    ----------
+    values : array
+        Real numbers.
+    scale : array
+        What one step is worth; broadcast with `values`.
+
+    Returns
+    -------
+    array of int8
+        Shaped like `values`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import quantised
+    >>> quantised.quantise(np.array([0.5, 1.5, 1000.0]), np.array(1.0)).tolist()
+    [0, 2, 127]
+    """
     steps = np.rint(values.astype(np.float64) / scale.astype(np.float64))
     return np.clip(steps, -LARGEST, LARGEST).astype(np.int8)
 
 
 def scale_of(values: Array, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-    """Return ``max |values| / 127`` over `axes` (all without them), which stay with length 1; 1 where all are 0."""
+    """Return the scale at which the largest magnitude becomes 127: ``max |values| / 127``; 1 where all are 0.
+
+    Parameters
+    ----------
+    values : array
+        Real numbers.
+    axes : tuple of int, optional
+        Axes along which values share a scale; all by default.
+
+    Returns
+    -------
+    array of float32
+        With length 1 along `axes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import quantised
+    >>> quantised.scale_of(np.array([[-254.0, 127.0], [0.0, 0.0]]), (1,)).tolist()
+    [[2.0], [1.0]]
+    """
     peak = np.abs(values.astype(np.float64)).max(axis=axes, keepdims=True, initial=0)
     return (np.where(peak == 0, LARGEST, peak) / LARGEST).astype(np.float32)
 
@@ -77,6 +126,8 @@ def prepare(spec: Spec, weight: Array, bias: Array | None, per: str = PER[-1]) -
 
     Parameters
     ----------
+    spec : Spec
+        The layer.
     weight : array
         ``(o*, k*, cg, co)``, real.
     bias : array or None
@@ -84,12 +135,31 @@ def prepare(spec: Spec, weight: Array, bias: Array | None, per: str = PER[-1]) -
     per : {"position and output", "position", "layer"}
         Which weights share a scale.
 
+    Returns
+    -------
+    Quantised
+        What `integer_part`, `forward` and `lcl_ref.extensions.quantised_accuracy` take.
+
     Raises
     ------
     ShapeError
         If an array does not fit `spec`.
     LclError
         If `per` is none of `PER`, or the layer has so many products per output that int32 could overflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> quantised.prepare(spec, weight, None).weight[..., 0, 0]
+    array([[  64, -127],
+           [  64,  127]], dtype=int8)
+    >>> quantised.prepare(spec, weight, None, per="layer").weight[..., 0, 0]
+    array([[ 16, -32],
+           [ 64, 127]], dtype=int8)
     """
     check(spec, weight=weight, bias=bias)
     if per not in PER:
@@ -111,6 +181,8 @@ def integer_part(layer: Quantised, x: Any) -> Any:
 
     Parameters
     ----------
+    layer : Quantised
+        The layer.
     x : array of int8
         ``(n, i*, ci)``, of NumPy, torch or JAX.
 
@@ -118,10 +190,21 @@ def integer_part(layer: Quantised, x: Any) -> Any:
     -------
     array of int32
         ``(n, o*, co)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[127], [0], [-127]]], np.int8)
+    >>> quantised.integer_part(layer, x)[0, :, 0]
+    array([  8128, -16129], dtype=int32)
     """
     weight = packed(layer.table, layer.weight.astype(np.int32))
-    own = namespace(x)
-    return _as(gathered(layer.table, _as(x, own.int32), own.asarray(weight)), own.int32)
+    xp = namespace(x)
+    return _as(gathered(layer.table, _as(x, xp.int32), xp.asarray(weight)), xp.int32)
 
 
 def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
@@ -129,6 +212,8 @@ def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
 
     Parameters
     ----------
+    layer : Quantised
+        The layer.
     x : array of int8
         ``(n, i*, ci)``, of NumPy, torch or JAX.
     x_scale : float32
@@ -137,43 +222,25 @@ def forward(layer: Quantised, x: Any, x_scale: Any) -> Any:
     Returns
     -------
     array of float32
-        ``(n, o*, co)``.
+        ``(n, o*, co)``, of the same framework.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import quantised
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2, bias="none")
+    >>> weight = np.array([0.5, -1.0, 2.0, 4.0]).reshape(spec.weight_shape)
+    >>> layer, x = quantised.prepare(spec, weight, None), np.array([[[127], [0], [-127]]], np.int8)
+    >>> quantised.forward(layer, x, 0.01)[0, :, 0].round(4).tolist() == [0.63, -5.08]
+    False
     """
-    own = namespace(x)
-    sums = _as(integer_part(layer, x), own.float32)
-    y = sums * (own.asarray(layer.scale) * own.asarray(np.float32(x_scale)))
-    return y if layer.bias is None else y + own.asarray(layer.bias)
+    xp = namespace(x)
+    sums = _as(integer_part(layer, x), xp.float32)
+    y = sums * (xp.asarray(layer.scale) * xp.asarray(np.float32(x_scale)))
+    return y if layer.bias is None else y + xp.asarray(layer.bias)
 
 
 def _as(array: Any, dtype: Any) -> Any:
     """Return the array in another dtype of its own framework; torch has a word of its own for it."""
     return array.astype(dtype) if hasattr(array, "astype") else array.to(dtype)
-
-
-def limit(layer: Quantised, sums: Array, x_scale: float) -> NDArray[np.float64]:
-    """Return how far a right `forward` in float32 may lie from its exact value, given the exact integer part.
-
-    A sum passes `FACTORS` roundings, the bias one: ``gamma(4) * (|x_scale * scale * sums| + |bias|)``, in any order of
-    the scales, plus one underflow each.
-    """
-    unit = 2.0**-24  # of float32
-    size = np.abs(sums.astype(np.float64)) * layer.scale.astype(np.float64) * float(x_scale)
-    if layer.bias is not None:
-        size = size + np.abs(layer.bias.astype(np.float64))
-    allowed: NDArray[np.float64] = FACTORS * unit / (1 - FACTORS * unit) * size + FACTORS * 2.0**-150
-    return allowed
-
-
-def distance(layer: Quantised, x: Array, x_scale: float) -> NDArray[np.float64]:
-    """Return how far the exact quantised layer may lie from the layer in real numbers, for real `x` ``(n, i*, ci)``.
-
-    A weight is off by at most half a step of its scale, and so is an input, so an output is off by at most
-    ``sum |x| * scale/2 + sum |rounded weight| * x_scale/2``.
-    """
-    spec, step = layer.spec, layer.scale.astype(np.float64)
-    without = None if spec.bias_shape is None else np.zeros(spec.bias_shape)
-    seen = batched.forward(spec, np.abs(x.astype(np.float64)), np.ones(spec.weight_shape), without)
-    weights = np.abs(layer.weight.astype(np.float64))
-    held = batched.forward(spec, np.ones(x.shape), weights, without) * step
-    grown: NDArray[np.float64] = (seen * step + held * float(x_scale)) / 2
-    return grown * (1 + math.ldexp(1, -40))  # the division by the scale, and these sums, are rounded too

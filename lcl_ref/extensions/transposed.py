@@ -15,7 +15,7 @@ from lcl_ref.errors import ShapeError, Violation
 
 
 def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> Array:
-    """``(n, o*, co) -> (n, i*, ci)``.
+    """Apply the transpose of a layer, with a bias of its own.
 
     Parameters
     ----------
@@ -28,10 +28,25 @@ def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> A
     bias : array or None
         ``(i*, ci)`` or ``(ci,)``.
 
+    Returns
+    -------
+    array
+        ``z (n, i*, ci)``, dtype as of `lcl_ref.forward`.
+
     Raises
     ------
     ShapeError
         If an array does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import transposed
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2)
+    >>> y, weight, bias = np.array([[[1], [10]]]), np.ones(spec.weight_shape, int), np.array([100])
+    >>> transposed.forward(spec, y, weight, bias)[0, :, 0]
+    array([101, 111, 110])
     """
     z = api.transpose(spec, y, weight)
     if bias is None:
@@ -44,7 +59,36 @@ def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> A
 
 
 def vjp(spec: Spec, y: Array, weight: Array, bias: Array | None, dz: Array) -> tuple[Array, Array, Array | None]:
-    """Return the cotangents of y, weight and bias for that of z, ``(n, i*, ci)``: y and x change their parts."""
+    """Return the gradients of y, weight and bias, given the cotangent of z: y and x change their parts.
+
+    Parameters
+    ----------
+    spec, y, weight, bias
+        As of `forward`.
+    dz : array
+        ``(n, i*, ci)``.
+
+    Returns
+    -------
+    tuple of array
+        ``dy (n, o*, co)``, ``dw (o*, k*, cg, co)``, and ``db`` shaped like the bias, or None without one.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> from lcl_ref.extensions import transposed
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2)
+    >>> y, weight, bias = np.array([[[1], [10]]]), np.ones(spec.weight_shape, int), np.array([100])
+    >>> dy, dw, db = transposed.vjp(spec, y, weight, bias, np.array([[[1], [2], [3]]]))
+    >>> dy[0, :, 0], db
+    (array([3, 5]), array([6]))
+    """
     plain = Spec.from_dict(spec.to_dict() | {"bias": "none"})
     dy = api.forward(plain, dz, weight)
     _, dw, _ = api.vjp(plain, dz, weight, None, y)

@@ -30,6 +30,13 @@ class Blocks:
     ------
     SpecError
         If there is no block, or a size is below 1.
+
+    Examples
+    --------
+    >>> from lcl_ref.extensions import unequal
+    >>> blocks = unequal.Blocks([(1, 2), (2, 1)])
+    >>> blocks.in_channels, blocks.out_channels, blocks.packed_shape, blocks.waste
+    (3, 3, (2, 2, 2), 2.0)
     """
 
     sizes: Sequence[tuple[int, int]]
@@ -61,7 +68,29 @@ class Blocks:
 
 
 def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
-    """Return ``[(inputs, outputs), ...]`` as ``(blocks, most inputs, most outputs)``, zeros around."""
+    """Return the weights of all blocks as one array, zeros around.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The sizes.
+    weights : sequence of array
+        Per block ``(inputs, outputs)``.
+
+    Returns
+    -------
+    array
+        ``(blocks, most inputs, most outputs)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import unequal
+    >>> blocks = unequal.Blocks([(1, 2), (2, 1)])
+    >>> packed = unequal.pack(blocks, [np.array([[1, 2]]), np.array([[3], [4]])])
+    >>> packed.tolist()
+    [[[1, 2], [0, 0]], [[3, 0], [4, 0]]]
+    """
     packed = np.zeros(blocks.packed_shape, np.result_type(*weights))
     for block, weight in enumerate(weights):
         packed[block, : weight.shape[0], : weight.shape[1]] = weight
@@ -69,10 +98,35 @@ def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
 
 
 def forward(blocks: Blocks, x: Any, packed: Any, bias: Any = None) -> Any:
-    """``(n, ci) -> (n, co)`` with ``y = x @ block_diag(weights) + bias``; arrays of NumPy, torch or JAX.
+    """Return ``y = x @ block_diag(weights) + bias``.
 
     A filler reads a zero, and what is computed for outputs that a block does not have is left out: an infinity or NaN
     stays in its block.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The sizes.
+    x : array
+        ``(n, ci)``, of NumPy, torch or JAX.
+    packed : array
+        ``(blocks, most inputs, most outputs)``, as `pack` returns, of the same framework.
+    bias : array or None
+        ``(co,)``.
+
+    Returns
+    -------
+    array
+        ``(n, co)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import unequal
+    >>> blocks = unequal.Blocks([(1, 2), (2, 1)])
+    >>> packed = unequal.pack(blocks, [np.array([[1, 2]]), np.array([[3], [4]])])
+    >>> unequal.forward(blocks, np.array([[1, 10, 100]]), packed)
+    array([[  1,   2, 430]])
     """
     count, inputs, outputs = blocks.packed_shape
     with_zero = namespace(x).concatenate([x, namespace(x).zeros_like(x[:, :1])], 1)

@@ -1,4 +1,4 @@
-"""Starting weights as specified data: the spread each framework really gives a locally connected layer.
+"""Initial weights as specified data: the spread each framework really gives a locally connected layer.
 
 A scheme (`SCHEMES`) is a layout, the rule by which its owner reads fans from it, and a distribution. Draws are the same
 bits on every machine (`lcl_ref.initialisers.portable_random`), and the same standard numbers under every scheme: two
@@ -24,6 +24,8 @@ from lcl_ref.initialisers.schemes import ROWS, Distribution, Scheme
 from lcl_ref.layouts import get as get_layout
 from lcl_ref.layouts.forms import live
 
+__all__ = ["SCHEMES", "Scheme", "get", "init"]
+
 Array = NDArray[Any]
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in ROWS})
@@ -31,7 +33,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme
 
 
 def init(spec: Spec, scheme: str, seed: int, dtype: DTypeLike = np.float32) -> tuple[Array, Array | None]:
-    """Draw starting weights and bias.
+    """Draw initial weights and bias.
 
     Parameters
     ----------
@@ -60,6 +62,14 @@ def init(spec: Spec, scheme: str, seed: int, dtype: DTypeLike = np.float32) -> t
     Notes
     -----
     SPEC clause 14.7 says how the numbers are drawn, for ports that want the same ones.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=3, in_channels=1, out_channels=2, kernel_size=2, bias="channel")
+    >>> weight, bias = lcl.init(spec, "canonical/glorot_uniform", seed=0)
+    >>> weight[0, 0], bias
+    (array([[-0.6433936 , -0.52593154]], dtype=float32), array([0., 0.], dtype=float32))
     """
     chosen, number = get(scheme), _seed(seed)
     spread = chosen.spread(spec)
@@ -79,10 +89,27 @@ def init(spec: Spec, scheme: str, seed: int, dtype: DTypeLike = np.float32) -> t
 def get(name: str) -> Scheme:
     """Return a scheme by its name.
 
+    Parameters
+    ----------
+    name : str
+        Name from `SCHEMES`.
+
+    Returns
+    -------
+    Scheme
+        Its layout, fan rule and distribution.
+
     Raises
     ------
     LclError
         If there is none; the message offers the nearest names.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> scheme = lcl.initialisers.get("keras2/impl1/glorot_uniform")
+    >>> scheme.distribution, scheme.layout
+    ('uniform', 'keras2/impl1/channels_last')
     """
     if name in SCHEMES:
         return SCHEMES[name]

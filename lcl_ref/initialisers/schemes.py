@@ -104,6 +104,15 @@ class Scheme:
         Whether only the first position is filled and all others are 0.
     source : str
         Where this is defined.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(10, 9), in_channels=8, out_channels=16, kernel_size=3)
+    >>> for name in ("canonical/glorot_uniform", "keras2/impl1/glorot_uniform"):
+    ...     print(f"{lcl.initialisers.SCHEMES[name].spread(spec):.4f}")
+    0.1667
+    0.0349
     """
 
     name: str
@@ -119,16 +128,51 @@ class Scheme:
     def spread(self, spec: Spec) -> float:
         """Return the limit of the uniform, or the standard deviation of the normal distribution.
 
+        Parameters
+        ----------
+        spec : Spec
+            The layer.
+
+        Returns
+        -------
+        float
+            What standard draws are multiplied by.
+
         Raises
         ------
         LayoutError
             If the implementation has no such layer.
+
+        Examples
+        --------
+        >>> import lcl_ref as lcl
+        >>> spec = lcl.Spec(input_size=4, in_channels=2, out_channels=6, kernel_size=3)
+        >>> lcl.initialisers.get("canonical/glorot_uniform").spread(spec)
+        0.5
         """
         fan_in, fan_out = FANS[self.fans](spec, weight_shape(self.layout, spec))
         return math.sqrt(self.factor / {"in": fan_in, "average": (fan_in + fan_out) / 2, "none": 1}[self.mode])
 
     def standard_deviation(self, spec: Spec) -> float:
-        """Return the standard deviation of a weight that is filled."""
+        """Return the standard deviation of a weight that is filled.
+
+        Parameters
+        ----------
+        spec : Spec
+            The layer.
+
+        Returns
+        -------
+        float
+            The spread, divided by the root of 3 where the distribution is uniform.
+
+        Examples
+        --------
+        >>> import lcl_ref as lcl
+        >>> spec = lcl.Spec(input_size=4, in_channels=2, out_channels=6, kernel_size=3)
+        >>> lcl.initialisers.get("canonical/he_normal").standard_deviation(spec) == (2 / 6) ** 0.5
+        True
+        """
         return self.spread(spec) / (math.sqrt(3) if self.distribution == "uniform" else 1)
 
 

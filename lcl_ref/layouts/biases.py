@@ -19,10 +19,31 @@ _SINGLE = {"position": "o* g p", "channel": "g p"}
 def bias_shape(name: str, spec: Spec) -> tuple[int, ...] | None:
     """Return the shape of the bias of `spec` in layout `name`, or None without one.
 
+    Parameters
+    ----------
+    name : str
+        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``.
+    spec : Spec
+        The layer.
+
+    Returns
+    -------
+    tuple of int or None
+        Slowest axis first.
+
     Raises
     ------
     LayoutError
         If the name is unknown or the layout cannot hold the layer.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=3, kernel_size=2)
+    >>> lcl.layouts.bias_shape("canonical", spec)
+    (4, 3, 3)
+    >>> lcl.layouts.bias_shape("keras2/impl1/channels_first", spec)
+    (4, 3, 3)
     """
     layout = get(name)
     check_holds(layout, spec)

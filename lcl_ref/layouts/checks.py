@@ -25,10 +25,31 @@ def check_holds(layout: Layout, spec: Spec) -> None:
 def weight_shape(name: str, spec: Spec) -> tuple[int, ...]:
     """Return the shape of the weight of `spec` in layout `name`.
 
+    Parameters
+    ----------
+    name : str
+        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``.
+    spec : Spec
+        The layer.
+
+    Returns
+    -------
+    tuple of int
+        Slowest axis first.
+
     Raises
     ------
     LayoutError
         If the name is unknown or the layout cannot hold the layer.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=3, kernel_size=2)
+    >>> lcl.layouts.weight_shape("canonical", spec)
+    (4, 3, 2, 2, 2, 3)
+    >>> lcl.layouts.weight_shape("keras2/impl1/channels_last", spec)
+    (12, 8, 3)
     """
     layout = get(name)
     check_holds(layout, spec)
@@ -38,7 +59,26 @@ def weight_shape(name: str, spec: Spec) -> tuple[int, ...]:
 def fitting(spec: Spec, weight_shape: Sequence[int]) -> list[str]:
     """Return the names of all layouts in which the weight of `spec` has this shape.
 
-    They are often several and hold different numbers: which one it is cannot be told from the array.
+    They are often several, and their numbers stand in different places: which one it is, the array does not say.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    weight_shape : sequence of int
+        Shape of the stored weight.
+
+    Returns
+    -------
+    list of str
+        Names as `get` takes them; of the family ``jax/local/<rhs_spec>`` every member.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=3, kernel_size=2)
+    >>> lcl.layouts.fitting(spec, (4, 3, 2, 2, 2, 3))
+    ['canonical']
     """
     return [name for name in names_of_rank(spec.rank) if _fits(get(name), spec, tuple(weight_shape))]
 
@@ -50,7 +90,7 @@ def _fits(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> bool:
 
 
 def _countable(spec: Spec) -> bool:
-    """Tell whether the live taps can be counted in a moment: they can wherever the weights fit a computer."""
+    """Return whether the live taps can be counted in a moment: they can wherever the weights fit a computer."""
     return all(min(axis) <= MOST_COUNTED for axis in zip(spec.output_size, spec.kernel_size, strict=True))
 
 

@@ -45,6 +45,18 @@ def convert(
     Notes
     -----
     SPEC clause 3. What a layout loses is its `Layout.loses`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lcl_ref as lcl
+    >>> spec = lcl.Spec(input_size=4, in_channels=2, out_channels=3, kernel_size=2, bias="channel")
+    >>> weight, bias = np.zeros(spec.weight_shape), np.zeros(spec.bias_shape)
+    >>> moved, bias = lcl.layouts.convert(
+    ...     spec, weight, bias, source="canonical", target="keras2/impl1/channels_last"
+    ... )
+    >>> moved.shape, bias.shape
+    ((3, 4, 3), (3, 3))
     """
     here, there = get(source), get(target)
     check_holds(here, spec)

@@ -52,10 +52,26 @@ def example_spec(layout: Layout) -> Spec:
 def explain(name: str) -> str:
     """Return a text about layout `name`: who uses it, its axes, what it loses, and a worked example.
 
+    Parameters
+    ----------
+    name : str
+        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``.
+
+    Returns
+    -------
+    str
+        Lines to print.
+
     Raises
     ------
     LayoutError
         If the name is unknown.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> print(lcl.layouts.explain("jax/local/HWIO").splitlines()[4])
+    weight  oy ox (cg ky kx) co
     """
     layout = get(name)
     spec = example_spec(layout)

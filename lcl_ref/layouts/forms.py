@@ -74,7 +74,7 @@ def _joined(spec: Spec) -> tuple[Any, ...]:
 
 
 def _live_elements(spec: Spec, text: str) -> NDArray[np.bool_]:
-    """Tell for every element of a weight stored by the pattern whether its tap is live."""
+    """Return for every element of a weight stored by the pattern whether its tap is live."""
     axes = Axes.of_weight(spec)
     single = Axes(spec.rank, {**axes.lengths, "cg": 1, "g": 1, "p": 1})
     spread = single.pack(single.unpack(live(spec), "o* k*", TAPS), TAPS, text)

@@ -53,6 +53,13 @@ class Layout:
         What a reader must know beside the layout, or empty.
     checked : {"live", "loop"}
         Whether the tests run the framework itself, or loops written from its documented formula.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> layout = lcl.layouts.LAYOUTS["keras2/impl1/channels_last"]
+    >>> layout.weight, layout.groups
+    ('(o*) (k* cg) co', False)
     """
 
     name: str
@@ -76,7 +83,15 @@ class Layout:
     checked: Literal["live", "loop"] = "loop"
 
     def refusal(self, spec: Spec) -> str | None:
-        """Return why this layout cannot hold the layer's weights, or None where it can."""
+        """Return why this layout cannot hold the layer's weights, or None where it can.
+
+        Examples
+        --------
+        >>> import lcl_ref as lcl
+        >>> spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=4, kernel_size=2, groups=2)
+        >>> lcl.layouts.get("keras2/impl1/channels_last").refusal(spec)
+        'it holds one group of channels: the source has no groups'
+        """
         for limit, broken, what in self._limits(spec):
             if broken:
                 return f"{what}: {self.why[limit]}" if limit in self.why else what

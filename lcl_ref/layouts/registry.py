@@ -69,10 +69,26 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(_listed())
 def get(name: str) -> Layout:
     """Return the layout called `name`.
 
+    Parameters
+    ----------
+    name : str
+        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``.
+
+    Returns
+    -------
+    Layout
+        Its row of the catalogue.
+
     Raises
     ------
     LayoutError
         If there is none; the error lists the nearest names.
+
+    Examples
+    --------
+    >>> import lcl_ref as lcl
+    >>> lcl.layouts.get("jax/local/HWIO").weight
+    'oy ox (cg ky kx) co'
     """
     if name in LAYOUTS:
         return LAYOUTS[name]

@@ -8,14 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 from lcl_ref.core.padding import resolve
 from lcl_ref.core.spec import Spec
 
-Op = Literal["forward", "vjp", "transpose"]
-OPS: tuple[str, ...] = get_args(Op)
 SharingKind = Literal["none", "some", "all"]
+Result = Literal["y", "dx", "dw", "db"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an operation takes and gives, by the names of the golden data.
+
+    Parameters
+    ----------
+    operands, results : tuple of str
+        Names as in `Spec.operand_shapes` and `Spec.result_shapes`; ``bias`` and ``db`` only where there is a bias.
+    called : mapping of str to str
+        Name -> what the operation itself calls it, where that differs.
+    """
+
+    operands: tuple[str, ...]
+    results: tuple[Result, ...]
+    called: Mapping[str, str] = field(default_factory=dict)
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "forward": Operation(("x", "weight", "bias"), ("y",)),
+    "vjp": Operation(("x", "weight", "bias", "dy"), ("dx", "dw", "db")),
+    "transpose": Operation(("dy", "weight"), ("dx",), {"dy": "y", "dx": "xt"}),
+}
+"""Every operation. Transpose takes dy to dx, so that it needs no golden data of its own."""
+
+OPS = tuple(OPERATIONS)
+OPERANDS = tuple(dict.fromkeys(name for operation in OPERATIONS.values() for name in operation.operands))
+RESULTS = tuple(dict.fromkeys(name for operation in OPERATIONS.values() for name in operation.results))
 
 
 def sharing_kind(spec: Spec) -> SharingKind:
@@ -116,7 +144,7 @@ def _padding_known(names: Literal["any"] | Sequence[str], spec: Spec) -> bool:
 
 
 def padding_is(spec: Spec, name: str) -> bool:
-    """Tell whether the layer's pairs are what padding rule `name` gives for it."""
+    """Return whether the layer's pairs are what padding rule `name` gives for it."""
     geometry = zip(spec.input_size, spec.kernel_size, spec.stride, spec.dilation, strict=True)
     return spec.padding == tuple(resolve(name, *axis) for axis in geometry)
 

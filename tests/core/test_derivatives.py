@@ -85,7 +85,7 @@ def test_the_derivative_of_vjp_is_the_layer_again(case):
     spec = case.spec
     x, w, g, x_too, w_too, g_too = drawn(case, "x w g x-too w-too g-too")
     dx, dw, _ = gradients(spec, x, w, g)
-    # dx(w, g), seen by x_too: its derivative in g is the layer of x_too, in w the weight cotangent of (x_too, g).
+    # dx(w, g), seen by x_too: its derivative in g is the layer of x_too, in w the weight gradient of (x_too, g).
     assert dot(x_too, gradients(spec, x, w, g + g_too)[0] - dx) == dot(g_too, linear(spec, x_too, w))
     assert dot(x_too, gradients(spec, x, w + w_too, g)[0] - dx) == dot(w_too, gradients(spec, x_too, w, g)[1])
     # dw(x, g), seen by w_too: in g the layer with the weight w_too, in x the adjoint with it.

@@ -1,4 +1,4 @@
-"""The reference by hand, and the reference, the fast path and the second route against each other."""
+"""The reference by hand, and the reference, the matrix products and the dense oracle against each other."""
 
 import math
 from itertools import product
@@ -96,7 +96,7 @@ def test_each_position_has_its_own_kernel(route):
 
 
 @ROUTES
-def test_cotangents_by_hand(route):
+def test_gradients_by_hand(route):
     spec = lcl.Spec(input_size=3, in_channels=1, out_channels=1, kernel_size=2)
     x, dy = np.array([1, 2, 3]).reshape(1, 3, 1), np.array([5, 7]).reshape(1, 2, 1)
     weight = np.array([[1, 2], [3, 4]]).reshape(2, 2, 1, 1)
@@ -177,11 +177,11 @@ def test_three_routes_agree_bit_for_bit_on_integers_held_in_floats(spec, seed):
 
 @settings(max_examples=40)
 @given(spec=specs(), seed=st.integers(0, 99))
-def test_the_fast_path_does_not_depend_on_its_slabs(spec, seed):
+def test_the_matrix_products_do_not_depend_on_its_chunks(spec, seed):
     values = operands(spec, 3, seed, np.float32)
     whole = everything(batched, spec, *values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batched, "SLAB_BYTES", 1)
+        patch.setattr(batched, "CHUNK_BYTES", 1)
         assert_equal(everything(batched, spec, *values), whole)
 
 
@@ -229,7 +229,7 @@ def test_adjoint_identities_are_exact(spec, seed):
 
 
 @given(spec=specs(), seed=st.integers(0, 99))
-def test_the_bias_cotangent_is_the_adjoint_of_adding_the_bias(spec, seed):
+def test_the_bias_gradient_is_the_adjoint_of_adding_the_bias(spec, seed):
     x, weight, bias, dy = operands(spec, 2, seed)
     db = lcl.vjp(spec, x, weight, bias, dy)[2]
     if bias is None:
@@ -240,7 +240,7 @@ def test_the_bias_cotangent_is_the_adjoint_of_adding_the_bias(spec, seed):
 
 
 @given(spec=specs(), seed=st.integers(0, 99))
-def test_shared_axes_are_tied_weights_and_sum_their_cotangents(spec, seed):
+def test_shared_axes_share_weights_and_sum_their_gradients(spec, seed):
     x, weight, bias, dy = operands(spec, 2, seed)
     untied = lcl.Spec(**{**spec.to_dict(), "shared": False})
     copies = np.broadcast_to(weight, untied.weight_shape)
@@ -346,7 +346,7 @@ def test_operands_are_not_changed():
 
 @ROUTES
 @pytest.mark.parametrize("rank", range(4))
-def test_a_batch_of_none_has_empty_outputs_and_zero_cotangents(route, rank):
+def test_a_batch_of_none_has_empty_outputs_and_zero_gradients(route, rank):
     spec = lcl.Spec(input_size=(5, 4, 3)[:rank], in_channels=4, out_channels=6, kernel_size=(2,) * rank, groups=2)
     x, weight, bias, dy = operands(spec, batch=0, dtype=np.float32)
     y, dx, dw, db, xt = everything(route, spec, x, weight, bias, dy)

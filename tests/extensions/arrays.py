@@ -14,7 +14,7 @@ def integers(*shape, seed=0, largest=4):
 
 @dataclass(frozen=True)
 class Framework:
-    """How arrays get in and out, and cotangents ``(function, arrays, cotangent) -> list of arrays``."""
+    """How arrays get in and out, and gradients ``(function, arrays, cotangent) -> list of arrays``."""
 
     name: str
     enter: Callable

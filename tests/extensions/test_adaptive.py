@@ -53,7 +53,7 @@ def radii(spec):
     return integers(*spec.output_size, seed=11, largest=3) * 0.5 + 0.25
 
 
-def test_the_cotangent_of_the_radius_is_the_slope():
+def test_the_gradient_of_the_radius_is_the_slope():
     """The layer is piecewise linear in a radius, so a difference quotient within a piece is its slope exactly."""
     x, weight, bias = operands(SPEC)
     radius, dy = radii(SPEC), integers(*SPEC.y_shape(2), seed=9)
@@ -62,7 +62,7 @@ def test_the_cotangent_of_the_radius_is_the_slope():
         return float(np.sum(lcl.forward(SPEC, x, adaptive.weight(SPEC, weight, radius), bias) * dy))
 
     _, dw, _ = lcl.vjp(SPEC, x, adaptive.weight(SPEC, weight, radius), bias, dy)
-    found = adaptive.radius_cotangent(SPEC, weight, radius, dw)
+    found = adaptive.radius_gradient(SPEC, weight, radius, dw)
     for position in np.ndindex(SPEC.output_size):
         step = np.zeros(SPEC.output_size)
         step[position] = 0.125
@@ -71,7 +71,7 @@ def test_the_cotangent_of_the_radius_is_the_slope():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_gate_alike_and_find_the_same_cotangents(framework):
+def test_frameworks_gate_alike_and_find_the_same_gradients(framework):
     _, weight, _ = operands(SPEC)
     radius, dw = radii(SPEC), integers(*SPEC.weight_shape, seed=13)
 
@@ -81,7 +81,7 @@ def test_frameworks_gate_alike_and_find_the_same_cotangents(framework):
     np.testing.assert_array_equal(applied(framework, gated, weight, radius), gated(weight, radius))
     of_weight, of_radius = framework.pull_back(gated, (weight, radius), dw)
     np.testing.assert_array_equal(of_weight, adaptive.gates(SPEC, radius)[..., None, None] * dw)
-    np.testing.assert_array_equal(of_radius, adaptive.radius_cotangent(SPEC, weight, radius, dw))
+    np.testing.assert_array_equal(of_radius, adaptive.radius_gradient(SPEC, weight, radius, dw))
 
 
 @pytest.mark.parametrize("name", ["torch.unfold", "jax.patches"])
@@ -104,5 +104,5 @@ def test_radii_that_were_planted_are_found():
     for _ in range(300):
         gated = adaptive.weight(spec, weight, radius)
         error = (lcl.forward(spec, x, gated) - target) / len(x)
-        radius -= 0.1 * adaptive.radius_cotangent(spec, weight, radius, lcl.vjp(spec, x, gated, None, error)[1])
+        radius -= 0.1 * adaptive.radius_gradient(spec, weight, radius, lcl.vjp(spec, x, gated, None, error)[1])
     np.testing.assert_array_equal(np.round(radius, 1), planted)

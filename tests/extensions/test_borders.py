@@ -42,7 +42,7 @@ def test_without_padding_every_rule_is_the_plain_layer(rule):
 
 @each_rule
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_extend_alike_and_cotangents_add_up(framework, rule):
+def test_frameworks_extend_alike_and_gradients_add_up(framework, rule):
     x, weight, bias = operands(SPEC)
     dy = integers(*SPEC.y_shape(2), seed=9)
     np.testing.assert_array_equal(

@@ -35,7 +35,7 @@ def plain(spec, mask=None):
 
 
 def layer_of(case, arrays):
-    """The extension as a function of its operands, and their names; the results are y and a cotangent of each."""
+    """The extension as a function of its operands, and their names; the results are y and a gradient of each."""
     spec, bias = case.spec, ["bias"] if "bias" in arrays else []
     if case.kind == "pruned":
         return plain(spec, arrays["mask"]), ["x", "weight", *bias]
@@ -52,7 +52,7 @@ def layer_of(case, arrays):
     return (lambda x, w, b: unequal.forward(blocks, x, w, b)), ["x", "weight", "bias"]
 
 
-COTANGENTS = {"x": "dx", "weight": "dw", "bias": "db", "radius": "dradius", "mixing": "dmixing", "kernels": "dkernels"}
+GRADIENTS = {"x": "dx", "weight": "dw", "bias": "db", "radius": "dradius", "mixing": "dmixing", "kernels": "dkernels"}
 
 
 @each_framework
@@ -63,8 +63,8 @@ def test_frameworks_give_the_golden_results(case, framework):
     operands = [arrays[name] for name in names]
     np.testing.assert_array_equal(applied(framework, layer, *operands), arrays["y"])
     found = framework.pull_back(layer, operands, arrays["dy"])
-    for name, cotangent in zip(names, found, strict=True):
-        np.testing.assert_array_equal(cotangent, arrays[COTANGENTS[name]])
+    for name, gradient in zip(names, found, strict=True):
+        np.testing.assert_array_equal(gradient, arrays[GRADIENTS[name]])
 
 
 @each_framework

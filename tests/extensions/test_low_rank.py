@@ -41,7 +41,7 @@ def test_a_kernel_for_every_position_is_the_locally_connected_layer():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_mix_alike_and_find_the_same_cotangents(framework):
+def test_frameworks_mix_alike_and_find_the_same_gradients(framework):
     _, mixing, kernels, _ = operands(3)
     dw = integers(*SPEC.weight_shape, seed=9)
 
@@ -50,7 +50,7 @@ def test_frameworks_mix_alike_and_find_the_same_cotangents(framework):
 
     np.testing.assert_array_equal(applied(framework, mixed, mixing, kernels), mixed(mixing, kernels))
     found = framework.pull_back(mixed, (mixing, kernels), dw)
-    for one, other in zip(found, low_rank.cotangents(SPEC, mixing, kernels, dw), strict=True):
+    for one, other in zip(found, low_rank.gradients(SPEC, mixing, kernels, dw), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

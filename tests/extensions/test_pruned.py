@@ -42,7 +42,7 @@ def test_limits_are_the_plain_layer_and_the_bias(spec):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
 @each_spec
-def test_frameworks_compute_it_and_its_cotangents(spec, framework):
+def test_frameworks_compute_it_and_its_gradients(spec, framework):
     x, weight, bias, mask = operands(spec)
     table, dy = pruned.keep(spec, mask), integers(*spec.y_shape(2), seed=9)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.extensions import quantised
+from lcl_ref.extensions import quantised, quantised_accuracy
 from lcl_ref.extensions.quantised import LARGEST, MOST_TERMS, PER
 from tests.extensions.arrays import FRAMEWORKS, IDS
 
@@ -99,7 +99,7 @@ def test_the_scaled_result_lies_within_its_limit(spec, per, framework):
     scale = np.broadcast_to(layer.scale, spec.y_shape(1)[1:])
     bias = np.zeros(spec.y_shape(1)[1:]) if layer.bias is None else np.broadcast_to(layer.bias, spec.y_shape(1)[1:])
     sums = exact_sums(layer, x)
-    allowed = quantised.limit(layer, sums, float(x_scale))
+    allowed = quantised_accuracy.limit(layer, sums, float(x_scale))
     for place in np.ndindex(y.shape):
         exact = int(sums[place]) * Fraction(float(scale[place[1:]])) * Fraction(float(x_scale))
         error = abs(Fraction(float(y[place])) - exact - Fraction(float(bias[place[1:]])))
@@ -116,7 +116,7 @@ def test_the_distance_to_the_real_layer_has_a_limit_that_is_not_idle(spec, per):
     exact = exact_sums(layer, seen).astype(np.float64) * layer.scale.astype(np.float64) * x_scale
     real = lcl.forward(spec, x, reals(*spec.weight_shape, seed=1), bias)
     away = np.abs(exact + (0 if bias is None else bias) - real)
-    allowed = quantised.distance(layer, x, x_scale)
+    allowed = quantised_accuracy.distance(layer, x, x_scale)
     assert (away <= allowed + 2.0**-40).all()
     assert (away > allowed / 10).any()
 
@@ -147,7 +147,10 @@ def test_scales_of_their_own_keep_positions_of_unequal_range_apart():
         assert layer.scale.shape == {"layer": (1, 1, 1), "position": (7, 6, 1), "position and output": (7, 6, 6)}[per]
         away = np.abs(quantised.forward(layer, x, np.float32(1)) - real)
         worst[per] = (away.max(axis=(0, 3)) / np.abs(real).max(axis=(0, 3))).max()
-        assert (away <= quantised.distance(layer, x, 0.0) + quantised.limit(layer, exact_sums(layer, x), 1.0)).all()
+        assert (
+            away
+            <= quantised_accuracy.distance(layer, x, 0.0) + quantised_accuracy.limit(layer, exact_sums(layer, x), 1.0)
+        ).all()
     assert worst["layer"] > 10 * worst["position"] > 10 * worst["position and output"]
     assert worst["position and output"] < 0.015
 

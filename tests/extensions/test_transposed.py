@@ -53,7 +53,7 @@ def test_frameworks_compute_it(spec, name):
 
 
 @each_spec
-def test_cotangents_are_those_of_autodiff(spec):
+def test_gradients_are_those_of_autodiff(spec):
     """Through the masked dense matrix of the plain layer, of which this layer is the transpose."""
     import torch
 

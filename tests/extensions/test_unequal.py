@@ -34,7 +34,7 @@ def test_waste_is_reported():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_compute_it_and_its_cotangents(framework):
+def test_frameworks_compute_it_and_its_gradients(framework):
     packed, dy = unequal.pack(BLOCKS, WEIGHTS), integers(3, 9, seed=9)
 
     def layer(x, packed, bias):

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 
 import lcl_ref as lcl
 from lcl_ref.cli.layouts import layouts as command
-from lcl_ref.layouts import LAYOUTS, bias_shape, explain, fitting, get, page, weight_shape
-from tests.support.paths import ROOT
+from lcl_ref.layouts import LAYOUTS, bias_shape, explain, fitting, get, weight_shape
 
 FAMILY = "jax/local/"
 NAMES = [name for name in LAYOUTS if not name.startswith(FAMILY)]
@@ -563,13 +562,6 @@ def test_the_printed_recipe_computes_the_layout(name):
     assert len(recipes) == (0 if dense_or_live(name) else 1)
     for recipe in recipes:
         np.testing.assert_array_equal(eval(recipe, {"np": np, "w": w}), stored)  # noqa: S307  the text under test
-
-
-def test_the_page_is_generated_from_the_catalogue():
-    written = ROOT / "docs" / "layouts.md"
-    assert written.read_text(encoding="utf-8") == page.markdown(), (
-        "run python -m lcl_ref.layouts.page > docs/layouts.md"
-    )
 
 
 def test_command_lists_all_layouts_as_table_and_json():

@@ -118,10 +118,10 @@ def test_adapters_never_import_tests_or_each_other():
         assert not others, f"{path.name} imports {others}: what adapters share lives in layers/ or a module named _*"
 
 
-def test_reference_and_second_route_share_no_geometry():
-    names = set(imports_of(ROOT / "lcl_ref" / "second_route.py"))
+def test_reference_and_dense_oracle_share_no_geometry():
+    names = set(imports_of(ROOT / "lcl_ref" / "core" / "dense_oracle.py"))
     assert {name for name in names if name.startswith("lcl_ref")} == {"lcl_ref.core.spec"}
-    text = (ROOT / "lcl_ref" / "second_route.py").read_text()
+    text = (ROOT / "lcl_ref" / "core" / "dense_oracle.py").read_text()
     derived = ("output_size", "group_channels", "weight_size", "weight_shape", "fan_in", "channels")
     assert not [name for name in derived if f"spec.{name}" in text]
 

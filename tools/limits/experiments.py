@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import OPERATIONS
 from lcl_ref.suite.formats import FORMATS
-from lcl_ref.suite.golden.results import RESULTS
 from lcl_ref.suite.judge.bounds import limit, magnitudes, warning_line
 from tools.limits.summation import ORDERS, nearest, terms_of
 
@@ -67,23 +67,13 @@ def random_operands(
     random: np.random.Generator, spec: Spec, batch: int, dtype: str, signs: str, binades: tuple[int, int] = (-3, 0)
 ) -> Operands:
     """Return reals exact in `dtype`, with full significands and exponents of `binades`, of mixed or of one sign."""
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "bias": spec.bias_shape, "dy": spec.y_shape(batch)}
     operands = {}
-    for name, shape in shapes.items():
-        if shape is not None:
-            exponents = random.integers(binades[0], binades[1] + 1, shape)
-            sizes = np.ldexp(1 + random.random(shape), exponents)
-            flips = random.integers(0, 2, shape) if signs == "mixed" else np.zeros(shape, np.int64)
-            operands[name] = np.where(flips, -sizes, sizes).astype(FORMATS[dtype].dtype)
+    for name, shape in spec.operand_shapes(batch).items():
+        exponents = random.integers(binades[0], binades[1] + 1, shape)
+        sizes = np.ldexp(1 + random.random(shape), exponents)
+        flips = random.integers(0, 2, shape) if signs == "mixed" else np.zeros(shape, np.int64)
+        operands[name] = np.where(flips, -sizes, sizes).astype(FORMATS[dtype].dtype)
     return operands
-
-
-def result_shape(spec: Spec, batch: int, result: str) -> tuple[int, ...]:
-    """Return the shape of ``y``, ``dx``, ``dw`` or ``db``."""
-    shapes = {"y": spec.y_shape(batch), "dx": spec.x_shape(batch), "dw": spec.weight_shape, "db": spec.bias_shape}
-    shape = shapes[result]
-    assert shape is not None
-    return shape
 
 
 @dataclass
@@ -125,7 +115,10 @@ def by_matrix_product(spec: Spec, operands: Mapping[str, Array], result: str) ->
     x, weight, dy = operands["x"], operands["weight"], operands["dy"]
     if result == "y":
         return batched.forward(spec, x, weight, operands.get("bias"))
-    found = batched.vjp(spec, x, weight, dy)[RESULTS.index(result) - 1]
+    gradients: dict[str, Array | None] = dict(
+        zip(OPERATIONS["vjp"].results, batched.vjp(spec, x, weight, dy), strict=True)
+    )
+    found = gradients[result]
     assert found is not None
     return found
 
@@ -138,7 +131,7 @@ def tallies(dtype: str, result: str, outputs: int, seed: int) -> dict[str, Tally
     while sum(tally.outputs for tally in found.values()) < outputs:
         spec, batch = random_layer(random)
         products = math.prod(spec.y_shape(batch)) * spec.fan_in
-        if products > MOST_TERMS or math.prod(result_shape(spec, batch, result)) > MOST_ELEMENTS:
+        if products > MOST_TERMS or math.prod(spec.result_shapes(batch)[result]) > MOST_ELEMENTS:
             continue
         binades = BINADES[dtype] if layers % 3 == 2 else (-3, 0)
         operands = random_operands(random, spec, batch, dtype, SIGNS[layers % 2], binades)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import OPERATIONS
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
@@ -21,7 +22,6 @@ from tools.limits.experiments import (
     by_matrix_product,
     random_layer,
     random_operands,
-    result_shape,
     stream,
 )
 from tools.limits.summation import ORDERS, terms_of
@@ -29,7 +29,9 @@ from tools.limits.summation import ORDERS, terms_of
 Array = NDArray[Any]
 Verdict = Literal["pass", "warned", "failed"]
 
-RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw")}
+ASKED = tuple(tuple(name for name in OPERATIONS[op].results if name != "db") for op in ("forward", "vjp"))
+"""Results of each operation that are sums of products; db has no product whose factors could be rounded."""
+
 MOST_PRODUCTS = 100_000
 
 
@@ -128,7 +130,7 @@ def _judge(
     found: Seen, arithmetic: Cheaper, spec: Spec, operands: Mapping[str, Array], sizes: Mapping[str, Magnitude]
 ) -> None:
     """Count each operation: the worst verdict on its results, and whether any of them got the right name."""
-    for results in RESULTS_OF.values():
+    for results in ASKED:
         if not arithmetic.asks(sizes[result] for result in results):
             continue
         verdicts, names = set(), set()
@@ -150,7 +152,7 @@ def cheaper_answer(arithmetic: Cheaper, spec: Spec, operands: Mapping[str, Array
         kept = FORMATS[arithmetic.sums].dtype
         terms = terms_of(spec, operands, result)
         sums = ORDERS[arithmetic.order](terms.astype(kept))
-        return sums.astype(dtype).reshape(result_shape(spec, len(operands["x"]), result))
+        return sums.astype(dtype).reshape(spec.result_shapes(len(operands["x"]))[result])
     rounding = precision.ROUNDINGS[arithmetic.inputs]
     rounded = {
         name: operand.astype(np.float64) if name == "bias" else rounding(operand.astype(np.float64))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lcl_ref import api
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Adapter
+from lcl_ref.suite.adapter import OPERATIONS, RESULTS, Adapter
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.run.loading import BackendRef
@@ -80,11 +80,9 @@ def invocation(ref: BackendRef, adapter: Adapter) -> Invocation | None:
 
 def operands(spec: Spec, batch: int, dtype: str) -> dict[str, NDArray[Any]]:
     """Return the operands the program makes."""
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "dy": spec.y_shape(batch), "bias": spec.bias_shape}
     return {
         name: (np.arange(math.prod(shape)) * STEPS[name] % 11 - 5.0).reshape(shape).astype(FORMATS[dtype].dtype)
-        for name, shape in shapes.items()
-        if shape is not None
+        for name, shape in spec.operand_shapes(batch).items()
     }
 
 
@@ -102,12 +100,9 @@ def shows(adapter: Adapter, spec: Spec, batch: int, op: str, dtype: str) -> bool
 
 def _right(spec: Spec, given: Mapping[str, NDArray[Any]], op: str) -> dict[str, NDArray[Any]]:
     x, weight, dy, bias = given["x"], given["weight"], given["dy"], given.get("bias")
-    if op == "forward":
-        return {"y": api.forward(spec, x, weight, bias)}
-    dx, dw, db = api.vjp(spec, x, weight, bias, dy)
-    if op == "transpose":
-        return {"dx": dx}
-    return {"dx": dx, "dw": dw} if db is None else {"dx": dx, "dw": dw, "db": db}
+    answers = (api.forward(spec, x, weight, bias), *api.vjp(spec, x, weight, bias, dy))
+    right = dict(zip(RESULTS, answers, strict=True))
+    return {name: array for name in OPERATIONS[op].results if (array := right[name]) is not None}
 
 
 def reproducer(how: Invocation, spec: Spec, batch: int, op: str, dtype: str) -> str:
@@ -126,17 +121,13 @@ def _specification(how: Invocation, spec: Spec, dtype: str) -> list[str]:
 
 
 def _operands(spec: Spec, batch: int, op: str) -> list[str]:
-    needed = {"forward": ("x", "weight", "bias"), "transpose": ("dy", "weight", "bias")}.get(op, tuple(STEPS))
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "dy": spec.y_shape(batch), "bias": spec.bias_shape}
-    made = [
-        "None" if shape is None else f"(np.arange({math.prod(shape)}) * {STEPS[name]} % 11 - 5.0).reshape({shape})"
-        for name, shape in shapes.items()
-    ]
-    return [
-        f"{name} = {text}" + (".astype(dtype)" if text != "None" else "")
-        for name, text in zip(shapes, made, strict=True)
+    needed = {*OPERATIONS[op].operands, "bias"}  # every layer is prepared with its bias
+    lines = [
+        f"{name} = (np.arange({math.prod(shape)}) * {STEPS[name]} % 11 - 5.0).reshape({shape}).astype(dtype)"
+        for name, shape in spec.operand_shapes(batch).items()
         if name in needed
     ]
+    return lines if spec.bias_shape else [*lines, "bias = None"]
 
 
 def _loops(spec: Spec, batch: int, op: str) -> list[str]:
@@ -176,7 +167,7 @@ def _grouped(w: str, op: str) -> list[str]:
 
 
 def _verdict(how: Invocation, spec: Spec, op: str) -> list[str]:
-    names = {"forward": ["y"], "transpose": ["dx"]}.get(op, ["dx", "dw"] + (["db"] if spec.bias_shape else []))
+    names = [name for name in OPERATIONS[op].results if name != "db" or spec.bias_shape]
     sums = {"position": "db = dy.sum(axis=0)", "channel": "db = dy.reshape(-1, dy.shape[-1]).sum(axis=0)"}
     answer = how.call(op) if op == "vjp" else f"[{how.call(op)}]"
     return [

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite import schema
-from lcl_ref.suite.adapter import Capabilities, Declaration, Unsupported
+from lcl_ref.suite.adapter import OPERATIONS, Capabilities, Declaration, Unsupported
 from lcl_ref.suite.exec import wire
 from lcl_ref.suite.exec.program import Ending, Program, cut
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Fault, NotRun
@@ -46,12 +46,8 @@ class ProgramError(Fault):
 
 def forms_of(spec: Spec, op: str, dtype: str, batch: int) -> Forms:
     """Return shape and dtype of each result of `op` by its name in the protocol."""
-    shapes: dict[str, dict[str, tuple[int, ...] | None]] = {
-        "forward": {"y": spec.y_shape(batch)},
-        "vjp": {"dx": spec.x_shape(batch), "dw": spec.weight_shape, "db": spec.bias_shape},
-        "transpose": {"xt": spec.x_shape(batch)},
-    }
-    return {name: (shape, dtype) for name, shape in shapes[op].items() if shape is not None}
+    operation, shapes = OPERATIONS[op], spec.result_shapes(batch)
+    return {operation.called.get(name, name): (shapes[name], dtype) for name in operation.results if name in shapes}
 
 
 class Conversation:
@@ -259,6 +255,6 @@ class ExecLayer:
     def _ask(self, op: str, **operands: Array) -> Arrays:
         batch = len(next(iter(operands.values())))
         operands["weight"] = self.weight
-        if self.bias is not None and op != "transpose":
+        if self.bias is not None and "bias" in OPERATIONS[op].operands:
             operands["bias"] = self.bias
         return self.adapter.run(self.spec, op, self.dtype, operands, batch)

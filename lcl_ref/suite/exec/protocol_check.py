@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Unsupported
+from lcl_ref.suite.adapter import OPERATIONS, Capabilities, Unsupported
 from lcl_ref.suite.exec.adapter import Arrays, Conversation, Limits, ProgramError, forms_of
 from lcl_ref.suite.exec.program import STOP_SECONDS, Ending, cut
 from lcl_ref.suite.formats import FORMATS
@@ -105,12 +105,12 @@ class Checker:
 
     def _ask(self, op: str, dtype: str, batch: int = BATCH) -> Arrays:
         spec = self._spec
-        shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "bias": spec.bias_shape or ()}
-        if op == "vjp":
-            shapes["dy"] = spec.y_shape(batch)
-        if op == "transpose":
-            shapes = {"y": spec.y_shape(batch), "weight": spec.weight_shape}
-        operands = {name: np.ones(shape, FORMATS[dtype].dtype) for name, shape in shapes.items()}
+        operation, shapes = OPERATIONS[op], spec.operand_shapes(batch)
+        operands = {
+            operation.called.get(name, name): np.ones(shapes[name], FORMATS[dtype].dtype)
+            for name in operation.operands
+            if name in shapes
+        }
         return self._talk.run(spec, op, dtype, operands, forms_of(spec, op, dtype, batch))
 
     def _by_file(self) -> str:

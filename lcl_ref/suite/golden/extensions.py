@@ -73,22 +73,17 @@ def shapes(case: ExtensionCase) -> dict[str, tuple[int, ...]]:
             "dy": (batch, blocks.out_channels),
         }
     spec = case.layer
-    bias = spec.bias_shape
-    if case.kind == "transposed":
-        bias = spec.x_shape(1)[1:] if case.settings["bias"] == "site" else (spec.in_channels,)
-    found = {
-        "x": spec.x_shape(case.batch),
+    found = spec.operand_shapes(case.batch) | {
         "y": spec.y_shape(case.batch),
-        "weight": spec.weight_shape,
         "mask": spec.weight_shape,
         "radius": spec.output_size,
         "mixing": (*spec.output_size, case.settings.get("rank", 1)),
         "kernels": (case.settings.get("rank", 1), *spec.weight_shape[spec.rank :]),
-        "bias": bias,
-        "dy": spec.y_shape(case.batch),
         "dz": spec.x_shape(case.batch),
     }
-    return {name: shape for name in KINDS[case.kind].operands if (shape := found[name]) is not None}
+    if case.kind == "transposed":
+        found["bias"] = spec.x_shape(1)[1:] if case.settings["bias"] == "site" else (spec.in_channels,)
+    return {name: found[name] for name in KINDS[case.kind].operands if name in found}
 
 
 def drawn(case: ExtensionCase) -> Arrays:
@@ -173,7 +168,7 @@ def _adaptive(case: ExtensionCase, given: Arrays) -> Arrays:
     gated = adaptive.weight(spec, full, radius).astype(np.int64)
     y = api.forward(spec, given["x"], gated, given.get("bias"))
     dx, dw, db = api.vjp(spec, given["x"], gated, given.get("bias"), given["dy"])
-    dradius = adaptive.radius_cotangent(spec, full, radius, dw).astype(np.int64)
+    dradius = adaptive.radius_gradient(spec, full, radius, dw).astype(np.int64)
     shut = (dw * adaptive.gates(spec, radius)[..., None, None]).astype(np.int64)
     return _named(y, (dx, shut, db)) | {"dradius": dradius}
 
@@ -182,7 +177,7 @@ def _low_rank(case: ExtensionCase, given: Arrays) -> Arrays:
     spec, mixing, kernels, bias = case.layer, given["mixing"], given["kernels"], given.get("bias")
     y = low_rank.forward(spec, given["x"], mixing, kernels, bias).astype(np.int64)
     dx, dw, db = api.vjp(spec, given["x"], low_rank.weight(spec, mixing, kernels), bias, given["dy"])
-    dmixing, dkernels = low_rank.cotangents(spec, mixing, kernels, dw)
+    dmixing, dkernels = low_rank.gradients(spec, mixing, kernels, dw)
     found = _named(y, (dx, dw, db)) | {"dmixing": dmixing, "dkernels": dkernels}
     return {name: array for name, array in found.items() if name != "dw"}
 

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from lcl_ref.suite.adapter import OPERANDS
 from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.cases.case import Case, Refusal
 from lcl_ref.suite.cases.extensions import KINDS, ExtensionCase
@@ -82,7 +83,7 @@ def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
         "file": file_name(case),
     }
     if case.values == "exact":
-        wide = {name: array.astype(np.int64) for name, array in arrays.items() if name not in results.RESULTS}
+        wide = {name: array.astype(np.int64) for name, array in arrays.items() if name in OPERANDS}
         entry["certificate"] = results.certificate(case, wide)
     if case.values == "complex":
         entry["certificate"] = results.complex_certificate(case, arrays)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core import dense_oracle, reference
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.suite.adapter import RESULTS
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import DTYPES, FORMATS, in_parts
 from lcl_ref.suite.golden import values
@@ -20,8 +21,6 @@ Arrays = dict[str, Array]
 
 AMPLITUDES = (3, 2, 1)
 BIAS_AMPLITUDE = 7
-RESULTS = ("y", "dx", "dw", "db")
-"""Golden results; ``dx`` also serves the operation transpose, whose operand is ``dy``."""
 
 
 def compute(case: Case) -> Arrays:
@@ -62,7 +61,7 @@ def exact_operands(case: Case) -> Arrays:
 def _drawn(case: Case, amplitude: int) -> Arrays:
     return {
         name: values.integers(case.id, name, shape, BIAS_AMPLITUDE if name == "bias" else amplitude)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
 
 
@@ -72,7 +71,7 @@ def complex_operands(case: Case) -> Arrays:
     return {
         name: values.integers(case.id, name, shape, amplitude)
         + 1j * values.integers(case.id, f"{name}.imag", shape, amplitude)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
 
 
@@ -108,7 +107,7 @@ def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
         other = others[name]
         equal_nan = mine.dtype.kind == "f"
         if mine.shape != other.shape or not np.array_equal(mine, other, equal_nan=equal_nan):
-            got, expected = f"second route {other.shape}", f"the bits of the reference {mine.shape}"
+            got, expected = f"dense oracle {other.shape}", f"the bits of the reference {mine.shape}"
             raise FixtureError(Violation("golden/oracles", f"{case.id}/{name}", got, expected))
     return ours
 
@@ -118,7 +117,7 @@ def _rounded(case: Case, dtype: str) -> Arrays:
     scale = values.real_scale(dtype)
     whole = {
         name: values.significands(case.id, f"{dtype}/{name}", shape, dtype)
-        for name, shape in values.shapes(case).items()
+        for name, shape in case.spec.operand_shapes(case.batch).items()
     }
     stored = {name: _real(integers, scale).astype(FORMATS[dtype].dtype) for name, integers in whole.items()}
     if "bias" in whole:

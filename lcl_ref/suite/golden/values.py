@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import FORMATS
 
 Array = NDArray[Any]
@@ -63,15 +62,3 @@ def plant(case_id: str, x: NDArray[np.int64]) -> NDArray[np.float64]:
     planted = x.astype(np.float64)
     planted.reshape(-1)[places] = PLANTED
     return planted
-
-
-def shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each operand: x, weight, bias (where there is one) and dy."""
-    spec = case.spec
-    operands = {
-        "x": spec.x_shape(case.batch),
-        "weight": spec.weight_shape,
-        "bias": spec.bias_shape,
-        "dy": spec.y_shape(case.batch),
-    }
-    return {name: shape for name, shape in operands.items() if shape is not None}

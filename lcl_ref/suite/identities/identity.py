@@ -1,4 +1,4 @@
-"""What a law is, and how it is held: two systems, a map between their tensors, and what must then be equal.
+"""What a law is, and how it is verified: two systems, a map between their tensors, and what must then be equal.
 
 On small integers every right answer has the same bits. On reals both sides are sums of the same terms, each within its
 proved limit of the exact sum (SPEC clause 12.2), so that they differ by at most twice that limit.
@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Adapter
-from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.adapter import OPERATIONS, Adapter
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import values
 from lcl_ref.suite.identities.maps import Maps, pulled_back
@@ -45,12 +44,10 @@ class Law:
         Registered names of the systems.
     spec : Spec
         The layer of the left system.
-    right_spec : Spec, optional
-        The layer of the right system, where it is another one.
+    right_spec : Spec
+        The layer of the right system.
     maps : Maps
         From the tensors of the left system to those of the right one.
-    dtypes : tuple of str
-        Formats both systems compute in.
     """
 
     id: str
@@ -58,18 +55,12 @@ class Law:
     left: str
     right: str
     spec: Spec
-    right_spec: Spec | None = None
-    maps: Maps = Maps()  # noqa: RUF009 -- frozen
-    dtypes: tuple[str, ...] = ("float32", "float64")
-
-    @property
-    def other(self) -> Spec:
-        """The layer of the right system."""
-        return self.spec if self.right_spec is None else self.right_spec
+    right_spec: Spec
+    maps: Maps
 
 
 @dataclass(frozen=True)
-class Held:
+class IdentityResult:
     """What was measured: per result the largest difference, and on reals its largest share of what is allowed."""
 
     law: Law
@@ -80,7 +71,7 @@ class Held:
 
     @property
     def ok(self) -> bool:
-        """Whether the law held."""
+        """Whether both sides are equal, as far as the values can tell."""
         return self.share <= 1
 
 
@@ -99,54 +90,53 @@ def operations(law: Law) -> list[str]:
 
 def operands(law: Law, dtype: str, kind: str) -> Arrays:
     """Return x, weight, bias and dy of the left system, whole numbers or reals of all magnitudes."""
-    case = Case(id=f"law/{law.id}", spec=law.spec, batch=BATCH, why="", clauses=())
-    scale = values.real_scale(dtype)
+    key, scale = f"law/{law.id}", values.real_scale(dtype)
     drawn: Arrays = {}
-    for name, shape in values.shapes(case).items():
+    for name, shape in law.spec.operand_shapes(BATCH).items():
         if kind == "integers":
-            drawn[name] = values.integers(case.id, name, shape, AMPLITUDE).astype(dtype)
+            drawn[name] = values.integers(key, name, shape, AMPLITUDE).astype(dtype)
         else:
-            whole = values.significands(case.id, f"{dtype}/{name}", shape, dtype)
+            whole = values.significands(key, f"{dtype}/{name}", shape, dtype)
             drawn[name] = (whole / 2**scale).astype(dtype)
     return drawn
 
 
-def hold(law: Law, dtype: str, kind: str) -> Held:
+def verify(law: Law, dtype: str, kind: str) -> IdentityResult:
     """Compute both sides in `dtype`, on ``"integers"`` or ``"reals"``, and compare."""
     given = operands(law, dtype, kind)
     ops = operations(law)
     left = _results(law.left, law.spec, given, dtype, ops)
     moved = _moved(law, given)
-    right = _back(law, given, _results(law.right, law.other, moved, dtype, ops))
-    left["y"] = law.maps.y(law.spec, law.other, left["y"])
+    right = _back(law, given, _results(law.right, law.right_spec, moved, dtype, ops))
+    left["y"] = law.maps.y(law.spec, law.right_spec, left["y"])
     gaps = {name: np.abs(left[name].astype(np.float64) - right[name]) for name in left}
     differences = {name: float(gap.max(initial=0)) for name, gap in gaps.items()}
     if kind == "integers":
-        return Held(law, dtype, kind, differences, np.inf if any(differences.values()) else 0.0)
-    return Held(law, dtype, kind, differences, _share(law, given, dtype, left, gaps))
+        return IdentityResult(law, dtype, kind, differences, np.inf if any(differences.values()) else 0.0)
+    return IdentityResult(law, dtype, kind, differences, _share(law, given, dtype, left, gaps))
 
 
 def _moved(law: Law, given: Arrays) -> Arrays:
     moves = {"x": law.maps.x, "weight": law.maps.weight, "bias": law.maps.bias, "dy": law.maps.y}
-    return {name: np.ascontiguousarray(moves[name](law.spec, law.other, array)) for name, array in given.items()}
+    return {name: np.ascontiguousarray(moves[name](law.spec, law.right_spec, array)) for name, array in given.items()}
 
 
 def _results(name: str, spec: Spec, given: Arrays, dtype: str, ops: list[str]) -> Arrays:
     layer = system(name).prepare(spec, given["weight"], given.get("bias"), dtype)
     found = {"y": to_numpy(layer.forward(given["x"]))}
     if "vjp" in ops:
-        parts = zip(("dx", "dw", "db"), layer.vjp(given["x"], given["dy"]), strict=True)
+        parts = zip(OPERATIONS["vjp"].results, layer.vjp(given["x"], given["dy"]), strict=True)
         found |= {part: to_numpy(array) for part, array in parts if array is not None}
     return found
 
 
 def _back(law: Law, given: Arrays, found: Arrays) -> Arrays:
-    """Take the cotangents of the right system back to the tensors of the left one."""
+    """Take the gradients of the right system back to the tensors of the left one."""
     sources = {"dx": (law.maps.x, "x"), "dw": (law.maps.weight, "weight"), "db": (law.maps.bias, "bias")}
     back = {"y": found["y"].astype(np.float64)}
     for name, (move, source) in sources.items():
         if name in found:
-            back[name] = pulled_back(move, law.spec, law.other, given[source].shape, found[name])
+            back[name] = pulled_back(move, law.spec, law.right_spec, given[source].shape, found[name])
     return back
 
 
@@ -158,7 +148,7 @@ def _share(law: Law, given: Arrays, dtype: str, left: Arrays, gaps: Arrays) -> f
     for name, gap in gaps.items():
         size = sizes[name]
         if name == "y":
-            size = bounds.Magnitude(*(law.maps.y(law.spec, law.other, part) for part in (size.total, size.terms)))
+            size = bounds.Magnitude(*(law.maps.y(law.spec, law.right_spec, part) for part in (size.total, size.terms)))
         allowed = 2 * bounds.limit(size, left[name].astype(np.float64), form, form)
         shares.append(float(np.max(gap / allowed, initial=0)))
     return max(shares)

@@ -1,7 +1,7 @@
 """Maps between the tensors of two systems that compute the same: every element of one is an element of the other, or 0.
 
-A map is a function on arrays that only moves, repeats and leaves out elements. What it does to a cotangent follows: it
-is applied to the numbers of the elements, and each cotangent goes back to where its element came from.
+A map is a function on arrays that only moves, repeats and leaves out elements. What it does to a gradient follows: it
+is applied to the numbers of the elements, and each gradient goes back to where its element came from.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class Maps:
     y: Move = same
 
 
-def pulled_back(move: Move, left: Spec, right: Spec, shape: tuple[int, ...], cotangent: Array) -> NDArray[np.float64]:
-    """Return the cotangent, in float64, of what `move` takes from `shape`, given that of what it returns."""
+def pulled_back(move: Move, left: Spec, right: Spec, shape: tuple[int, ...], gradient: Array) -> NDArray[np.float64]:
+    """Return the gradient, in float64, of what `move` takes from `shape`, given that of what it returns."""
     numbers = move(left, right, np.arange(1, math.prod(shape) + 1).reshape(shape))
     total = np.zeros(math.prod(shape) + 1)
-    np.add.at(total, numbers, cotangent.astype(np.float64))
+    np.add.at(total, numbers, gradient.astype(np.float64))
     return total[1:].reshape(shape)

@@ -14,8 +14,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.suite.adapter import OPERATIONS
 from lcl_ref.suite.judge.observation import Observation
-from lcl_ref.suite.judge.tasks import RESULTS_OF, Task
+from lcl_ref.suite.judge.tasks import Task
 
 Array = NDArray[Any]
 Key = tuple[str, str, str]
@@ -66,7 +67,7 @@ class AnswerFile:
 def _observation(facts: Mapping[str, Any], arrays: Mapping[str, Array], task: Task) -> Observation:
     case, op, _ = facts["key"]
     if facts["verdict"] == "pass" and task.exact:
-        arrays = {name: task.golden[name] for name in RESULTS_OF[op] if name in task.golden}
+        arrays = {name: task.golden[name] for name in OPERATIONS[op].results if name in task.golden}
     return Observation(case, op, task, facts["verdict"], arrays, facts["message"])
 
 

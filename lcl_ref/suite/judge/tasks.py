@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import OPERANDS, OPERATIONS
 from lcl_ref.suite.formats import FORMATS, FloatFormat, from_parts, in_parts
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge import bounds, conjugation, precision
@@ -17,10 +18,7 @@ from lcl_ref.suite.judge.compare import Expected, axes_of
 
 Array = NDArray[Any]
 
-OPERANDS = ("x", "weight", "bias", "dy")
 COMPLEX = "complex64"
-RESULTS_OF = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
-"""Operation -> golden results it is compared with; transpose is applied to ``dy``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Task:
                 accumulation,
                 lambda name=name: self.magnitude(name),  # type: ignore[misc]
             )
-            for name in RESULTS_OF[op]
+            for name in OPERATIONS[op].results
             if name in self.golden
         ]
 
@@ -101,5 +99,5 @@ def cell_exists(entry: Mapping[str, Any], op: str, dtype: str) -> bool:
         return op == "forward"
     if entry["values"] == "rounded":
         return True
-    peak: int = max(entry["certificate"].get(name, 0) for name in RESULTS_OF[op])
+    peak: int = max(entry["certificate"].get(name, 0) for name in OPERATIONS[op].results)
     return peak <= FORMATS[dtype].largest_exact_integer

@@ -18,10 +18,11 @@ from lcl_ref.core.axes import spatial_names
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.files.contents import Array
+from lcl_ref.suite.adapter import OPERATIONS
 from lcl_ref.suite.formats import FloatFormat
 from lcl_ref.suite.judge.bounds import Magnitude
 from lcl_ref.suite.judge.compare import Expected, Malformed, Mismatch, axes_of, check, check_form
-from lcl_ref.suite.judge.tasks import RESULTS_OF, Task
+from lcl_ref.suite.judge.tasks import Task
 
 SLAB_BYTES = 4 << 20
 """Aim for the weights of one slab in float64; some ten arrays of that size are alive at a time."""
@@ -100,14 +101,14 @@ def hold(spec: Spec, dtype: str, operands: Mapping[str, Array], questions: Seque
                     question.hold(replace(expected, origin=slab.origin), answer, slab.name)
     for question in fit:
         for result in joined.results:
-            if result in RESULTS_OF[question.op]:
+            if result in OPERATIONS[question.op].results:
                 question.hold(joined.expected(result, dtype, question.accumulation), question.answers[result])
 
 
 def _has_form(question: Question, spec: Spec, dtype: str, operands: Mapping[str, Array]) -> bool:
     """Refuse answers of another shape or dtype, before they are cut into parts."""
     like = {"y": operands["dy"], "dx": operands["x"], "dw": operands["weight"], "db": operands.get("bias")}
-    for result in RESULTS_OF[question.op]:
+    for result in OPERATIONS[question.op].results:
         golden = like[result]
         if golden is None:
             continue

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core._spec_rules import output_arithmetic
 from lcl_ref.core.axes import axis_names, spatial_names
-from lcl_ref.core.geometry import input_site, weight_position
+from lcl_ref.core.geometry import input_site, output_arithmetic, weight_position
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import from_parts
@@ -38,10 +37,13 @@ def describe(case: Case, arrays: Arrays) -> str:
 
 
 def _shapes(spec: Spec, batch: int) -> str:
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "y": spec.y_shape(batch)}
-    lines = [_shape_line(name, axis_names(name, spec.rank), shape) for name, shape in shapes.items()]
-    if spec.bias_shape is not None:
-        lines.insert(2, _shape_line("bias", axis_names(f"bias/{spec.bias}", spec.rank), spec.bias_shape))
+    shapes = spec.operand_shapes(batch) | {"y": spec.y_shape(batch)}
+    axes = {"bias": f"bias/{spec.bias}"}
+    lines = [
+        _shape_line(name, axis_names(axes.get(name, name), spec.rank), shapes[name])
+        for name in ("x", "weight", "bias", "y")
+        if name in shapes
+    ]
     lines += [
         f"  output axis {name}: {output_arithmetic(spec, axis)}" for axis, name in enumerate(spatial_names(spec.rank))
     ]

@@ -52,23 +52,18 @@ def _points(spec: Spec, batch: int, op: str, infinite: bool) -> list[tuple[Opera
     return [(operands, results(spec, operands, (), op)) for operands in points]
 
 
-def _shapes(spec: Spec, batch: int) -> dict[str, tuple[int, ...]]:
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "dy": spec.y_shape(batch)}
-    return shapes if spec.bias_shape is None else shapes | {"bias": spec.bias_shape}
-
-
 def _draws(spec: Spec, batch: int) -> Iterator[Operands]:
     stream = np.random.Generator(np.random.Philox(SEED))
     for _ in range(DRAWS):
         yield {
             name: stream.integers(-HALF_RANGE, HALF_RANGE, shape).astype(np.float64)
-            for name, shape in _shapes(spec, batch).items()
+            for name, shape in spec.operand_shapes(batch).items()
         }
 
 
 def _infinities(spec: Spec) -> Iterator[Operands]:
     """Yield ones with x all NaN, and with one input element infinite, each in turn."""
-    ones = {name: np.ones(shape) for name, shape in _shapes(spec, 1).items()}
+    ones = {name: np.ones(shape) for name, shape in spec.operand_shapes(1).items()}
     yield ones | {"x": np.full(spec.x_shape(1), np.nan)}
     for place in range(math.prod(spec.x_shape(1))):
         x = np.ones(spec.x_shape(1))

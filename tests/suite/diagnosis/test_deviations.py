@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
+from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.diagnosis.deviations import CATALOGUE, COMPUTED, PARTS_OF, Refused, find, result, results
+from lcl_ref.suite.diagnosis.deviations import CATALOGUE, COMPUTED, Refused, find, result, results
 from lcl_ref.suite.diagnosis.deviations.deviation import LAYER, changed_fields, edited
 from lcl_ref.suite.diagnosis.deviations.hooks import Linear, Move, back, forth
 from lcl_ref.suite.formats import FORMATS
@@ -66,7 +67,7 @@ def test_unknown_id_names_the_nearest():
 @pytest.mark.parametrize("case", [case for case in CASES if case.values != "rounded"], ids=lambda case: case.id)
 def test_unedited_plan_is_the_layer(case):
     task = load_task(STORE, case.id, "float64")
-    for op in PARTS_OF:
+    for op in OPS:
         if cell_exists(STORE.entries[case.id], op, "float64"):
             for name, array in results(task.spec, task.operands, (), op).items():
                 np.testing.assert_array_equal(array, task.golden[name].astype(float))
@@ -114,7 +115,7 @@ def test_every_pair_computes_or_refuses():
     """Edits never break each other: any two give arrays, or say that such a layer could not run."""
     computed = 0
     for pair in combinations(COMPUTED, 2):
-        for op in PARTS_OF:
+        for op in OPS:
             try:
                 computed += len(results(SPEC, operands(SPEC), pair, op)) > 0
             except Refused:

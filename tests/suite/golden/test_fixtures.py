@@ -118,7 +118,7 @@ def test_golden_data_needs_two_oracles_that_agree(monkeypatch):
     case = next(case for case in CASES if case.values == "exact")
     honest = results.dense_oracle.forward
     monkeypatch.setattr(results.dense_oracle, "forward", lambda *given: honest(*given) * 2)
-    with pytest.raises(FixtureError, match=rf"{case.id}/y: got second route"):
+    with pytest.raises(FixtureError, match=rf"{case.id}/y: got dense oracle"):
         results.compute(case)
 
 

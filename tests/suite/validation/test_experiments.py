@@ -10,12 +10,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lcl_ref.suite.adapter import RESULTS
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden import results
 from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.golden.results import RESULTS
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.bounds import magnitudes
 from tools.limits import summation

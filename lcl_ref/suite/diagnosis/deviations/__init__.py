@@ -18,7 +18,7 @@ from lcl_ref.suite.diagnosis.deviations import (
     numbers,
     weights,
 )
-from lcl_ref.suite.diagnosis.deviations.deviation import PARTS_OF, Deviation, result, results
+from lcl_ref.suite.diagnosis.deviations.deviation import Deviation, result, results
 from lcl_ref.suite.diagnosis.deviations.layer_plan import Refused
 
 CATALOGUE: tuple[Deviation, ...] = (
@@ -53,4 +53,4 @@ def find(identity: str) -> Deviation:
     return _BY_ID[identity]
 
 
-__all__ = ["CATALOGUE", "COMPUTED", "PARTS_OF", "Deviation", "Refused", "find", "result", "results"]
+__all__ = ["CATALOGUE", "COMPUTED", "Deviation", "Refused", "find", "result", "results"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcl_ref.suite.diagnosis.deviations.deviation import Deviation, Edit, Part
+from lcl_ref.suite.adapter import RESULTS
+from lcl_ref.suite.diagnosis.deviations.deviation import Deviation, Edit
 from lcl_ref.suite.diagnosis.deviations.edits import kernel_axes, move, planned_move, setting
 from lcl_ref.suite.diagnosis.deviations.hooks import Array
 from lcl_ref.suite.diagnosis.deviations.layer_plan import Plan
@@ -30,8 +31,8 @@ def _flipped(plan: Plan, weight: Array) -> Array:
 
 
 def _wrong(identity: str, sentence: str, fix: str, needs: str, edit: Edit, known: str = "") -> Deviation:
-    """Return a deviation of the one cotangent its id starts with."""
-    part: Part = {"dx": "dx", "dw": "dw", "db": "db"}[identity[:2]]  # type: ignore[assignment]  # the id names the part
+    """Return a deviation of the one gradient its id starts with."""
+    part = next(result for result in RESULTS if identity.startswith(result))
     clause = {"dx": "9.1", "dw": "9.2", "db": "9.3"}[part] if "overlap" not in identity else "9.5"
     return Deviation(
         id=identity,

@@ -12,20 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import OPERATIONS, RESULTS, Result
 from lcl_ref.suite.diagnosis.deviations import compute
 from lcl_ref.suite.diagnosis.deviations.hooks import Hook, Move
 from lcl_ref.suite.diagnosis.deviations.layer_plan import Plan, plan_of
 
 Array = NDArray[Any]
 Edit = Callable[[Plan], Plan]
-Part = Literal["y", "dx", "dw", "db"]
 Kind = Literal["layer", "derivative", "precision", "nonfinite", "behaviour"]
 
-LAYER: tuple[Part, ...] = ("y", "dx", "dw", "db")
+LAYER = RESULTS
 """A deviation of the layer itself shows in its derivatives too, as automatic differentiation would give them."""
-
-PARTS_OF: dict[str, tuple[Part, ...]] = {"forward": ("y",), "vjp": ("dx", "dw", "db"), "transpose": ("dx",)}
-"""Results of each operation; transpose is dx for the cotangent that is its operand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +60,15 @@ class Deviation:
     known_in: str = ""
     kind: Kind = "layer"
     edit: Edit | None = None
-    parts: tuple[Part, ...] = LAYER
+    parts: tuple[Result, ...] = LAYER
 
     @property
     def ops(self) -> tuple[str, ...]:
         """Operations it can show in."""
-        return tuple(op for op, parts in PARTS_OF.items() if set(parts) & set(self.parts))
+        return tuple(op for op, operation in OPERATIONS.items() if set(operation.results) & set(self.parts))
 
 
-def edited(spec: Spec, deviations: Iterable[Deviation], part: Part) -> Plan:
+def edited(spec: Spec, deviations: Iterable[Deviation], part: Result) -> Plan:
     """Return the plan from which a layer with these deviations, in this order, computes `part`."""
     plan = plan_of(spec)
     for deviation in deviations:
@@ -110,10 +107,10 @@ def _all_stay(hooks: tuple[Hook, ...], shape: tuple[int, ...] | None) -> bool:
 
 def touches(spec: Spec, batch: int, deviation: Deviation, op: str) -> bool:
     """Tell whether an operation of this layer is computed from an edited plan."""
-    return not set(PARTS_OF[op]).isdisjoint(deviation.parts) and bool(changed_fields(spec, batch, deviation))
+    return not set(OPERATIONS[op].results).isdisjoint(deviation.parts) and bool(changed_fields(spec, batch, deviation))
 
 
-def result(spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], part: Part) -> Array:
+def result(spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], part: Result) -> Array:
     """Return one result of a layer with these deviations, in float64.
 
     Parameters
@@ -148,6 +145,6 @@ def results(
     """Return the results of an operation of a layer with these deviations by name; arguments and errors as `result`."""
     chosen = tuple(deviations)
     wide = {name: np.asarray(operand, np.float64) for name, operand in operands.items()}
-    parts = [part for part in PARTS_OF[op] if part != "db" or spec.bias_shape is not None]
+    parts = [part for part in OPERATIONS[op].results if part != "db" or spec.bias_shape is not None]
     with np.errstate(invalid="ignore", over="ignore"):
         return {part: result(spec, wide, chosen, part) for part in parts}

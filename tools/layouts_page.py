@@ -1,17 +1,17 @@
-"""The catalogue as tables: rows for the command line, and the page ``docs/layouts.md``, which is generated from it."""
+"""The page ``docs/layouts.md``, generated from the catalogue of layouts."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
+from lcl_ref.layouts import LAYOUTS, Layout
 from lcl_ref.layouts.example import LEGEND
-from lcl_ref.layouts.layout import Layout
-from lcl_ref.layouts.registry import LAYOUTS
+from lcl_ref.layouts.summary import short_bias, short_weight
 
 _HEAD = """\
 # Weight layouts
 
-Generated from `lcl_ref.layouts` (`python -m lcl_ref.layouts.page > docs/layouts.md`); do not edit.
+Generated from `lcl_ref.layouts` (`python -m tools.tables`); do not edit.
 
 `lcl.layouts.convert(spec, weight, bias, source=..., target=...)` moves weights between any two of them, bit for bit.
 `lcl layouts explain NAME` prints a worked example. A layout is always named and never guessed: several give arrays of
@@ -33,32 +33,7 @@ formula.
 """
 
 
-def as_dict(layout: Layout) -> dict[str, Any]:
-    """Return one row of the catalogue as JSON-ready values."""
-    return {
-        "name": layout.name,
-        "of": layout.of,
-        "source": layout.source,
-        "version": layout.version,
-        "ranks": list(layout.ranks),
-        "weight": layout.weight,
-        "form": layout.form,
-        "flipped": layout.flipped,
-        "memory": layout.memory,
-        "bias": dict(layout.bias),
-        "bias_reported": layout.bias_reported,
-        "bias_outside": layout.bias_outside,
-        "groups": layout.groups,
-        "shared": layout.shared,
-        "channel_table": layout.table,
-        "why": dict(layout.why),
-        "loses": layout.loses,
-        "note": layout.note,
-        "checked": layout.checked,
-    }
-
-
-def markdown() -> str:
+def page() -> str:
     """Return the page of all layouts."""
     columns = ("layout", "ranks", "weight", "bias", "groups", "checked")
     lines = [_line(columns), _line(["---"] * len(columns))]
@@ -67,25 +42,13 @@ def markdown() -> str:
     return _HEAD + f"Axes: {_escaped(LEGEND)}.\n\n" + "\n".join(lines) + "\n" + _TAIL + "\n".join(about)
 
 
-def short_weight(layout: Layout, quote: str = "") -> str:
-    """Return the weight pattern for a table."""
-    form = {"taps": "", "dense": ", dense", "live": ", live taps only"}[layout.form]
-    return f"{quote}{layout.weight}{quote}{form}" + ", taps reversed" * layout.flipped
-
-
-def short_bias(layout: Layout, quote: str = "") -> str:
-    """Return the bias patterns for a table."""
-    patterns = " or ".join(f"{quote}{text}{quote}" for text in dict.fromkeys(layout.bias.values()))
-    return "outside" if layout.bias_outside else patterns
-
-
 def _cells(layout: Layout) -> list[str]:
     ranks = " ".join(map(str, layout.ranks))
     groups = "any" if layout.groups else "one"
     return [f"`{layout.name}`", ranks, short_weight(layout, "`"), short_bias(layout, "`"), groups, layout.checked]
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -101,9 +64,3 @@ def _paragraph(layout: Layout) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("*", r"\*").replace("<", r"\<")
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(markdown())
