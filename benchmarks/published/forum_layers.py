@@ -63,6 +63,7 @@ class Square:
         summary="Two unfolds, an elementwise product with everything, a sum.",
         layout="torch/ptrblck",
         capabilities=Narrow(ranks=(2,), bias=("position",), accumulation=SUMS, limit=square, **TRIVIAL),
+        holds="products",
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> TorchModule:

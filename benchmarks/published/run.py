@@ -26,13 +26,8 @@ ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "published.md"
 JSON = ROOT / "build" / "published.json"
 
-LISTED = json.loads((HERE / "layers.json").read_text("utf-8"))
-
-FILES: dict[str, str] = LISTED["files"]
-"""Layer -> the adapter in this folder."""
-
-REGISTERED: list[str] = LISTED["registered"]
-"""Adapters of the matrix that call a published layer as it is."""
+FILES: dict[str, str] = json.loads((HERE / "layers.json").read_text("utf-8"))
+"""Layer -> the adapter in this folder; adapters of the matrix follow that declare to be published layers."""
 
 KNOWN = {"xlstm.LinearHeadwiseExpand": "a batch of 0 is refused"}
 """Layer -> the deviation that docs/found.md tells, in a few words."""
@@ -44,9 +39,11 @@ def main() -> int:
     """Run everything, write the page and the report."""
     data = fixtures.default_root()
     store = fixtures.verify(data)
-    with MatrixRun(make_plan(published.refs(), store, dtypes=DTYPES), Settings(data, 2, 60.0)) as matrix:
+    refs = published.refs()
+    with MatrixRun(make_plan(refs, store, dtypes=DTYPES), Settings(data, 2, 60.0)) as matrix:
         events = list(matrix)
-    backends = sorted((event for event in events if isinstance(event, BackendReport)), key=order)
+    reports = {event.name: event for event in events if isinstance(event, BackendReport)}
+    backends = [reports[ref.name] for ref in refs]
     outcomes = [event for event in events if isinstance(event, Outcome)]
     document.write_json(JSON, document.document(backends, outcomes, store))
     text = PAGE.read_text("utf-8")
@@ -55,11 +52,6 @@ def main() -> int:
     PAGE.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", text), "utf-8")
     print(table)
     return 1 if unknown(backends, outcomes) else 0
-
-
-def order(backend: BackendReport) -> int:
-    """Return the place of a layer in the table."""
-    return [*FILES, *REGISTERED].index(backend.name)
 
 
 def rows(backends: Sequence[BackendReport], outcomes: Sequence[Outcome]) -> list[str]:

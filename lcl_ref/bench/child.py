@@ -29,9 +29,6 @@ from lcl_ref.suite.to_numpy import to_numpy
 
 LINE_BYTES = 64
 
-VJP_WITHOUT_FORWARD = ("numpy", "mlx")
-"""Frameworks whose `vjp` does not compute the output on its way: a step calls `forward` as well."""
-
 
 class Bench:
     """An adapter, and the layer it is timed at."""
@@ -64,8 +61,7 @@ class Bench:
         x, dy = self._operands["x"], self._operands["dy"]
         if op == "forward":
             return {"y": done(self._layer.forward(x))}
-        alone = self._adapter.declaration.framework in VJP_WITHOUT_FORWARD
-        first = {"y": done(self._layer.forward(x))} if alone else {}
+        first = {} if self._adapter.declaration.vjp_computes_output else {"y": done(self._layer.forward(x))}
         dx, dw, db = map(done, self._layer.vjp(x, dy))
         return first | {"dx": dx, "dw": dw, "db": db}
 
@@ -111,9 +107,9 @@ def operands(workload: Workload) -> dict[str, Any]:
 
 def _uniform(stream: np.random.Generator, shape: tuple[int, ...]) -> Any:
     size = 4 * math.prod(shape)
-    room = np.empty(size + LINE_BYTES, np.uint8)
-    start = -room.ctypes.data % LINE_BYTES
-    array = room[start : start + size].view(np.float32).reshape(shape)
+    memory = np.empty(size + LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    array = memory[start : start + size].view(np.float32).reshape(shape)
     stream.random(out=array, dtype=np.float32)
     array -= np.float32(0.5)
     return array
@@ -125,14 +121,9 @@ def done(result: Any) -> Any:
 
 
 def family(adapter: Adapter) -> str:
-    """Return the framework an adapter runs on: adapters of one are each other's peers. Empty if untold.
-
-    Keras 3 is a framework of its own on each of its backends.
-    """
-    roots = [module.split(".")[0] for module in adapter.declaration.modules]
-    if roots[:1] == ["keras"]:
-        return " on ".join(roots)
-    return "jax" if roots[:1] == ["flax"] else "".join(roots[:1])
+    """Return what an adapter runs on: adapters of one family are each other's peers. Empty if it does not say."""
+    declaration = adapter.declaration
+    return declaration.family or "".join(module.split(".")[0] for module in declaration.modules[:1])
 
 
 def forget_peak() -> bool:
@@ -170,7 +161,8 @@ def main() -> None:
         return
     os.environ.update(adapter.declaration.environment)
     state, message = availability(adapter.declaration.modules, adapter.declaration.without)
-    send({"family": family(adapter)} | ({} if state == "present" else {"refused": message}))
+    facts = {"family": family(adapter), "holds": adapter.declaration.holds}
+    send(facts | ({} if state == "present" else {"refused": message}))
     bench = Bench(adapter)
     requests: dict[str, Callable[..., dict[str, Any]]] = {
         "prepare": bench.prepare,

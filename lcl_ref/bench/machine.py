@@ -33,7 +33,7 @@ TURN_SECONDS = 0.05
 def turn(work: Callable[[], object], clock: str) -> float:
     """Return the median seconds, by a clock, of a few calls in a row, but the first: as steps of training follow.
 
-    The first finds caches full of the last contestant's work, and memory the system has taken back meanwhile. A call of
+    The first finds caches full of the last backend's work, and memory the system has taken back meanwhile. A call of
     more than `LONG_SECONDS` hardly notices, and is made once.
     """
     first = seconds(work, clock)

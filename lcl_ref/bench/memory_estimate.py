@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from lcl_ref.bench.workloads import Workload
-
-SLIM = ("numpy.*", "*.fast", "*.fast.*")
-"""Backends that never hold all windows."""
-
-DENSE = ("torch.masked", "keras.local2*", "keras.local3*")
-"""Backends whose weight, or its index, is as large as a dense matrix from all inputs to all outputs."""
-
-ELEMENTWISE = ("forum.LocallyConnected2d",)
-"""Backends that hold every product of the layer at once, before they are summed."""
+from lcl_ref.suite.adapter import Holds
 
 COPIES = 5
 """Of weights, windows or matrix: canonical, as held, on the way between, and their gradients."""
@@ -25,15 +16,14 @@ SHARE = 0.7
 """Of the free memory that may be filled."""
 
 
-def needed(name: str, workload: Workload) -> int:
-    """Return the bytes a backend needs."""
+def needed(holds: Holds, workload: Workload) -> int:
+    """Return the bytes a backend needs that declares to hold `holds`."""
     spec = workload.spec
     inputs, outputs = math.prod(spec.x_shape(1)), math.prod(spec.y_shape(1))
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in DENSE):
+    if holds == "dense_matrix":
         return COPIES * 4 * (inputs * outputs + workload.batch * (inputs + outputs)) + COPIES * workload.weight_bytes
-    slim = any(fnmatch.fnmatchcase(name, pattern) for pattern in SLIM)
-    windows = 0 if slim else workload.batch * math.prod(spec.output_size) * spec.fan_in * spec.groups
-    every = 3 * 4 * workload.products if name in ELEMENTWISE else 0
+    windows = 0 if holds == "tiles" else workload.batch * math.prod(spec.output_size) * spec.fan_in * spec.groups
+    every = 3 * 4 * workload.products if holds == "products" else 0
     return COPIES * (workload.weight_bytes + 4 * (windows + workload.batch * (inputs + outputs))) + every
 
 
@@ -42,18 +32,17 @@ def free_bytes() -> int:
     return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * SHARE)
 
 
-def heats(names: Sequence[str], workload: Workload, room: int) -> Iterator[list[str]]:
-    """Yield the backends that fit into `room` bytes, in runs that fit side by side."""
-    heat: list[str] = []
+def batches_that_fit(needs: Mapping[str, int], memory: int) -> Iterator[list[str]]:
+    """Yield the names of backends, given what each needs, in batches that fit into `memory` bytes side by side."""
+    batch: list[str] = []
     held = 0
-    for name in names:
-        need = needed(name, workload)
-        if need > room:
+    for name, need in needs.items():
+        if need > memory:
             continue
-        if heat and held + need > room:
-            yield heat
-            heat, held = [], 0
-        heat.append(name)
+        if batch and held + need > memory:
+            yield batch
+            batch, held = [], 0
+        batch.append(name)
         held += need
-    if heat:
-        yield heat
+    if batch:
+        yield batch

@@ -13,13 +13,14 @@ import threading
 from typing import Any
 
 from lcl_ref.bench import published
+from lcl_ref.suite.adapter import Holds
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import THREAD_VARIABLES
 
 START_SECONDS = 180.0
 
 
-class Contestant:
+class BackendProcess:
     """A running `lcl_ref.bench.child`; close it after use.
 
     Parameters
@@ -51,6 +52,7 @@ class Contestant:
         threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
         greeting = self._next(START_SECONDS)
         self.refusal, self.family = str(greeting.get("refused", "")), str(greeting.get("family", ""))
+        self.holds: Holds = greeting.get("holds", "windows")
 
     def ask(self, seconds: float, *request: Any) -> dict[str, Any]:
         """Return the answer or ``{"refused": why}``; a late process is ended, and started for the next request."""

@@ -1,6 +1,6 @@
-"""Layers that people install, as contestants: adapters of ``benchmarks/published``, and those of the matrix.
+"""Layers that people install, as backends: adapters of ``benchmarks/published``, and those that declare it.
 
-``layers.json`` in that folder lists both. Adapters in files come with a checkout only, as do the packages that
+``layers.json`` in that folder lists the former. They come with a checkout only, as do the packages that
 ``make published`` puts beside the environment.
 """
 
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from lcl_ref.suite.run.loading import BackendRef, resolve
+from lcl_ref.suite.run.registry import readable_declarations
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "benchmarks" / "published"
@@ -22,12 +23,12 @@ def refs(folder: Path = FOLDER) -> list[BackendRef]:
     file = folder / "layers.json"
     if not file.is_file():
         return []
-    listed = json.loads(file.read_text("utf-8"))
+    names = [declaration.name for declaration in readable_declarations() if declaration.published]
     found = []
-    for name, word in listed["files"].items():
+    for name, word in json.loads(file.read_text("utf-8")).items():
         path, _, attribute = word.partition(":")
         found.append(BackendRef(name, "file", str(folder / path), attribute))
-    return found + [ref for ref in resolve(listed["registered"]) if ref.name in listed["registered"]]
+    return found + [ref for ref in resolve(names) if ref.name in names]
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from lcl_ref.bench import memory_estimate, published
 from lcl_ref.bench.machine import Machine
-from lcl_ref.bench.process import Contestant
+from lcl_ref.bench.process import BackendProcess
 from lcl_ref.bench.workloads import Workload
 from lcl_ref.suite.run.loading import BackendRef
 
@@ -87,7 +87,7 @@ class Session:
     ) -> None:
         self._settings, self._announce = settings, announce
         self._refs, self._published = {ref.name: ref for ref in refs}, {ref.name for ref in published.refs()}
-        self._open: dict[str, Contestant] = {}
+        self._open: dict[str, BackendProcess] = {}
         self.machine = Machine(settings.threads, settings.clock)
 
     def __enter__(self) -> Self:
@@ -95,21 +95,28 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.machine.close()
-        for contestant in self._open.values():
-            contestant.close()
+        for process in self._open.values():
+            process.close()
 
     def measure(self, workload: Workload, factor: int = 0) -> Iterator[Measurement]:
         """Yield what every backend does at one layer."""
-        space = memory_estimate.free_bytes()
-        for name in self._refs:
-            need = memory_estimate.needed(name, workload)
-            if need > space:
-                text = f"needs about {need / 1e9:.1f} GB of memory, {space / 1e9:.1f} GB may be used"
+        free = memory_estimate.free_bytes()
+        needs = {name: memory_estimate.needed(self._started(name).holds, workload) for name in self._refs}
+        for name, need in needs.items():
+            if need > free:
+                text = f"needs about {need / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB may be used"
                 yield self._measurement(name, workload, factor, text)
-        for heat in memory_estimate.heats(list(self._refs), workload, space):
-            yield from self._heat(heat, workload, factor)
+        for batch in memory_estimate.batches_that_fit(needs, free):
+            yield from self._measure_together(batch, workload, factor)
 
-    def _heat(self, names: Sequence[str], workload: Workload, factor: int) -> list[Measurement]:
+    def _started(self, name: str) -> BackendProcess:
+        """Return the process of a backend, started on first use."""
+        if name not in self._open:
+            self._announce(f"starting {name}")
+            self._open[name] = BackendProcess(self._refs[name], self._settings.threads)
+        return self._open[name]
+
+    def _measure_together(self, names: Sequence[str], workload: Workload, factor: int) -> list[Measurement]:
         """Measure backends that fit side by side, and let them drop the layer afterwards."""
         found = [self._enter(name, workload, factor) for name in names]
         ready = [measurement for measurement in found if not measurement.message]
@@ -125,8 +132,6 @@ class Session:
     def _enter(self, name: str, workload: Workload, factor: int) -> Measurement:
         """Prepare a backend, warm it up, and take its error and memory."""
         self._announce(f"{workload.name}: {name}")
-        if name not in self._open:
-            self._open[name] = Contestant(self._refs[name], self._settings.threads)
         measurement = self._measurement(name, workload, factor)
         if self._open[name].refusal:
             measurement.message = self._open[name].refusal
@@ -139,14 +144,11 @@ class Session:
         return measurement
 
     def _measurement(self, name: str, workload: Workload, factor: int, message: str = "") -> Measurement:
-        family = self._open[name].family if name in self._open else ""
-        known = name in self._published
-        return Measurement(
-            name, workload.name, factor, workload.products, message=message, family=family, published=known
-        )
+        facts = {"message": message, "family": self._open[name].family, "published": name in self._published}
+        return Measurement(name, workload.name, factor, workload.products, **facts)
 
     def _has_time(self, measurement: Measurement) -> bool:
-        """Tell whether another round keeps to the seconds of this backend; two are always made."""
+        """Return whether another round keeps to the seconds of this backend; two are always made."""
         taken = measurement.seconds["step"]
         return len(taken) < 2 or sum(map(sum, measurement.seconds.values())) < self._settings.seconds
 

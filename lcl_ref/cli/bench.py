@@ -17,11 +17,9 @@ from lcl_ref.bench.session import Measurement, Session, Settings
 from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.cli.console import console
 from lcl_ref.suite.report import document
-from lcl_ref.suite.run.loading import BackendRef, registered, resolve
-
-RECOMMENDED = ("*.fast", "*.fast.*")
-"""Of each framework the route to use: measured by default, beside the published layers."""
-
+from lcl_ref.suite.run.loading import BackendRef, resolve
+from lcl_ref.suite.run.registered import registered
+from lcl_ref.suite.run.registry import readable_declarations
 
 @click.command()
 @click.option("--only", multiple=True, metavar="BACKEND", help="These backends, by name or glob; may be repeated.")
@@ -88,7 +86,7 @@ def bench(
                     out.print(f"  {each.backend}: not run: {each.message}", style="dim", highlight=False)
         for fit in tables.growth(found) if scaling else ():
             out.print("{backend}: {op} grows as {series}^{exponent:.2f}".format(**fit), highlight=False)
-        recommended = [ref.name for ref in refs if _matches(ref.name, RECOMMENDED)]
+        recommended = [ref.name for ref in refs if ref.target in recommended_names()]
         for line in tables.summary(found, named, session.machine, recommended) if named else ():
             out.print(_sentence(line), highlight=False)
         if json_file:
@@ -116,9 +114,14 @@ def _refs(only: Sequence[str], everything: bool, published: bool) -> list[Backen
         installed = registered()
         others = [word for word in only if not _any(known, word) or _any(installed, word)]
         return list({ref.name: ref for ref in (*(resolve(others) if others else []), *named)}.values())
-    chosen = [name for name in registered() if everything or _matches(name, RECOMMENDED)]
+    chosen = list(registered()) if everything else recommended_names()
     refs = {ref.name: ref for ref in resolve(chosen) if ref.name in chosen}
     return list((refs | known if published or everything else refs).values())
+
+
+def recommended_names() -> list[str]:
+    """Return the route to use of each framework: measured by default, beside the published layers."""
+    return [declaration.name for declaration in readable_declarations() if declaration.recommended]
 
 
 def _any(names: Iterable[str], pattern: str) -> bool:

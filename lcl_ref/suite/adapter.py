@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from lcl_ref.core.padding import resolve
 from lcl_ref.core.spec import Spec
 
+Holds = Literal["tiles", "windows", "dense_matrix", "products"]
 SharingKind = Literal["none", "some", "all"]
 Result = Literal["y", "dx", "dw", "db"]
 
@@ -151,7 +152,7 @@ def padding_is(spec: Spec, name: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """Who an adapter is and what it can do.
+    """Who an adapter is and what it can do; everything after `capabilities` may be left out.
 
     Parameters
     ----------
@@ -167,11 +168,28 @@ class Declaration:
         Layout (`lcl layouts`) of the weight it feeds the framework.
     capabilities : Capabilities
         What it supports.
+    aliases : sequence of str
+        Further names that ``-b`` accepts; a report calls the backend what it was asked by.
     environment : mapping of str to str
         Variables its process needs before the first of `modules` is imported.
     without : sequence of str
         Modules that `modules` import where they find them and that the layer does not need: they are not to be found
         while `modules` are imported, which takes half as long.
+    own_process : bool
+        Whether no other backend may run in its process, before or after it.
+    recommended : bool
+        Whether it is the route to use with its framework: what ``lcl bench`` measures without being told names.
+    published : bool
+        Whether it calls a layer that people install as it is: what ``lcl bench`` compares routes with.
+    family : str
+        What it runs on, where that is not the first of `modules`: ``lcl bench`` compares backends of one family.
+    holds : {"windows", "tiles", "dense_matrix", "products"}
+        The largest thing a call holds besides operands and results: every window, some windows at a time, a matrix from
+        all inputs to all outputs, or every product before it is summed. ``lcl bench`` estimates memory from it.
+    vjp_computes_output : bool
+        Whether `vjp` computes the output on its way; where it does not, a training step calls `forward` as well.
+    live_layouts : sequence of str
+        Layouts whose arrays its framework's own layer takes as a file stores them (`LiveAdapter`).
     """
 
     name: str
@@ -180,8 +198,16 @@ class Declaration:
     summary: str
     layout: str
     capabilities: Capabilities
+    aliases: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
+    own_process: bool = False
+    recommended: bool = False
+    published: bool = False
+    family: str = ""
+    holds: Holds = "windows"
+    vjp_computes_output: bool = True
+    live_layouts: Sequence[str] = ()
 
 
 class Prepared(Protocol):
@@ -207,6 +233,16 @@ class Adapter(Protocol):
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Prepared:
         """Convert canonical weights once and return the layer holding them; `dtype` is that of weight, bias and x."""
+
+
+class LiveAdapter(Adapter, Protocol):
+    """A backend that can hold the arrays of a weight file as they are: the old side of ``lcl verify-port``."""
+
+    def prepare_stored(self, spec: Spec, layout: str, weight: Any, bias: Any) -> Prepared:
+        """Return the layer holding arrays in `layout`, one of the declared ``live_layouts``.
+
+        A layer with a mapping ``settings`` tells what it was built with, by the names the file uses.
+        """
 
 
 class Unsupported(Exception):  # noqa: N818 -- a declaration of the layer, not an error

@@ -25,7 +25,7 @@ from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
 from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
-from lcl_ref.suite.run.process_sharing import Companies
+from lcl_ref.suite.run.process_sharing import WorkerGroups
 
 PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()
@@ -74,12 +74,12 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deal out the matrix by company where ``--dist loadfile`` would keep it together."""
+    """Deal out the matrix by group where ``--dist loadfile`` would keep it together."""
     if config.getoption("dist") != "loadfile":
         return None
-    from lcl_ref.suite.scheduling import LoadCompanies  # noqa: PLC0415 -- xdist is optional
+    from lcl_ref.suite.scheduling import LoadWorkerGroups  # noqa: PLC0415 -- xdist is optional
 
-    return LoadCompanies(config, log, Companies({ref: [] for ref in _backends(config)}).numbers())
+    return LoadWorkerGroups(config, log, WorkerGroups({ref: [] for ref in _backends(config)}).numbers())
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
@@ -129,12 +129,12 @@ def _supported(plan: RunPlan, store: Store) -> RunPlan:
 class Outcomes:
     """Outcomes of the selected cells; the matrix runs while tests wait for theirs.
 
-    Backends run side by side from the first request on, all of them or, where `companies` has their numbers, those of
-    the company that is asked.
+    Backends run side by side from the first request on, all of them or, where `groups` has their numbers, those of
+    the group that is asked.
     """
 
-    def __init__(self, plan: RunPlan, settings: Settings, companies: Mapping[str, int]) -> None:
-        self._plan, self._settings, self._companies = plan, settings, companies
+    def __init__(self, plan: RunPlan, settings: Settings, groups: Mapping[str, int]) -> None:
+        self._plan, self._settings, self._groups = plan, settings, groups
         self._asked: set[Cell] = set()
         self._found: dict[Cell, Outcome] = {}
         self._reports: dict[str, BackendReport] = {}
@@ -144,7 +144,7 @@ class Outcomes:
     def __call__(self, cell: Cell) -> Outcome:
         """Return the outcome of one cell, waiting for it where needed."""
         if cell not in self._found and cell not in self._asked:
-            self._ask_company(self._companies.get(cell.backend))
+            self._ask_group(self._groups.get(cell.backend))
         while cell not in self._found:
             event = next(self._events)
             if isinstance(event, Outcome):
@@ -153,11 +153,11 @@ class Outcomes:
                 self._reports[event.name] = event
         return self._found[cell]
 
-    def _ask_company(self, number: int | None) -> None:
-        """Run what is not yet known of a company, instead of what runs now."""
+    def _ask_group(self, number: int | None) -> None:
+        """Run what is not yet known of a group, instead of what runs now."""
         self.close()
-        company = {ref: cells for ref, cells in self._plan.items() if self._companies.get(ref.name) == number}
-        plan = {ref: [cell for cell in cells if cell not in self._found] for ref, cells in company.items()}
+        group = {ref: cells for ref, cells in self._plan.items() if self._groups.get(ref.name) == number}
+        plan = {ref: [cell for cell in cells if cell not in self._found] for ref, cells in group.items()}
         self._asked = {cell for cells in plan.values() for cell in cells}
         self._run = MatrixRun({ref: cells for ref, cells in plan.items() if cells}, self._settings)
         self._events = iter(self._run)
@@ -197,8 +197,8 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     config = request.config
     runs = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
-    companies = Companies(_plan(config)).numbers() if runs > 1 else {}
-    outcomes = Outcomes(_selected(request), Settings(_data(config), jobs, seconds, runs=runs), companies)
+    groups = WorkerGroups(_plan(config)).numbers() if runs > 1 else {}
+    outcomes = Outcomes(_selected(request), Settings(_data(config), jobs, seconds, runs=runs), groups)
     yield outcomes
     outcomes.close()
 

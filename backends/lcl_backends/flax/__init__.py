@@ -1,1 +1,7 @@
-"""Adapters of flax, one module per route; the name of the module is that of the backend."""
+"""Adapters of flax: a module per route; names of backends begin with ``flax.``."""
+
+from functools import partial
+
+from lcl_backends.support.provider import adapters_in
+
+adapters = partial(adapters_in, __name__)

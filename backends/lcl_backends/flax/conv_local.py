@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from lcl_backends.support.jax import DTYPES, JaxLayer, fuse_kernel, prepared, unfuse_kernel
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared_flax, fuse_kernel, unfuse_kernel
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`flax.linen.ConvLocal` behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared_flax(
         name="flax.conv_local",
-        framework="flax",
-        modules=("flax", "jax"),
         summary="flax.linen.ConvLocal applied to params made from canonical weights; half types with dtype=float32.",
         layout="flax/conv_local",
         capabilities=Capabilities(
@@ -36,15 +33,20 @@ class Adapter:
                 "kernel, and 0 * inf is NaN",
             },
         ),
+        published=True,
+        live_layouts=("flax/conv_local",),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Fuse taps and channels into the second last axis of ``params/kernel``."""
-        kernel = fuse_kernel(spec, weight)[0]
-        return prepared(spec, dtype, partial(apply, spec), kernel, bias, lambda dw: unfuse_kernel(spec, dw[None]))
+        return self.prepare_stored(spec, "flax/conv_local", fuse_kernel(spec, weight)[0], bias)
+
+    def prepare_stored(self, spec: Spec, layout: str, weight: Any, bias: Any) -> JaxLayer:
+        """Take ``params`` as they are."""
+        return JaxLayer(spec, apply, weight, bias, lambda spec, kernel: unfuse_kernel(spec, kernel[None]))
 
 
-def apply(spec: Spec, x: Any, kernel: Any, bias: Any) -> Any:
+def apply(spec: Spec, x: Any, kernel: Any, bias: Any = None) -> Any:
     """Apply the module to ``x (n, i*, ci)`` with kernel ``(o*, ci * k*, co)`` and bias ``(o*, co)`` or None."""
     params = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
     return module(spec, x.dtype, use_bias=bias is not None).apply({"params": params}, x).astype(x.dtype)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from lcl_backends.support.jax import JaxLayer, prepared, split_channels
+from lcl_backends.support.jax import JaxLayer, declared_flax, split_channels
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`flax.linen.vmap` of `flax.linen.Dense`."""
 
-    declaration = Declaration(
+    declaration = declared_flax(
         name="flax.vmap_dense",
-        framework="flax",
-        modules=("flax", "jax"),
         summary="flax.linen.vmap of Dense over the blocks of a block-diagonal map; half types with dtype=float32.",
         layout="block/h_in_out",
         capabilities=Capabilities(
@@ -33,7 +30,7 @@ class Adapter:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """``(cg, co) -> (g, cg, co/g)``."""
         kernel = weight.reshape(spec.group_channels, groups(spec), -1).swapaxes(0, 1)
-        return prepared(spec, dtype, partial(apply, spec), kernel, bias, partial(restore, spec))
+        return JaxLayer(spec, apply, kernel, bias, restore)
 
 
 def restore(spec: Spec, kernel: Any) -> Any:
@@ -41,7 +38,7 @@ def restore(spec: Spec, kernel: Any) -> Any:
     return kernel.swapaxes(0, 1).reshape(spec.weight_shape)
 
 
-def apply(spec: Spec, x: Any, kernel: Any, bias: Any) -> Any:
+def apply(spec: Spec, x: Any, kernel: Any, bias: Any = None) -> Any:
     """``(n, ci), (g, cg, co/g), (co,) -> (n, co)``."""
     params = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(groups(spec), -1)}
     module = mapped(spec, x.dtype, use_bias=bias is not None)

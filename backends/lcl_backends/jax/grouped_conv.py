@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support.jax import JaxLayer, layer, prepared
+from lcl_backends.support.jax import JaxLayer, declared, route
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`jax.lax.conv_general_dilated` with ``feature_group_count``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="jax.grouped_conv",
-        framework="jax",
-        modules=("jax",),
         summary="conv_general_dilated of kernel size 1 over channels, feature_group_count = groups.",
         layout="hwio",
         capabilities=Capabilities(
@@ -31,7 +29,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """``(cg, co) -> (1, cg, co)``."""
-        return prepared(spec, dtype, layer(spec, product), weight[None], bias, lambda dw: dw[0])
+        return JaxLayer(spec, route(product), weight[None], bias)
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lcl_backends.support.jax import DTYPES, JaxLayer, fuse_kernel, layer, prepared, unfuse_kernel
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared, fuse_kernel, route, unfuse_kernel
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`jax.lax.conv_general_dilated_local` behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="jax.local",
-        framework="jax",
-        modules=("jax",),
         summary="jax.lax.conv_general_dilated_local, mapped over groups; shared axes by broadcasting the kernel.",
         layout="jax/local/HWIO",
         capabilities=Capabilities(
@@ -28,12 +26,12 @@ class Adapter:
                 "so an inf turns every tap of its window and channel into NaN",
             },
         ),
+        published=True,
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Fuse taps and channels into the axis the operation calls I."""
-        kernel = fuse_kernel(spec, weight)
-        return prepared(spec, dtype, layer(spec, product), kernel, bias, partial(unfuse_kernel, spec))
+        return JaxLayer(spec, route(product), fuse_kernel(spec, weight), bias, unfuse_kernel)
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

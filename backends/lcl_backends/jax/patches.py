@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lcl_backends.support.jax import DTYPES, JaxLayer, layer, prepared
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared, route
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import PRODUCT, grouped, sites, windows_shape
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """Gather and `jax.numpy.einsum` behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="jax.patches",
-        framework="jax",
-        modules=("jax",),
         summary="Windows gathered in one indexing operation, then one einsum, which broadcasts shared weights.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
@@ -25,8 +23,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Split the output channels into groups; a reshape, for the canonical order is the one the gather gives."""
-        kernel = grouped(spec, weight)
-        return prepared(spec, dtype, layer(spec, product), kernel, bias, lambda dw: dw.reshape(spec.weight_shape))
+        return JaxLayer(spec, route(product), grouped(spec, weight), bias)
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

@@ -6,7 +6,7 @@ the rule ``same_keras_local`` (``lo = kernel_size // 2`` whatever the stride), n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,40 +50,37 @@ _CONJUGATE = {"dtypes": "implementation 3 takes the adjoint of its inputs in a s
 _WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME | _CONJUGATE}
 
 
-@dataclass(frozen=True)
-class LocalLayer:
+class LocalLayer(tensorflow.TensorflowLayer):
     """A built tf_keras layer that holds its weights in its own layout."""
 
-    spec: Spec
-    layer: Any
-    layout: str
+    def __init__(self, spec: Spec, layout: str, weight: Any, bias: Any) -> None:
+        self._layer, self._layout = _build(spec, layout, str(weight.dtype)), layout
+        super().__init__(spec, lambda _, x, *__: self._layer(x), weight, bias)
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return self._canonical(self.layer(self._native(x)))
+    def hold(self, *arrays: Any) -> list[Any]:
+        """Let the layer hold them."""
+        self._layer.set_weights(arrays)
+        return list(self._layer.trainable_variables)
 
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``; the gradient of a tap that ``impl2`` or ``impl3`` does not store is 0."""
-        operands = [self._native(x), *self.layer.trainable_variables]
-        dx, dkernel, *dbias = tensorflow.pullback(lambda x, *_: self.layer(x), operands, self._native(dy))
-        db = np.asarray(dbias[0]) if dbias else None
-        dw, db = convert(self.spec, np.asarray(dkernel), db, source=self.layout, target="canonical")
-        return self._canonical(dx), dw, db
+    @property
+    def settings(self) -> Any:
+        """What the layer was built with."""
+        return self._layer.get_config()
 
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the gradient in x, which does not depend on the bias."""
-        x = np.zeros(self.spec.x_shape(len(y)), y.dtype)
-        return self._canonical(tensorflow.pullback(self.layer, [self._native(x)], self._native(y))[0])
-
-    def _native(self, canonical: Any) -> Any:
+    def to_native(self, array: Any) -> Any:
         """Return a tensor in the layer's data format."""
-        first = self.layout.endswith("channels_first")
-        return tensorflow.load().convert_to_tensor(np.moveaxis(canonical, -1, 1) if first else canonical)
+        first = self._layout.endswith("channels_first")
+        return tensorflow.load().convert_to_tensor(np.moveaxis(array, -1, 1) if first else array)
 
-    def _canonical(self, native: Any) -> Any:
-        """Return an array with channels last: the inverse of `_native`."""
-        array = np.asarray(native)
-        return np.moveaxis(array, 1, -1) if self.layout.endswith("channels_first") else array
+    def to_numpy(self, tensor: Any) -> Any:
+        """Return an array with channels last: the inverse of `to_native`."""
+        array = np.asarray(tensor)
+        return np.moveaxis(array, 1, -1) if self._layout.endswith("channels_first") else array
+
+    def canonical(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Convert; the gradient of a tap that ``impl2`` or ``impl3`` does not store is 0."""
+        weight, *bias = map(np.asarray, gradients)
+        return convert(self.spec, weight, bias[0] if bias else None, source=self._layout, target="canonical")
 
 
 class _Local:
@@ -94,10 +91,11 @@ class _Local:
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> LocalLayer:
         """Build the published layer and load converted weights into it once."""
         layout = self.declaration.layout
-        layer = _build(spec, layout, dtype)
-        stored = convert(spec, weight, bias, source="canonical", target=layout)
-        layer.set_weights([array for array in stored if array is not None])
-        return LocalLayer(spec, layer, layout)
+        return LocalLayer(spec, layout, *convert(spec, weight, bias, source="canonical", target=layout))
+
+    def prepare_stored(self, spec: Spec, layout: str, weight: Any, bias: Any) -> LocalLayer:
+        """Load arrays of a file as they are; Keras 1 stored what implementation 1 does."""
+        return LocalLayer(spec, self.declaration.layout, weight, bias)
 
 
 def _build(spec: Spec, layout: str, dtype: str) -> Any:
@@ -126,12 +124,13 @@ def _build(spec: Spec, layout: str, dtype: str) -> Any:
 
 def _declaration(implementation: int, data_format: str) -> Declaration:
     suffix = ".channels_first" if data_format == "channels_first" else ""
+    layout = f"keras2/impl{implementation}/{data_format}"
     return Declaration(
         name=f"keras.local{implementation}{suffix}",
         framework="tf-keras",
         modules=("tensorflow", "tf_keras"),
         summary=_SUMMARY[implementation],
-        layout=f"keras2/impl{implementation}/{data_format}",
+        layout=layout,
         environment=tensorflow.ENVIRONMENT,
         without=tensorflow.WITHOUT,
         capabilities=Capabilities(
@@ -146,6 +145,9 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
             accumulation=_ACCUMULATION[implementation],
             why=_WHY | _WHY_OF[implementation],
         ),
+        published=not suffix,
+        holds="windows" if implementation == 1 else "dense_matrix",
+        live_layouts=(layout, f"keras1/{data_format}") if implementation == 1 else (layout,),
     )
 
 

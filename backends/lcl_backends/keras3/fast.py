@@ -5,63 +5,49 @@ Keras fixes its backend at its first import, so those of one backend need a proc
 
 from __future__ import annotations
 
-from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
-from lcl_backends.support import keras3, tensorflow
-from lcl_backends.support.jax import DTYPES, JaxLayer, prepared
+from lcl_backends.support import keras3
+from lcl_backends.support.jax import DTYPES
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
-def _declaration(backend: str, suffix: str = "") -> Declaration:
-    return Declaration(
-        name=f"keras3.fast{suffix}",
-        framework="keras",
-        summary=f"Keras on {backend}, by the engine of {backend}.fast: windows of a box of positions at a time.",
+def _declaration(backend: str) -> Declaration:
+    return keras3.declared(
+        "fast",
+        backend,
+        summary=f"Keras on {backend}, by the engine of {backend}.fast: windows of a tile of positions at a time.",
         layout="canonical",
-        **keras3.start(backend),
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        recommended=True,
+        holds="tiles",
     )
 
 
-@cache
-def _apply(spec: Spec) -> Any:
-    from lcl_ref.layers.engines.keras import local
+class _Fast(keras3.KerasAdapter):
+    compiled = True
 
-    return partial(local, spec)
+    def parts(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, ...]:
+        """Keep the canonical weights."""
+        from lcl_ref.layers.engines.keras import local
+
+        return local, weight, bias
 
 
-class OnJax:
+class OnJax(_Fast):
     """Compiled by JAX."""
 
     declaration = _declaration("jax")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
-        """Choose the backend; the weight stays canonical."""
-        keras3.load("jax")
-        return prepared(spec, dtype, _apply(spec), weight, bias, np.asarray)
 
-
-class OnTensorflow:
+class OnTensorflow(_Fast):
     """Compiled by XLA."""
 
-    declaration = _declaration("tensorflow", ".tensorflow")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
-        """Choose the backend and hand over the weights once."""
-        keras3.load("tensorflow")
-        return tensorflow.prepared(spec, _apply(spec), weight, bias, compiled=True)
+    declaration = _declaration("tensorflow")
 
 
-class OnTorch:
+class OnTorch(_Fast):
     """Run by torch."""
 
-    declaration = _declaration("torch", ".torch")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> keras3.TorchLayer:
-        """Choose the backend and hand over the weights once."""
-        keras3.load("torch")
-        return keras3.TorchLayer(spec, _apply(spec), weight, bias)
+    declaration = _declaration("torch")

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from lcl_backends.support import keras3
-from lcl_backends.support.jax import JaxLayer, layer, prepared
+from lcl_backends.support.jax import route
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
-class Adapter:
+class Adapter(keras3.KerasAdapter):
     """`keras.ops.conv`, what `keras.layers.Conv1D` with ``groups`` calls."""
 
-    declaration = Declaration(
-        name="keras3.grouped_conv",
-        framework="keras",
+    declaration = keras3.declared(
+        "grouped_conv",
+        "jax",
         summary="keras.ops.conv on jax, kernel size 1 over channels; it finds the groups in the shape of the kernel.",
         layout="hwio",
-        **keras3.start("jax"),
         capabilities=Capabilities(
             ranks=(0,),
             channel_table=True,
@@ -30,10 +29,9 @@ class Adapter:
         ),
     )
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+    def parts(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, ...]:
         """``(cg, co) -> (1, cg, co)``."""
-        keras3.load("jax")
-        return prepared(spec, dtype, layer(spec, product), weight[None], bias, lambda dw: dw[0])
+        return route(product), weight[None], bias
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends.support import keras3, tensorflow
-from lcl_backends.support.jax import JaxLayer, prepared
+from lcl_backends.support import keras3
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration, padding_is
 
@@ -39,25 +38,17 @@ def _zeros(shape: Sequence[int], dtype: Any = None) -> Any:  # noqa: ARG001 -- K
     return np.zeros(shape, np.float32)
 
 
-def _call(module: Any, x: Any, *held: Any) -> Any:
+def _call(module: Any, _spec: Spec, x: Any, *held: Any) -> Any:
     """Call the layer on kernel and bias in its own shapes."""
     return module.stateless_call(list(held), [], x)[0]
 
 
-def _parts(spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, Any, Any]:
-    """Return the layer as a function, and its kernel and bias, or None, in its own shapes."""
-    module = _module(spec, weight, bias, dtype)
-    kernel, *offsets = module.get_weights()
-    return partial(_call, module), kernel, offsets[0] if offsets else None
-
-
-def _declaration(backend: str, suffix: str = "") -> Declaration:
-    return Declaration(
-        name=f"keras3.layer{suffix}",
-        framework="keras",
+def _declaration(backend: str) -> Declaration:
+    return keras3.declared(
+        "layer",
+        backend,
         summary=f"The Keras 3 layers to drop in, on {backend}.",
         layout="keras2/impl1/channels_last",
-        **keras3.start(backend),
         capabilities=Capabilities(
             ranks=(1, 2, 3),
             dilation=False,
@@ -74,46 +65,27 @@ def _declaration(backend: str, suffix: str = "") -> Declaration:
 _OF_OLD = ("ranks", "dilation", "padding", "groups", "channel_table", "sharing", "bias")
 
 
-class OnJax:
+class _Layer(keras3.KerasAdapter):
+    def parts(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, ...]:
+        """Return the built layer as a function, and its kernel and bias, or None, in its own shapes."""
+        module = _module(spec, weight, bias, dtype)
+        kernel, *offsets = module.get_weights()
+        return partial(_call, module), kernel, offsets[0] if offsets else None
+
+
+class OnJax(_Layer):
     """Compiled by JAX."""
 
     declaration = _declaration("jax")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
-        """Choose the backend and build the layer."""
-        import jax
 
-        keras3.load("jax")
-        with jax.enable_x64(dtype == "float64"):
-            module = _module(spec, weight, bias, dtype)
-
-        def apply(x: Any, kernel: Any, offsets: Any) -> Any:
-            """Run without bias where the call has none: JAX transposes linear functions, not affine ones."""
-            if (offsets is None) == (bias is None):
-                return _call(module, x, *(held for held in (kernel, offsets) if held is not None))
-            return _call(_module(spec, weight, None, dtype), x, kernel)
-
-        kernel = module.get_weights()[0]
-        return prepared(spec, dtype, apply, kernel, bias, lambda dw: dw.reshape(spec.weight_shape))
-
-
-class OnTensorflow:
+class OnTensorflow(_Layer):
     """Run eagerly by TensorFlow."""
 
-    declaration = _declaration("tensorflow", ".tensorflow")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
-        """Choose the backend and build the layer."""
-        keras3.load("tensorflow")
-        return tensorflow.prepared(spec, *_parts(spec, weight, bias, dtype))
+    declaration = _declaration("tensorflow")
 
 
-class OnTorch:
+class OnTorch(_Layer):
     """Run eagerly by torch."""
 
-    declaration = _declaration("torch", ".torch")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> keras3.TorchLayer:
-        """Choose the backend and build the layer."""
-        keras3.load("torch")
-        return keras3.TorchLayer(spec, *_parts(spec, weight, bias, dtype))
+    declaration = _declaration("torch")

@@ -9,8 +9,8 @@ import math
 from functools import cache, partial
 from typing import Any
 
-from lcl_backends.support import keras3, tensorflow
-from lcl_backends.support.jax import DTYPES, JaxLayer, prepared
+from lcl_backends.support import keras3
+from lcl_backends.support.jax import DTYPES
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables
 from lcl_ref.suite.adapter import Capabilities, Declaration
@@ -29,7 +29,7 @@ def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
     return ops.reshape(ops.einsum(index_tables.PRODUCT, shaped, weight), spec.y_shape(batch))
 
 
-def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+def _apply(sites: Any, spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
     from keras import backend, ops
 
@@ -41,53 +41,38 @@ def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any
 
 @cache
 def _function(spec: Spec) -> Any:
-    return partial(_apply, spec, index_tables.sites(spec))
+    return partial(_apply, index_tables.sites(spec))
 
 
-def _parts(spec: Spec, weight: Any) -> tuple[Any, Any]:
-    """Return the function of a layer, and its weight as that takes it."""
-    return _function(spec), index_tables.grouped(spec, weight)
-
-
-def _declaration(backend: str, suffix: str = "") -> Declaration:
-    return Declaration(
-        name=f"keras3.patches{suffix}",
-        framework="keras",
+def _declaration(backend: str) -> Declaration:
+    return keras3.declared(
+        "patches",
+        backend,
         summary=f"keras.ops on {backend}: one take of every window from a flat table of input sites, then one einsum.",
         layout="canonical",
-        **keras3.start(backend),
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )
 
 
-class OnJax:
+class _Patches(keras3.KerasAdapter):
+    def parts(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, ...]:
+        """Compute the table of sites; the weight is reshaped only."""
+        return _function(spec), index_tables.grouped(spec, weight), bias
+
+
+class OnJax(_Patches):
     """Compiled by JAX."""
 
     declaration = _declaration("jax")
 
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
-        """Choose the backend and compute the table of sites; the weight is reshaped only."""
-        keras3.load("jax")
-        return prepared(spec, dtype, *_parts(spec, weight), bias, lambda dw: dw.reshape(spec.weight_shape))
 
-
-class OnTensorflow:
+class OnTensorflow(_Patches):
     """Run eagerly by TensorFlow."""
 
-    declaration = _declaration("tensorflow", ".tensorflow")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
-        """Choose the backend, compute the table of sites and hand over the weights once."""
-        keras3.load("tensorflow")
-        return tensorflow.prepared(spec, *_parts(spec, weight), bias)
+    declaration = _declaration("tensorflow")
 
 
-class OnTorch:
+class OnTorch(_Patches):
     """Run eagerly by torch."""
 
-    declaration = _declaration("torch", ".torch")
-
-    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> keras3.TorchLayer:
-        """Choose the backend, compute the table of sites and hand over the weights once."""
-        keras3.load("torch")
-        return keras3.TorchLayer(spec, *_parts(spec, weight), bias)
+    declaration = _declaration("torch")

@@ -1,1 +1,7 @@
-"""Adapters of mlx, one module per route; the name of the module is that of the backend."""
+"""Adapters of mlx: a module per route; names of backends begin with ``mlx.``."""
+
+from functools import partial
+
+from lcl_backends.support.provider import adapters_in
+
+adapters = partial(adapters_in, __name__)

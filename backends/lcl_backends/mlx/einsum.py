@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lcl_backends.support.mlx import DTYPES, TILE_LIMITS, MlxLayer, layer, tile
+from lcl_backends.support.mlx import TILED, MlxLayer, declared, route, tile
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
 class Adapter:
     """Reshape and `mlx.core.einsum` behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="mlx.einsum",
-        framework="mlx",
-        modules=("mlx.core",),
         summary='Non-overlapping windows by reshape, then einsum: "bhmwnc,ohwmnc->bhwo" in any rank, with groups.',
         layout="mlx/einsum",
-        capabilities=Capabilities(
-            stride="kernel",
-            dilation=False,
-            padding=("valid",),
-            channel_table=True,
-            dtypes=DTYPES,
-            empty_batch=False,
-            why=TILE_LIMITS,
-        ),
+        capabilities=TILED,
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
@@ -38,7 +26,7 @@ class Adapter:
         split = weight.reshape(*spec.weight_shape[:-1], groups(spec), -1)
         shared = tuple(2 + axis for axis, is_shared in enumerate(spec.shared) if is_shared)
         kernel = np.moveaxis(split, (-2, -1), (0, 1)).squeeze(shared)
-        return layer(spec, dtype, product, kernel, bias, partial(restore, spec))
+        return MlxLayer(spec, route(product), kernel, bias, restore)
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

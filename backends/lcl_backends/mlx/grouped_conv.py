@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support.mlx import MlxLayer, layer
+from lcl_backends.support.mlx import MlxLayer, declared, route
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`mlx.core.conv1d` with ``groups``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="mlx.grouped_conv",
-        framework="mlx",
-        modules=("mlx.core",),
         summary="conv1d of kernel size 1 over channels, groups = blocks.",
         layout="mlx/conv",
         capabilities=Capabilities(
@@ -34,7 +32,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
         """``(cg, co) -> (co, 1, cg)``."""
-        return layer(spec, dtype, product, weight.T[:, None].copy(), bias, lambda kernel: kernel[:, 0].T)
+        return MlxLayer(spec, route(product), weight.T[:, None], bias, lambda _, kernel: kernel[:, 0].T)
 
 
 def product(spec: Spec, x: Any, kernel: Any) -> Any:

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from lcl_backends.support.mlx import (
-    DTYPES,
-    TILE_LIMITS,
-    MlxLayer,
-    kernel_blocks,
-    kernel_from_blocks,
-    layer,
-    multiply,
-    tile,
-)
+from lcl_backends.support.mlx import TILED, MlxLayer, declared, kernel_blocks, kernel_from_blocks, multiply, route, tile
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
 class Adapter:
     """Reshape and matmul behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="mlx.reshape",
-        framework="mlx",
-        modules=("mlx.core",),
         summary="Non-overlapping windows by reshape, then one batched matmul over positions and groups.",
         layout="mlx/issue1881",
-        capabilities=Capabilities(
-            stride="kernel",
-            dilation=False,
-            padding=("valid",),
-            channel_table=True,
-            dtypes=DTYPES,
-            empty_batch=False,
-            why=TILE_LIMITS,
-        ),
+        capabilities=TILED,
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
         """Lay the weight out as one ``(co/g, k* * cg)`` matrix per position and group."""
-        return layer(spec, dtype, product, kernel_blocks(spec, weight), bias, partial(kernel_from_blocks, spec))
+        return MlxLayer(spec, route(product), kernel_blocks(spec, weight), bias, kernel_from_blocks)
 
 
 def product(spec: Spec, x: Any, blocks: Any) -> Any:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import accumulate
 from operator import mul
 from typing import Any
 
-from lcl_backends.support.mlx import DTYPES, MlxLayer, kernel_blocks, kernel_from_blocks, layer, multiply
+from lcl_backends.support.mlx import DTYPES, MlxLayer, declared, kernel_blocks, kernel_from_blocks, multiply, route
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`mlx.core.as_strided` and matmul behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="mlx.windows",
-        framework="mlx",
-        modules=("mlx.core",),
         summary="Windows by as_strided on the padded input, then one batched matmul over positions and groups.",
         layout="mlx/issue1881",
         capabilities=Capabilities(
@@ -31,7 +28,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
         """Lay the weight out as one ``(co/g, k* * cg)`` matrix per position and group."""
-        return layer(spec, dtype, product, kernel_blocks(spec, weight), bias, partial(kernel_from_blocks, spec))
+        return MlxLayer(spec, route(product), kernel_blocks(spec, weight), bias, kernel_from_blocks)
 
 
 def product(spec: Spec, x: Any, blocks: Any) -> Any:

@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends.support.numpy import NumpyLayer
+from lcl_backends.support.numpy import NumpyLayer, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """Channels first, channel by channel and tap by tap."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="numpy.channel_loop",
-        framework="numpy",
-        modules=("numpy",),
         summary="Channel-local convolution by its formula: loops over output channels, the channels read, and taps.",
         layout="torch/conv",
         capabilities=Capabilities(
@@ -42,8 +40,8 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
         """Arrange the weight as ``(co, cg, k*)``."""
-        kernel = np.moveaxis(weight[(0,) * spec.rank], (-1, -2), (0, 1)).copy()
-        return NumpyLayer(SimpleNamespace(forward=forward), spec, kernel, None if bias is None else np.array(bias))
+        kernel = np.moveaxis(weight[(0,) * spec.rank], (-1, -2), (0, 1))
+        return NumpyLayer(spec, SimpleNamespace(forward=forward), kernel, bias)
 
 
 def forward(spec: Spec, x: Any, kernel: Any, bias: Any) -> Any:

@@ -1,17 +1,27 @@
-"""The recommended route of NumPy is `numpy.matmul`; here it bears the name that recommended routes have."""
+"""The recommended route of NumPy: strided windows and batched matrix products, in the operands' own dtype."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
-from lcl_backends.numpy import matmul
+from lcl_backends.support.numpy import DTYPES, NumpyLayer, declared
+from lcl_ref.core import batched
+from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Capabilities
 
 
-class Adapter(matmul.Adapter):
-    """`numpy.matmul` itself, found by ``*.fast``."""
+class Adapter:
+    """`lcl_ref.core.batched` behind the adapter protocol."""
 
-    declaration = replace(
-        matmul.Adapter.declaration,
+    declaration = declared(
         name="numpy.fast",
-        summary="numpy.matmul, the fastest route of NumPy, under the name of recommended routes.",
+        aliases=("numpy.matmul",),
+        summary="Windows of one tile of positions at a time, multiplied by their weights in one batched product.",
+        layout="canonical",
+        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        recommended=True,
     )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
+        """Keep the canonical weights."""
+        return NumpyLayer(spec, batched, weight, bias)

@@ -1,4 +1,4 @@
-"""Shared by the JAX adapters: a layer compiled once per operation, and the order of the fused kernel axis.
+"""Adapters on JAX: a layer compiled once per operation, and the order of the fused kernel axis.
 
 A route is one function ``product(spec, x, kernel)`` on JAX arrays; JAX's own autodiff makes the rest.
 """
@@ -6,17 +6,25 @@ A route is one function ``product(spec, x, kernel)`` on JAX arrays; JAX's own au
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import gathered, groups
+from lcl_ref.suite.adapter import Declaration
+
+declared = partial(Declaration, framework="jax", modules=("jax",))
+"""Makes a `Declaration` of a route on JAX."""
+
+declared_flax = partial(Declaration, framework="flax", modules=("flax", "jax"), family="jax")
+"""Makes a `Declaration` of a module of Flax."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
 """The routes on JAX run in these on the CPU, and those of Keras 3 on any of its backends."""
@@ -35,104 +43,78 @@ Compiling apart and at full effort takes about five times as long, which pays fo
 """
 
 
-@dataclass(frozen=True)
-class JaxLayer:
+class JaxLayer(PreparedLayer):
     """A layer whose operations are compiled on first use.
 
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    dtype : str
-        Of x, weight and bias; float64 switches 64-bit types on for the calls of this layer only.
-    apply : callable
-        ``(x, weight, bias or None) -> y``, differentiable, with the weight in the route's own layout. Small layers of
-        the same spec share their program where they come with the same function.
-    weight, bias : jax.Array
-        What `apply` takes; bias None where there is none.
-    restore : callable
-        Takes a cotangent of `weight` back to ``(o*, k*, cg, co)``.
+    Layers of the same spec with the same function `apply` share their programs.
     """
 
-    spec: Spec
-    dtype: str
-    apply: Callable[[Any, Any, Any], Any]
-    weight: Any
-    bias: Any
-    restore: Callable[[Any], Any]
+    def __init__(
+        self,
+        spec: Spec,
+        apply: Callable[..., Any],
+        weight: Any,
+        bias: Any,
+        restore: Callable[[Spec, Any], Any] | None = None,
+    ) -> None:
+        compile_once()
+        super().__init__(spec, apply, weight, bias, restore)
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
+    def to_native(self, array: Any) -> Any:
+        """Copy the array to the device, where that is not the memory it is in."""
+        import jax
+
+        return jax.device_put(array)
+
+    def value(self, operands: Sequence[Any]) -> Any:
+        """Compile the call; small layers run the program of all operations."""
+        x = operands[0]
         if self._small(len(x)):
-            return self._run(self._quick, x, self.weight, self.bias, np.zeros(self.spec.y_shape(len(x)), x.dtype))[0]
-        return self._run(self._forward, x, self.weight, self.bias)
+            return self._all(operands)(np.zeros(self.spec.y_shape(len(x)), x.dtype), *operands)[0]
+        return program(self._apply, self.spec, 0)(*operands)
 
-    def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
-        """Return ``(dx, dw, db)`` by `jax.vjp`; db is None without bias."""
-        pull_back = self._quick if self._small(len(x)) else self._value_and_vjp
-        _, dw, db, dx = self._run(pull_back, x, self.weight, self.bias, dy)
-        return dx, self.restore(np.asarray(dw)), db
+    def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
+        """Compile `jax.vjp`; small layers run the program of all operations."""
+        small = self._small(len(cotangent))
+        run = self._all(operands) if small else program(self._apply, self.spec, count)
+        *rest, dx = run(cotangent, *operands)
+        return [dx, *rest[1:]][:count]
 
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``; the layer is affine in x, so its cotangent anywhere is its adjoint."""
-        if self._small(len(y)):
-            return self._run(self._quick, np.zeros(self.spec.x_shape(len(y)), y.dtype), self.weight, self.bias, y)[-1]
-        return self._run(self._adjoint, self.weight, y)
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Switch 64-bit types on for the calls of float64 layers only."""
+        import jax
+
+        return jax.enable_x64(self.dtype == "float64")
 
     def _small(self, batch: int) -> bool:
         return math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS
 
-    @property
-    def _quick(self) -> Any:
-        return quick_program(self.apply)
-
-    @cached_property
-    def _value_and_vjp(self) -> Any:
-        import jax
-
-        return jax.jit(partial(_y_and_cotangents, self.apply))
-
-    @cached_property
-    def _forward(self) -> Any:
-        import jax
-
-        return jax.jit(self.apply)
-
-    @cached_property
-    def _adjoint(self) -> Any:
-        import jax
-
-        def adjoint(weight: Any, y: Any) -> Any:
-            x = jax.ShapeDtypeStruct(self.spec.x_shape(len(y)), y.dtype)
-            return jax.linear_transpose(lambda x: self.apply(x, weight, None), x)(y)[0]
-
-        return jax.jit(adjoint)
-
-    def _run(self, function: Any, *arrays: Any) -> Any:
-        import jax
-
-        with jax.enable_x64(self.dtype == "float64"):
-            return function(*arrays)
+    def _all(self, operands: Sequence[Any]) -> Callable[..., Any]:
+        """Return the program of all operations, which takes little time to compile."""
+        return program(self._apply, self.spec, len(operands), quick=True)
 
 
-def _y_and_cotangents(apply: Callable[[Any, Any, Any], Any], x: Any, weight: Any, bias: Any, dy: Any) -> Any:
-    """Return ``(y, dw, db, dx)``, dw in the route's own layout.
+def _y_and_gradients(apply: Callable[..., Any], spec: Spec, count: int, dy: Any, *operands: Any) -> tuple[Any, ...]:
+    """Return ``(y, dw, db, dx)``, or of one operand ``(dx,)``.
 
     XLA computes results in their order: in this one, what y and dw read of x is gone before dx is summed.
     """
     import jax
 
-    y, pull_back = jax.vjp(apply, x, weight, bias)
-    dx, dw, db = pull_back(dy)
-    return y, dw, db, dx
+    y, pull_back = jax.vjp(lambda *moving: apply(spec, *moving, *operands[count:]), *operands[:count])
+    dx, *rest = pull_back(dy)
+    return (y, *rest, dx) if rest else (dx,)
 
 
 @lru_cache(maxsize=64)
-def quick_program(apply: Callable[[Any, Any, Any], Any]) -> Any:
-    """Return the program ``(x, weight, bias, dy) -> (y, dw, db, dx)`` of a small layer."""
+def program(apply: Callable[..., Any], spec: Spec, count: int, *, quick: bool = False) -> Callable[..., Any]:
+    """Return the compiled ``operands -> y``, or ``(dy, *operands) -> `` y and gradients in `count` of the operands."""
     import jax
 
-    return jax.jit(partial(_y_and_cotangents, apply), compiler_options=known(**QUICK))
+    if not count:
+        return jax.jit(partial(apply, spec))
+    options = known(**QUICK) if quick else None
+    return jax.jit(partial(_y_and_gradients, apply, spec, count), compiler_options=options)
 
 
 @cache
@@ -163,14 +145,20 @@ def known(**options: Any) -> dict[str, Any] | None:
     return options
 
 
-def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> JaxLayer:
-    """Return the layer for NumPy weight (in the layout of `apply`) and bias, copied to the device."""
-    import jax
+@cache
+def route(product: Callable[[Spec, Any, Any], Any]) -> Callable[..., Any]:
+    """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
 
-    compile_once()
-    with jax.enable_x64(dtype == "float64"):
-        held = [None if array is None else jax.device_put(np.array(array)) for array in (weight, bias)]
-    return JaxLayer(spec, dtype, apply, *held, restore)
+    Parameters
+    ----------
+    product : callable
+        ``(spec, x (n, i*, g, cg), weight) -> y (n, o*, g, co/g)``.
+    """
+
+    def apply(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+        return layer(spec, product)(x, weight, bias)
+
+    return apply
 
 
 @cache

@@ -1,100 +1,67 @@
-"""Shared by the MLX adapters: what every route does around its product, and the way in and out of NumPy."""
+"""Adapters on MLX: what every route does around its product, and the way in and out of NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
+from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import gathered, groups
+from lcl_ref.suite.adapter import Capabilities, Declaration
+
+declared = partial(Declaration, framework="mlx", modules=("mlx.core",), vjp_computes_output=False)
+"""Makes a `Declaration` of a route on MLX."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
 """MLX has these on the CPU."""
 
 
-@dataclass(frozen=True)
-class MlxLayer:
-    """A layer of MLX arrays, differentiated by `mlx.core.vjp`.
+class MlxLayer(PreparedLayer):
+    """A layer of MLX arrays, differentiated by `mlx.core.vjp`."""
 
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    dtype : str
-        Of x, weight and bias.
-    apply : callable
-        ``(x, weight, bias or None) -> y``, with the weight in the route's own layout.
-    weight, bias : mlx.core.array
-        What `apply` takes; bias None where there is none.
-    restore : callable
-        Takes a cotangent of `weight`, as NumPy, back to ``(o*, k*, cg, co)``.
-    """
+    def to_native(self, array: Any) -> Any:
+        """Copy the array."""
+        return from_numpy(array)
 
-    spec: Spec
-    dtype: str
-    apply: Callable[[Any, Any, Any], Any]
-    weight: Any
-    bias: Any
-    restore: Callable[[Any], Any]
+    def to_numpy(self, tensor: Any) -> Any:
+        """Compute the values."""
+        return to_numpy(tensor)
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        with stream(self.dtype):
-            return to_numpy(self.apply(from_numpy(x), self.weight, self.bias))
-
-    def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
-        """Return ``(dx, dw, db)``; db is None without bias."""
-        primals = [from_numpy(x), self.weight] + ([] if self.bias is None else [self.bias])
-        dx, dw, *db = self._pull_back(self._without_bias if self.bias is None else self.apply, primals, dy)
-        return dx, self.restore(dw), db[0] if db else None
-
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``, the cotangent of x: the layer without bias is linear in x, so any x serves."""
-        x = from_numpy(np.zeros(self.spec.x_shape(len(y)), y.dtype))
-        return self._pull_back(lambda x: self._without_bias(x, self.weight), [x], y)[0]
-
-    def _pull_back(self, function: Callable[..., Any], primals: list[Any], dy: Any) -> list[Any]:
+    def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
+        """Ask `mlx.core.vjp`."""
         import mlx.core as mx
 
-        with stream(self.dtype):
-            return [to_numpy(cotangent) for cotangent in mx.vjp(function, primals, [from_numpy(dy)])[1]]
+        rest = operands[count:]
+        found: Sequence[Any] = mx.vjp(lambda *moving: self.apply(*moving, *rest), list(operands[:count]), [cotangent])[
+            1
+        ]
+        return found
 
-    def _without_bias(self, x: Any, weight: Any) -> Any:
-        return self.apply(x, weight, None)
+    def scope(self) -> Any:
+        """Compute float64 on the CPU."""
+        return stream(self.dtype)
 
 
-def layer(spec: Spec, dtype: str, product: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> MlxLayer:
-    """Return the layer of a route: groups split, half types widened, bias added, rounded once.
+@cache
+def route(product: Callable[[Spec, Any, Any], Any]) -> Callable[..., Any]:
+    """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
 
     Parameters
     ----------
-    spec : Spec
-        The layer.
-    dtype : str
-        Of x, weight and bias.
     product : callable
         ``(spec, x (n, i*, g, cg), weight) -> y``, with n, o* and the channels of y in canonical order.
-    weight, bias : numpy.ndarray
-        The weight in the layout `product` takes; bias None where there is none.
-    restore : callable
-        As of `MlxLayer`.
     """
 
-    def apply(x: Any, weight: Any, bias: Any) -> Any:
+    def apply(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
         wide = widened(x.dtype)
         y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide)).reshape(spec.y_shape(len(x)))
         return (y if bias is None else y + bias.astype(wide)).astype(x.dtype)
 
-    return prepared(spec, dtype, apply, weight, bias, restore)
-
-
-def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore: Callable[[Any], Any]) -> MlxLayer:
-    """Return the layer for NumPy weight (in the layout of `apply`) and bias."""
-    with stream(dtype):
-        return MlxLayer(spec, dtype, apply, from_numpy(weight), None if bias is None else from_numpy(bias), restore)
+    return apply
 
 
 def stream(dtype: str) -> Any:
@@ -138,13 +105,21 @@ def split_channels(spec: Spec, x: Any) -> Any:
     return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
-TILE_LIMITS = {
-    "stride": "a reshape makes windows only where they lie side by side and cover the input",
-    "dilation": "a reshape makes windows of neighbouring elements only",
-    "padding": "the windows cover the input, so there is nothing to pad",
-    "empty_batch": "MLX leaves the sum over an empty array unset, so cotangents of a batch of 0 are arbitrary numbers",
-}
-"""Why a layer built on `tile` is limited as it is."""
+TILED = Capabilities(
+    stride="kernel",
+    dilation=False,
+    padding=("valid",),
+    channel_table=True,
+    dtypes=DTYPES,
+    empty_batch=False,
+    why={
+        "stride": "a reshape makes windows only where they lie side by side and cover the input",
+        "dilation": "a reshape makes windows of neighbouring elements only",
+        "padding": "the windows cover the input, so there is nothing to pad",
+        "empty_batch": "MLX leaves the sum over an empty array unset, so gradients of a batch of 0 are arbitrary",
+    },
+)
+"""What a layer built on `tile` supports."""
 
 
 def tile(spec: Spec, x: Any) -> Any:

@@ -1,54 +1,51 @@
-"""Shared by the NumPy adapters: a module with `forward`, `vjp` and `transpose` as a prepared layer."""
+"""Adapters on NumPy: a module with `forward`, `vjp` and `transpose` as a prepared layer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import ModuleType
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Declaration
+
+declared = partial(Declaration, framework="numpy", modules=("numpy",), holds="tiles", vjp_computes_output=False)
+"""Makes a `Declaration` of a route on NumPy."""
 
 HALVES = ("float16", "bfloat16")
 DTYPES = (*HALVES, "float32", "float64", "complex64")
 
 
-@dataclass(frozen=True)
-class NumpyLayer:
+class NumpyLayer(PreparedLayer):
     """A layer computed by the functions of `engine` (`lcl_ref.core.reference` or `lcl_ref.core.batched`).
 
     NumPy would keep sums of half types in half precision; they are kept in float32 here and rounded once.
     """
 
-    engine: ModuleType
-    spec: Spec
-    weight: Any
-    bias: Any
+    def __init__(self, spec: Spec, engine: ModuleType | SimpleNamespace, weight: Any, bias: Any) -> None:
+        self._engine, self._storage = engine, weight.dtype
+        super().__init__(spec, lambda spec, x, weight, bias=None: engine.forward(spec, x, weight, bias), weight, bias)
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return self._call("forward", x, self.weight, self.bias)
+    def to_native(self, array: Any) -> Any:
+        """Widen half types."""
+        return array.astype(np.float32 if str(array.dtype) in HALVES else array.dtype, copy=False)
 
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``."""
-        return self._call("vjp", x, self.weight, dy)
+    def to_numpy(self, tensor: Any) -> Any:
+        """Round to the dtype that came in."""
+        return tensor.astype(self._storage, copy=False)
 
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``."""
-        return self._call("transpose", y, self.weight)
+    def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
+        """Call the engine's own `transpose` or `vjp`."""
+        x, weight, *_ = operands
+        if count == 1:
+            return [self._engine.transpose(self.spec, cotangent, weight)]
+        return [part for part in self._engine.vjp(self.spec, x, weight, cotangent) if part is not None]
 
-    def _call(self, op: str, *operands: Any) -> Any:
-        storage = operands[0].dtype
-        wide = np.float32 if str(storage) in HALVES else storage
-        function = getattr(self.engine, op)
-        with np.errstate(invalid="ignore"):  # inf and NaN in the operands are legal
-            results = function(self.spec, *(_cast(operand, wide) for operand in operands))
-        if isinstance(results, tuple):
-            return tuple(_cast(result, storage) for result in results)
-        return _cast(results, storage)
-
-
-def _cast(array: Any, dtype: Any) -> Any:
-    """Return `array` in `dtype`, itself where it has it already; None stays None."""
-    return array if array is None else array.astype(dtype, copy=False)
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Let inf and NaN in the operands pass, which are legal."""
+        return np.errstate(invalid="ignore")

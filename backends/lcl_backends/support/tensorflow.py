@@ -1,4 +1,4 @@
-"""Shared by the adapters that run on TensorFlow: a quiet import, and cotangents from its gradient tape."""
+"""Adapters on TensorFlow: a quiet import, and prepared layers by its gradient tape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.adapter import Declaration
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
@@ -29,6 +28,11 @@ own accord; Keras 3 would take a second longer and fix its backend for good.
 
 WITHOUT = ("jax", "scipy")
 """TensorFlow and Keras import them for a converter to TensorFlow Lite, checkpoints, and images."""
+
+declared = functools.partial(
+    Declaration, framework="tensorflow", modules=("tensorflow",), environment=ENVIRONMENT, without=WITHOUT
+)
+"""Makes a `Declaration` of a route on TensorFlow."""
 
 QUICK_PRODUCTS = 1 << 20
 """Calls of at most this many products run eagerly: compiling them takes longer than they ever would."""
@@ -90,81 +94,62 @@ def tensor(array: Any) -> Any:
     return load().raw_ops.Identity(input=array)
 
 
-def cotangents(function: Callable[..., Any], operands: Sequence[Any], cotangent: Any) -> tuple[Any, list[Any]]:
-    """Return ``function(*operands)``, of tensors or variables, and their cotangents for that of the result."""
-    tf = load()
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(operands)
-        result = function(*operands)
-    gradients = tape.gradient(result, list(operands), output_gradients=cotangent)
-    return result, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-
-def pullback(function: Callable[..., Any], operands: Sequence[Any], cotangent: Any) -> list[Any]:
-    """Return the cotangents of `operands` (tensors or variables) as arrays, for an array of that of the result."""
-    return [np.asarray(gradient) for gradient in cotangents(function, operands, tensor(cotangent))[1]]
-
-
-@dataclass(frozen=True)
-class TensorflowLayer:
+class TensorflowLayer(PreparedLayer):
     """A layer of tensors, differentiated by `tf.GradientTape`.
 
     Parameters
     ----------
-    spec : Spec
-        The layer.
-    apply : callable
-        ``(x, weight[, bias]) -> y`` between tensors.
-    weight, bias : tf.Tensor
-        The weight in an order of numbers that `apply` takes and a reshape makes canonical; bias None where there is
-        none.
+    spec, apply, weight, bias, restore
+        As of `PreparedLayer`.
     compiled : bool
         Whether XLA compiles calls of more than `QUICK_PRODUCTS` products, each as a whole; the others run eagerly.
     """
 
-    spec: Spec
-    apply: Callable[..., Any]
-    weight: Any
-    bias: Any
-    compiled: bool
-    _programs: dict[tuple[str, int], Any] = field(default_factory=dict, init=False)
+    def __init__(
+        self,
+        spec: Spec,
+        apply: Callable[..., Any],
+        weight: Any,
+        bias: Any,
+        restore: Callable[[Spec, Any], Any] | None = None,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self._compiled = compiled
+        self._programs: dict[tuple[int, int], Any] = {}
+        super().__init__(spec, apply, weight, bias, restore)
 
-    def forward(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)``."""
-        return np.asarray(self._call("apply", tensor(x), *self._held))
+    def to_native(self, array: Any) -> Any:
+        """Return a tensor, in the memory of the array where that is possible."""
+        return tensor(array)
 
-    def vjp(self, x: Any, dy: Any) -> Any:
-        """Return ``(dx, dw, db)``."""
-        _, dw, dx, *db = map(np.asarray, self._call("_y_and_cotangents", tensor(dy), tensor(x), *self._held))
-        return dx, dw.reshape(self.spec.weight_shape), db[0] if db else None
+    def value(self, operands: Sequence[Any]) -> Any:
+        """Run eagerly or compiled."""
+        return self._run(0, self.apply, operands)
 
-    def transpose(self, y: Any) -> Any:
-        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
-        x = load().zeros(self.spec.x_shape(len(y)), self.weight.dtype)
-        return pullback(lambda x: self.apply(x, *self._held), [x], y)[0]
+    def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
+        """Ask the tape, eagerly or compiled."""
+        *rest, dx = self._run(count, functools.partial(self._y_and_gradients, count), [cotangent, *operands])
+        return [dx, *rest[1:]]
 
-    @property
-    def _held(self) -> list[Any]:
-        return [self.weight] if self.bias is None else [self.weight, self.bias]
+    def _run(self, kind: int, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+        """Call a function, whose kind is a number: eagerly, or compiled for this batch size once."""
+        batch = len(operands[0])
+        if not self._compiled or math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS:
+            return function(*operands)
+        if (kind, batch) not in self._programs:
+            self._programs[kind, batch] = load().function(function, jit_compile=True).get_concrete_function(*operands)
+        return self._programs[kind, batch](*operands)
 
-    def _call(self, name: str, *operands: Any) -> Any:
-        """Call the attribute of that name: eagerly, or compiled for this batch size once."""
-        run, batch = getattr(self, name), len(operands[0])
-        if not self.compiled or math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS:
-            return run(*operands)
-        if (name, batch) not in self._programs:
-            self._programs[name, batch] = load().function(run, jit_compile=True).get_concrete_function(*operands)
-        return self._programs[name, batch](*operands)
+    def _y_and_gradients(self, count: int, dy: Any, *operands: Any) -> tuple[Any, ...]:
+        """Return ``(y, dw, db, dx)``, or of one operand ``(dx,)``.
 
-    def _y_and_cotangents(self, dy: Any, *operands: Any) -> Any:
-        """Return ``(y, dw, dx[, db])``: XLA computes in this order, and drops the x laid out before dx."""
-        y, (dx, dw, *db) = cotangents(self.apply, operands, dy)
-        return y, dw, dx, *db
-
-
-def prepared(
-    spec: Spec, apply: Callable[..., Any], weight: Any, bias: Any, *, compiled: bool = False
-) -> TensorflowLayer:
-    """Return the layer for NumPy weight (as `apply` takes it) and bias, as constants of TensorFlow."""
-    held = (None if array is None else load().constant(array) for array in (weight, bias))
-    return TensorflowLayer(spec, apply, *held, compiled)
+        XLA computes results in their order, and drops the x laid out before dx.
+        """
+        tf = load()
+        moving = operands[:count]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(moving)
+            y = self.apply(*operands)
+        dx, *rest = map(tf.convert_to_tensor, tape.gradient(y, list(moving), output_gradients=dy))
+        return (y, *rest, dx) if rest else (dx,)

@@ -1,20 +1,26 @@
-"""Shared by the torch adapters: arrays across the border, windows of the input, gradients in canonical layout."""
+"""Adapters on torch: prepared layers by autograd, tensors, windows of the input, weights per position."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
 
+from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.suite.adapter import Declaration
 
 if TYPE_CHECKING:
     import torch
+
+declared = partial(Declaration, framework="torch", modules=("torch",))
+"""Makes a `Declaration` of a route on torch."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """Every route runs in these on the CPU."""
@@ -42,72 +48,90 @@ def to_tensor(array: Any) -> torch.Tensor:
     return torch.from_numpy(owned)
 
 
-class Parameters:
-    """Parameters of a route, made once from a canonical array.
+Convert = Callable[[Spec, "torch.Tensor"], "torch.Tensor | Sequence[torch.Tensor]"]
 
-    Autograd records the conversion, so gradients of the parameters travel back through it to the canonical shape.
+
+def _as_it_is(_spec: Spec, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+class TorchLayer(PreparedLayer):
+    """A layer of tensors, differentiated by autograd.
+
+    Autograd records the conversion of the canonical weight and bias too, so their gradients travel back through it.
 
     Parameters
     ----------
-    array : array or None
-        A canonical weight or bias; None for a layer without bias, which has no parameters here.
-    convert : callable
-        From its tensor to the tensors the route holds.
+    spec : Spec
+        The layer.
+    apply : callable
+        ``(spec, x, *filters[, *offsets]) -> y``, with what `filters` and `offsets` return.
+    weight, bias : numpy.ndarray
+        Canonical.
+    filters, offsets : callable, optional
+        ``(spec, canonical tensor) ->`` the tensor the route holds, or a sequence of them.
     """
 
-    def __init__(self, array: Any, convert: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
-        import torch
+    def __init__(
+        self,
+        spec: Spec,
+        apply: Callable[..., torch.Tensor],
+        weight: Any,
+        bias: Any,
+        filters: Convert = _as_it_is,
+        offsets: Convert = _as_it_is,
+    ) -> None:
+        super().__init__(spec, apply, weight, bias)
+        converted = zip(self.held, (filters, offsets), strict=False)
+        self._parameters = [
+            _Parameters(tensor, convert(spec, tensor.requires_grad_())) for tensor, convert in converted
+        ]
+        self.held = [tensor for parameters in self._parameters for tensor in parameters.tensors]
 
-        self._canonical = None if array is None else to_tensor(array).clone().requires_grad_()
-        self._converted = () if self._canonical is None else convert(self._canonical)
-        self.tensors = [torch.nn.Parameter(part.detach().contiguous()) for part in self._converted]
+    def to_native(self, array: Any) -> torch.Tensor:
+        """Return a tensor, in the memory of the array where that is writable and contiguous."""
+        return to_tensor(array)
 
-    @property
-    def tensor(self) -> torch.nn.Parameter | None:
-        """The one tensor of a route that holds its parameters in one, or None without any."""
-        return self.tensors[0] if self.tensors else None
-
-    def cotangent(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor | None:
-        """Return the cotangent of the canonical array, given those of `tensors`; None without any."""
-        import torch
-
-        if self._canonical is None:
-            return None
-        return torch.autograd.grad(self._converted, self._canonical, gradients, retain_graph=True)[0]
-
-
-@dataclass(frozen=True)
-class TorchLayer:
-    """A route as a prepared layer; `apply` takes ``x (n, i*, ci)`` to ``y (n, o*, co)`` with `weight` and `bias`."""
-
-    spec: Spec
-    apply: Callable[[torch.Tensor], torch.Tensor]
-    weight: Parameters
-    bias: Parameters
-
-    def forward(self, x: Any) -> torch.Tensor:
-        """Return ``y (n, o*, co)``."""
+    def value(self, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Record nothing for autograd."""
         import torch
 
         with torch.no_grad():
-            return self.apply(to_tensor(x))
+            return self.apply(*operands)
 
-    def vjp(self, x: Any, dy: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Return ``(dx, dw, db)``, by autograd alone; db is None without bias."""
+    def gradients(
+        self, operands: Sequence[torch.Tensor], cotangent: torch.Tensor, count: int
+    ) -> Sequence[torch.Tensor]:
+        """Ask autograd; the operands after x require gradients anyway."""
         import torch
 
-        inputs, count = to_tensor(x).requires_grad_(), len(self.weight.tensors)
-        leaves = (inputs, *self.weight.tensors, *self.bias.tensors)
-        dx, *rest = torch.autograd.grad(self.apply(inputs), leaves, to_tensor(dy))
-        return dx, self.weight.cotangent(rest[:count]), self.bias.cotangent(rest[count:])
+        inputs, *held = operands
+        inputs = inputs.detach().requires_grad_()
+        return torch.autograd.grad(self.apply(inputs, *held), [inputs, *held][:count], cotangent)
 
-    def transpose(self, y: Any) -> torch.Tensor:
-        """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
+    def canonical(self, gradients: Sequence[torch.Tensor]) -> tuple[Any, Any]:
+        """Send the gradients back through the conversion."""
+        waiting = iter(gradients)
+        own = [part.gradient(list(islice(waiting, len(part.tensors)))) for part in self._parameters]
+        weight, *bias = map(self.to_numpy, own)
+        return weight.reshape(self.spec.weight_shape), bias[0] if bias else None
+
+
+class _Parameters:
+    """What a route holds of a canonical tensor: parameters, and the way back for their gradients."""
+
+    def __init__(self, canonical: torch.Tensor, converted: torch.Tensor | Sequence[torch.Tensor]) -> None:
         import torch
 
-        cotangent = to_tensor(y)
-        inputs = torch.zeros(self.spec.x_shape(len(cotangent)), dtype=cotangent.dtype, requires_grad=True)
-        return torch.autograd.grad(self.apply(inputs), inputs, cotangent)[0]
+        self._canonical = canonical
+        self._converted = [converted] if isinstance(converted, torch.Tensor) else list(converted)
+        self.tensors = [torch.nn.Parameter(part.detach().contiguous()) for part in self._converted]
+
+    def gradient(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the gradient of the canonical tensor, given those of `tensors`."""
+        import torch
+
+        return torch.autograd.grad(self._converted, self._canonical, gradients, retain_graph=True)[0]
 
 
 def gathered(spec: Spec, x: torch.Tensor) -> torch.Tensor:
@@ -141,6 +165,11 @@ def windows(spec: Spec, x: torch.Tensor) -> torch.Tensor:
 def bias_per_position(spec: Spec, bias: torch.Tensor) -> torch.Tensor:
     """``(o*, co)`` or ``(co,)`` ``-> (o*, co)``."""
     return bias.expand(*spec.output_size, spec.out_channels)
+
+
+def bias_per_output(spec: Spec, bias: torch.Tensor) -> torch.Tensor:
+    """``(o*, co)`` or ``(co,)`` ``-> (o*co,)``."""
+    return bias_per_position(spec, bias).flatten()
 
 
 def filters_per_position(spec: Spec, weight: torch.Tensor) -> torch.Tensor:

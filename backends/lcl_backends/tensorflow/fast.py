@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from lcl_backends.support import tensorflow
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`lcl_ref.layers.engines.tensorflow.local`."""
 
-    declaration = Declaration(
+    declaration = tensorflow.declared(
         name="tensorflow.fast",
-        framework="tensorflow",
-        modules=("tensorflow",),
         summary="Windows of a box of positions, batch last, times their weights, in a loop compiled by XLA.",
         layout="canonical",
-        environment=tensorflow.ENVIRONMENT,
-        without=tensorflow.WITHOUT,
         capabilities=Capabilities(channel_table=True, dtypes=tensorflow.WITH_COMPLEX),
+        recommended=True,
+        holds="tiles",
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
@@ -29,4 +26,4 @@ class Adapter:
         tensorflow.load()
         from lcl_ref.layers.engines.tensorflow import local
 
-        return tensorflow.prepared(spec, partial(local, spec), weight, bias, compiled=True)
+        return tensorflow.TensorflowLayer(spec, local, weight, bias, compiled=True)

@@ -9,7 +9,7 @@ from typing import Any
 from lcl_backends.support import tensorflow
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
@@ -23,7 +23,7 @@ def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
     return tf.reshape(tf.einsum(index_tables.PRODUCT, shaped, weight), spec.y_shape(len(x)))
 
 
-def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+def _apply(sites: Any, spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
     tf = tensorflow.load()
     wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
@@ -34,18 +34,14 @@ def _apply(spec: Spec, sites: Any, x: Any, weight: Any, bias: Any = None) -> Any
 class Adapter:
     """`tf.gather` and `tf.einsum`, run eagerly."""
 
-    declaration = Declaration(
+    declaration = tensorflow.declared(
         name="tensorflow.patches",
-        framework="tensorflow",
-        modules=("tensorflow",),
         summary="One tf.gather of every window from a flat table of input sites, then one tf.einsum.",
         layout="canonical",
-        environment=tensorflow.ENVIRONMENT,
-        without=tensorflow.WITHOUT,
         capabilities=Capabilities(channel_table=True, dtypes=tensorflow.WITH_COMPLEX),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
         """Compute the table of sites and hand the weights to TensorFlow once."""
-        apply = partial(_apply, spec, index_tables.sites(spec))
-        return tensorflow.prepared(spec, apply, index_tables.grouped(spec, weight), bias)
+        apply = partial(_apply, index_tables.sites(spec))
+        return tensorflow.TensorflowLayer(spec, apply, index_tables.grouped(spec, weight), bias)

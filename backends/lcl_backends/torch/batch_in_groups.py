@@ -7,12 +7,11 @@ different layer per sample.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import Parameters, TorchLayer, gathered, groups, padded
+from lcl_backends.support.torch import TorchLayer, declared, gathered, groups, padded
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.nn.functional.conv2d` of one sample with ``groups = samples * groups``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.batch_in_groups",
-        framework="torch",
-        modules=("torch",),
         summary="conv2d of one sample that holds the batch in its channels, groups = samples * groups.",
         layout="torch/conv",
         capabilities=Capabilities(
@@ -45,12 +42,10 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Arrange the weight as ``(co, cg, k*)``."""
-        filters = Parameters(weight, lambda tensor: [tensor[0, 0].permute(3, 2, 0, 1)])
-        offsets = Parameters(bias, lambda tensor: [tensor])
-        return TorchLayer(spec, partial(_apply, spec, filters.tensor, offsets.tensor), filters, offsets)
+        return TorchLayer(spec, _apply, weight, bias, lambda _, weight: weight[0, 0].permute(3, 2, 0, 1))
 
 
-def _apply(spec: Spec, filters: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, filters: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     sites = padded(spec, gathered(spec, x)).permute(0, 3, 1, 2)
     repeated = None if offsets is None else offsets.repeat(len(x))

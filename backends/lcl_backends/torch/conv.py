@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, Parameters, TorchLayer, gathered, groups, padded
+from lcl_backends.support.torch import ACCUMULATION, TorchLayer, declared, gathered, groups, padded
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.nn.functional.conv1d`, `conv2d` and `conv3d`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.conv",
-        framework="torch",
-        modules=("torch",),
         summary="conv1d, conv2d or conv3d of the padded input; a bias per position is added to its result.",
         layout="torch/conv",
         capabilities=Capabilities(
@@ -39,9 +36,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Arrange the weight as ``(co, cg, k*)``."""
-        filters = Parameters(weight, lambda tensor: [_filters(spec, tensor)])
-        offsets = Parameters(bias, lambda tensor: [tensor.movedim(-1, 0)])
-        return TorchLayer(spec, partial(_apply, spec, filters.tensor, offsets.tensor), filters, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _filters, lambda _, bias: bias.movedim(-1, 0))
 
 
 def _filters(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
@@ -49,7 +44,7 @@ def _filters(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
     return weight.reshape(weight.shape[spec.rank :]).movedim((-1, -2), (0, 1))
 
 
-def _apply(spec: Spec, filters: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, filters: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     import torch
     from torch.nn import functional

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support.torch import WITH_COMPLEX, Parameters, TorchLayer
+from lcl_backends.support.torch import WITH_COMPLEX, TorchLayer, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
     """`lcl_ref.layers.engines.torch.local`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.fast",
-        framework="torch",
-        modules=("torch",),
         summary="Windows of a box of positions times their weights in place; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
+        recommended=True,
+        holds="tiles",
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Copy the canonical weights."""
         from lcl_ref.layers.engines.torch import local
 
-        kernels, offsets = (Parameters(array, lambda tensor: [tensor]) for array in (weight, bias))
         layer = spec.to_json()
-        return TorchLayer(spec, lambda x: local(layer, x, kernels.tensor, offsets.tensor), kernels, offsets)
+        return TorchLayer(spec, lambda _, *operands: local(layer, *operands), weight, bias)

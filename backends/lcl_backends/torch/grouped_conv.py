@@ -6,21 +6,20 @@ Windows are channels first, as `unfold` leaves them; the weight is converted to 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lcl_backends.support.torch import (
     ACCUMULATION,
     WITH_COMPLEX,
-    Parameters,
     TorchLayer,
-    bias_per_position,
+    bias_per_output,
+    declared,
     filters_per_position,
     groups,
     windows,
 )
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.nn.functional.conv1d` with ``groups = positions * groups``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.grouped_conv",
-        framework="torch",
-        modules=("torch",),
         summary="Windows side by side as channels of a conv1d of kernel size 1, groups = positions * groups.",
         layout="torch/grouped_conv",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
@@ -40,9 +37,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Arrange the weight as ``(o*co, cg*k, 1)``."""
-        filters = Parameters(weight, lambda tensor: [_filters(spec, tensor)])
-        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor).flatten()])
-        return TorchLayer(spec, partial(_apply, spec, filters.tensor, offsets.tensor), filters, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _filters, bias_per_output)
 
 
 def _filters(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
@@ -50,7 +45,7 @@ def _filters(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
     return filters_per_position(spec, weight).reshape(-1, spec.fan_in, 1)
 
 
-def _apply(spec: Spec, filters: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, filters: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     from torch.nn.functional import conv1d
 

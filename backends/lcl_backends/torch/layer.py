@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import WITH_COMPLEX, Parameters, TorchLayer
+from lcl_backends.support.torch import WITH_COMPLEX, TorchLayer, declared, to_tensor
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Adapter:
     """`LocallyConnected1d/2d/3d` and `BlockLinear` of `lcl_ref.layers.torch` behind the adapter protocol."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.layer",
-        framework="torch",
-        modules=("torch",),
         summary="The torch.nn modules to drop in, channels first, on the engine of torch.fast.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
@@ -28,11 +29,13 @@ class Adapter:
         from lcl_ref.layers import torch as layers
 
         kinds = (layers.BlockLinear, layers.LocallyConnected1d, layers.LocallyConnected2d, layers.LocallyConnected3d)
-        kernels, offsets = (Parameters(array, lambda tensor: [tensor]) for array in (weight, bias))
-        held = {"weight": kernels.tensor} | ({} if bias is None else {"bias": offsets.tensor})
-        module = kinds[spec.rank].from_canonical(spec, *held.values())
+        module = kinds[spec.rank].from_canonical(
+            spec, *(to_tensor(array) for array in (weight, bias) if array is not None)
+        )
 
-        def apply(x: Any) -> Any:
-            return torch.func.functional_call(module, held, x.movedim(-1, 1)).movedim(1, -1)
+        def apply(_spec: Spec, x: torch.Tensor, *held: torch.Tensor) -> torch.Tensor:
+            named = dict(zip(("weight", "bias"), held, strict=False))
+            y: torch.Tensor = torch.func.functional_call(module, named, x.movedim(-1, 1))
+            return y.movedim(1, -1)
 
-        return TorchLayer(spec, apply, kernels, offsets)
+        return TorchLayer(spec, apply, weight, bias)

@@ -6,10 +6,9 @@ their columns, so the wrong one runs and computes something else.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, DTYPES, Parameters, TorchLayer, bias_per_position
+from lcl_backends.support.torch import ACCUMULATION, DTYPES, TorchLayer, bias_per_output, declared
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
 
 
 def _declaration(name: str, summary: str, layout: str) -> Declaration:
-    return Declaration(
+    return declared(
         name=name,
-        framework="torch",
-        modules=("torch",),
         summary=summary,
         layout=layout,
         capabilities=Capabilities(
@@ -45,16 +42,16 @@ class _Linear:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Order the columns as the image is flattened."""
-        matrix = Parameters(weight, lambda tensor: [self._matrix(spec, tensor)])
-        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor).flatten()])
-        return TorchLayer(spec, partial(self._apply, spec, matrix.tensor, offsets.tensor), matrix, offsets)
+        return TorchLayer(spec, self._apply, weight, bias, self._matrix, bias_per_output)
 
     def _matrix(self, spec: Spec, weight: torch.Tensor) -> torch.Tensor:
         """``(1*, k*, ci, co) -> (co, k*ci)`` or ``(co, ci*k)``."""
         window = weight.reshape(*spec.kernel_size, spec.in_channels, spec.out_channels)
         return window.movedim(-1, 0).movedim(-1, self.channel_axis).flatten(1)
 
-    def _apply(self, spec: Spec, matrix: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    def _apply(
+        self, spec: Spec, x: torch.Tensor, matrix: torch.Tensor, offsets: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """``(n, i*, ci) -> (n, 1*, co)``."""
         from torch.nn.functional import linear
 

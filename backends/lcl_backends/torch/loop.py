@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, Parameters, TorchLayer, groups, windows
+from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, TorchLayer, declared, groups, windows
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.nn.ModuleList` of `torch.nn.Linear`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.loop",
-        framework="torch",
-        modules=("torch",),
         summary="A ModuleList of Linear, one per position and group, and torch.stack of what they return.",
         layout="torch/linear_list",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
@@ -34,25 +32,31 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Give every Linear its parameters; those of a shared axis get the same ones."""
-        import torch
-
-        weights = Parameters(weight, lambda tensor: _linear_weights(spec, tensor))
-        biases = Parameters(bias, lambda tensor: _linear_biases(spec, tensor))
-        bias_size = spec.output_size if spec.bias == "position" else (1,) * spec.rank
-        linears = torch.nn.ModuleList(
-            _linear(weights.tensors[block], biases.tensors[offset] if biases.tensors else None)
-            for block, offset in zip(_owners(spec, spec.weight_size), _owners(spec, bias_size), strict=True)
-        )
-        return TorchLayer(spec, lambda x: _apply(spec, linears, x), weights, biases)
+        layer = TorchLayer(spec, lambda *operands: _apply(linears, *operands), weight, bias, _weights, _biases)
+        linears = _linears(spec, layer.held)
+        return layer
 
 
-def _linear_weights(spec: Spec, weight: torch.Tensor) -> Sequence[torch.Tensor]:
+def _linears(spec: Spec, held: Sequence[torch.nn.Parameter]) -> torch.nn.ModuleList:
+    """Return a Linear for every (o*, g), given the weights of all and the biases of all."""
+    import torch
+
+    owners = _owners(spec, spec.weight_size)
+    weights, biases = held[: max(owners) + 1], held[max(owners) + 1 :]
+    bias_size = spec.output_size if spec.bias == "position" else (1,) * spec.rank
+    return torch.nn.ModuleList(
+        _linear(weights[block], biases[offset] if biases else None)
+        for block, offset in zip(owners, _owners(spec, bias_size), strict=True)
+    )
+
+
+def _weights(spec: Spec, weight: torch.Tensor) -> Sequence[torch.Tensor]:
     """``(o*, k*, cg, co)`` to a list over (o*, g) of ``(co/g, k*cg)``."""
     split = weight.reshape(math.prod(spec.weight_size), spec.fan_in, groups(spec), -1)
     return split.permute(0, 2, 3, 1).flatten(0, 1).unbind()
 
 
-def _linear_biases(spec: Spec, bias: torch.Tensor) -> Sequence[torch.Tensor]:
+def _biases(spec: Spec, bias: torch.Tensor) -> Sequence[torch.Tensor]:
     """``(o*, co)`` to a list over (o*, g), or ``(co,)`` to a list over g, of ``(co/g,)``."""
     return bias.reshape(-1, spec.out_channels // groups(spec)).unbind()
 
@@ -74,7 +78,7 @@ def _linear(weight: torch.nn.Parameter, bias: torch.nn.Parameter | None) -> torc
     return linear
 
 
-def _apply(spec: Spec, linears: torch.nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+def _apply(linears: torch.nn.ModuleList, spec: Spec, x: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     import torch
 

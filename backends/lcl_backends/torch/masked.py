@@ -9,18 +9,21 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lcl_backends.support.torch import (
     ACCUMULATION,
     WITH_COMPLEX,
-    Parameters,
     TorchLayer,
-    bias_per_position,
+    bias_per_output,
+    declared,
     filters_per_position,
     groups,
+    to_tensor,
     windows,
 )
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -29,10 +32,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.nn.functional.linear` of ``weight * mask``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.masked",
-        framework="torch",
-        modules=("torch",),
         summary="One dense matrix from all inputs to all outputs, multiplied by a constant 0/1 mask on every call.",
         layout="torch/masked_linear",
         capabilities=Capabilities(
@@ -42,15 +43,19 @@ class Adapter:
             nonfinite=False,
             why={"nonfinite": "masked entries are zeros, and 0 * inf is NaN at outputs that do not see the input"},
         ),
+        holds="dense_matrix",
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Scatter the weight into the dense matrix, and ones into the mask."""
         columns = _columns(spec)
-        dense = Parameters(weight, lambda tensor: [_dense(spec, columns, filters_per_position(spec, tensor), 1)])
-        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor).flatten()])
-        mask = _dense(spec, columns, dense.tensor.new_ones(columns.shape), 0)
-        return TorchLayer(spec, partial(_apply, spec, dense.tensor, mask, offsets.tensor), dense, offsets)
+        mask = _dense(spec, columns, to_tensor(np.ones(columns.shape, weight.dtype)), 0)
+        return TorchLayer(spec, partial(_apply, mask), weight, bias, partial(_filled, columns), bias_per_output)
+
+
+def _filled(columns: torch.Tensor, spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+    """``(o*, k*, cg, co) -> (o*co, i*ci)``."""
+    return _dense(spec, columns, filters_per_position(spec, weight), 1)
 
 
 def _columns(spec: Spec) -> torch.Tensor:
@@ -74,7 +79,7 @@ def _dense(spec: Spec, columns: torch.Tensor, values: torch.Tensor, hidden: floa
 
 
 def _apply(
-    spec: Spec, matrix: torch.Tensor, mask: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor
+    mask: torch.Tensor, spec: Spec, x: torch.Tensor, matrix: torch.Tensor, offsets: torch.Tensor | None = None
 ) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     from torch.nn.functional import linear

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import Parameters, TorchLayer, bias_per_position, gathered, groups, padded
+from lcl_backends.support.torch import TorchLayer, bias_per_position, declared, gathered, groups, padded
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
 class Adapter:
     """A sum over taps of `torch.einsum`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.shift_add",
-        framework="torch",
-        modules=("torch",),
         summary="For each tap, a strided slice of the padded input times the weights of that tap; the sum of all.",
         layout="canonical",
         capabilities=Capabilities(
@@ -36,9 +33,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Put taps first and split the output channels into groups."""
-        kernels = Parameters(weight, lambda tensor: [_per_tap(spec, tensor)])
-        offsets = Parameters(bias, lambda tensor: [bias_per_position(spec, tensor)])
-        return TorchLayer(spec, partial(_apply, spec, kernels.tensor, offsets.tensor), kernels, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _per_tap, bias_per_position)
 
 
 def _per_tap(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
@@ -47,7 +42,7 @@ def _per_tap(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
     return split.movedim(spec.rank, 0)
 
 
-def _apply(spec: Spec, kernels: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, kernels: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     import torch
 

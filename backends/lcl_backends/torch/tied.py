@@ -8,24 +8,19 @@ still fits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, DTYPES, Parameters, TorchLayer
+from lcl_backends.support.torch import ACCUMULATION, DTYPES, TorchLayer, declared
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Capabilities, Declaration
 
 if TYPE_CHECKING:
     import torch
 
-Product = Callable[[Any, Any, Any], Any]
-
 
 def _declaration(name: str, summary: str, layout: str) -> Declaration:
-    return Declaration(
+    return declared(
         name=name,
-        framework="torch",
-        modules=("torch",),
         summary=summary,
         layout=layout,
         capabilities=Capabilities(
@@ -53,19 +48,21 @@ class _Tied:
     """A weight ``(co, k*cg)`` for every block; `product` applies it to ``(n, blocks, k*cg)``."""
 
     declaration: Declaration
-    product: Product
+    product: Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Keep the weight as one matrix, a row per output channel."""
-        matrix = Parameters(weight, lambda tensor: [tensor.reshape(spec.fan_in, spec.out_channels).T])
-        offsets = Parameters(bias, lambda tensor: [tensor])
-        product = partial(type(self).product, matrix.tensor, offsets.tensor)
-        return TorchLayer(spec, lambda x: product(_blocks(spec, x)).reshape(spec.y_shape(len(x))), matrix, offsets)
+        return TorchLayer(spec, self._apply, weight, bias, _rows)
+
+    def _apply(self, spec: Spec, x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
+        """``(n, i, ci) -> (n, blocks, co)``."""
+        blocks = x.reshape(len(x), *spec.output_size, spec.fan_in)
+        return self.product(matrix, bias, blocks).reshape(spec.y_shape(len(x)))
 
 
-def _blocks(spec: Spec, x: torch.Tensor) -> torch.Tensor:
-    """``(n, i, ci) -> (n, blocks, k*ci)``."""
-    return x.reshape(len(x), *spec.output_size, spec.fan_in)
+def _rows(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+    """``(1, k, ci, co) -> (co, k*ci)``."""
+    return weight.reshape(spec.fan_in, spec.out_channels).T
 
 
 def _linear(matrix: torch.Tensor, bias: torch.Tensor | None, blocks: torch.Tensor) -> torch.Tensor:

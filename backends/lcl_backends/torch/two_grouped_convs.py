@@ -7,12 +7,11 @@ second one, blocks would mix.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import BIAS_APART, DTYPES, Parameters, TorchLayer, gathered, groups
+from lcl_backends.support.torch import BIAS_APART, DTYPES, TorchLayer, declared, gathered, groups
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 class Adapter:
     """Two `torch.nn.functional.conv1d` of kernel size 1."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.two_grouped_convs",
-        framework="torch",
-        modules=("torch",),
         summary="Two conv1d of kernel size 1 with the same groups, one of them the identity: one map per block.",
         layout="torch/grouped_conv",
         capabilities=Capabilities(
@@ -42,12 +39,10 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Lay the weight out as ``(co, cg, 1)``."""
-        filters = Parameters(weight, lambda tensor: [tensor.T[..., None]])
-        offsets = Parameters(bias, lambda tensor: [tensor])
-        return TorchLayer(spec, partial(_apply, spec, filters.tensor, offsets.tensor), filters, offsets)
+        return TorchLayer(spec, _apply, weight, bias, lambda _, weight: weight.T[..., None])
 
 
-def _apply(spec: Spec, filters: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, filters: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, ci) -> (n, co)``."""
     import torch
     from torch.nn.functional import conv1d

@@ -5,12 +5,11 @@ It builds a product with an element per sample, pixel and output; `torch.linear`
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import Parameters, TorchLayer
+from lcl_backends.support.torch import TorchLayer, bias_per_output, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 class Adapter:
     """``(x[..., None] * weight).sum(image) + bias``."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.twodfc",
-        framework="torch",
-        modules=("torch",),
         summary="The image times a weight (1, y, x, ci, co), broadcast and summed over the image (TwoDFC).",
         layout="torch/twodfc",
         capabilities=Capabilities(
@@ -40,12 +37,15 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Drop the position axes of the weight, which have length 1, but for one."""
-        images = Parameters(weight, lambda tensor: [tensor.reshape(1, *tensor.shape[spec.rank :])])
-        offsets = Parameters(bias, lambda tensor: [tensor.flatten()])
-        return TorchLayer(spec, partial(_apply, spec, images.tensor, offsets.tensor), images, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _images, bias_per_output)
 
 
-def _apply(spec: Spec, images: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _images(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+    """``(1*, k*, ci, co) -> (1, k*, ci, co)``."""
+    return weight.reshape(1, *weight.shape[spec.rank :])
+
+
+def _apply(spec: Spec, x: torch.Tensor, images: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, 1*, co)``."""
     y = (x[..., None] * images).sum(dim=tuple(range(1, x.ndim)))
     return (y if offsets is None else y + offsets).reshape(spec.y_shape(len(x)))

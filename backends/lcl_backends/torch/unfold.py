@@ -8,20 +8,19 @@ takes two spatial axes only, and puts channels first.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lcl_backends.support.torch import (
     ACCUMULATION,
     WITH_COMPLEX,
-    Parameters,
     TorchLayer,
     bias_per_position,
+    declared,
     groups,
     windows,
 )
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`Tensor.unfold` and `torch.baddbmm`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.unfold",
-        framework="torch",
-        modules=("torch",),
         summary="Tensor.unfold along each axis, then one batched matrix product with the bias as its accumulator.",
         layout="torch/bmm",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
@@ -41,9 +38,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Arrange the weight as one matrix per unshared position and group."""
-        matrices = Parameters(weight, lambda tensor: [_matrices(spec, tensor)])
-        offsets = Parameters(bias, lambda tensor: [_offsets(spec, tensor)])
-        return TorchLayer(spec, partial(_apply, spec, matrices.tensor, offsets.tensor), matrices, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _matrices, _offsets)
 
 
 def _matrices(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
@@ -67,7 +62,7 @@ def _axes(spec: Spec) -> tuple[list[int], list[int]]:
     return own, [axis for axis, is_shared in enumerate(spec.shared) if is_shared]
 
 
-def _apply(spec: Spec, matrices: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _apply(spec: Spec, x: torch.Tensor, matrices: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, i*, ci) -> (n, o*, co)``."""
     import torch
 

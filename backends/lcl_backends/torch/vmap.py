@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import BIAS_APART, DTYPES, Parameters, TorchLayer, gathered, groups
+from lcl_backends.support.torch import BIAS_APART, DTYPES, TorchLayer, declared, gathered, groups
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
 class Adapter:
     """`torch.vmap` of `torch.nn.functional.linear`."""
 
-    declaration = Declaration(
+    declaration = declared(
         name="torch.vmap",
-        framework="torch",
-        modules=("torch",),
         summary="torch.vmap of linear over the blocks of a block-diagonal map.",
         layout="block/h_out_in",
         capabilities=Capabilities(
@@ -33,12 +30,20 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
         """Stack the weights of the blocks as ``(g, co/g, cg)``."""
-        matrices = Parameters(weight, lambda tensor: [tensor.T.reshape(groups(spec), -1, spec.group_channels)])
-        offsets = Parameters(bias, lambda tensor: [tensor.reshape(groups(spec), -1)])
-        return TorchLayer(spec, partial(_apply, spec, matrices.tensor, offsets.tensor), matrices, offsets)
+        return TorchLayer(spec, _apply, weight, bias, _matrices, _offsets)
 
 
-def _apply(spec: Spec, matrices: torch.Tensor, offsets: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _matrices(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
+    """``(cg, co) -> (g, co/g, cg)``."""
+    return weight.T.reshape(groups(spec), -1, spec.group_channels)
+
+
+def _offsets(spec: Spec, bias: torch.Tensor) -> torch.Tensor:
+    """``(co,) -> (g, co/g)``."""
+    return bias.reshape(groups(spec), -1)
+
+
+def _apply(spec: Spec, x: torch.Tensor, matrices: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, ci) -> (n, co)``."""
     import torch
     from torch.nn.functional import linear

@@ -61,8 +61,8 @@ class Invocation:
 def invocation(ref: BackendRef, adapter: Adapter) -> Invocation | None:
     """Return how a program calls a backend that is loaded in this process, or None where no Python program can."""
     if ref.kind == "registered":
-        find = f"entry_points(group='lcl.backends', name={ref.target!r})"
-        lines = ["from importlib.metadata import entry_points", f"layer = next(iter({find})).load()()"]
+        module, _, attribute = ref.attribute.partition(":")
+        lines = [f"import {module}", f"layer = {module}.{attribute}()"]
         return Invocation("\n".join(lines), prepared=True, with_spec=True)
     if ref.kind == "exec":
         return None

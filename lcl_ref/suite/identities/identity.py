@@ -20,7 +20,7 @@ from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import values
 from lcl_ref.suite.identities.maps import Maps, pulled_back
 from lcl_ref.suite.judge import bounds
-from lcl_ref.suite.run.loading import registered
+from lcl_ref.suite.run.registered import named
 from lcl_ref.suite.to_numpy import to_numpy
 
 Array = NDArray[Any]
@@ -78,8 +78,7 @@ class IdentityResult:
 @cache
 def system(name: str) -> Adapter:
     """Return the registered adapter of that name."""
-    adapter: Adapter = registered()[name].load()()
-    return adapter
+    return named(name).load()()
 
 
 def operations(law: Law) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,13 +21,14 @@ from lcl_ref.files.contents import Array, LocalLayer, WeightFile
 from lcl_ref.files.converting import STORED, check_source
 from lcl_ref.files.opening import open_weights
 from lcl_ref.layouts.forms import live
-from lcl_ref.suite.adapter import Adapter, Prepared
+from lcl_ref.suite.adapter import Adapter, LiveAdapter, Prepared
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.judge.bounds import accumulation_of
 from lcl_ref.suite.judge.compare import Malformed
 from lcl_ref.suite.port_check.chunked import Question, hold
 from lcl_ref.suite.run import loading, registry
+from lcl_ref.suite.run.registered import registered
 
 SEED = 20
 BATCH = 2
@@ -75,7 +76,7 @@ def verify_port(
     layers: Sequence[str] = (),
     progress: Callable[[str], object] = str,
 ) -> list[Finding]:
-    """Hold the layers of a converted file against those of the old one.
+    """Compare the layers of a converted file with those of the old one.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ def verify_port(
     AdapterError
         If `backend` names nothing.
     """
-    adapter = loading.load(loading.resolve([backend])[0])
+    ref = loading.resolve([backend])[0]
+    adapter = loading.load(ref)
     alone = layers[0] if len(layers) == 1 else ""
     described = open_weights(old_path, spec, alone, "" if source == STORED else source)
     with described as old, open_weights(new_path) as new:
@@ -111,7 +113,7 @@ def verify_port(
         ported = [_ported(new, layer) for layer in chosen]
         counted = [f"{layer.name}, layer {number} of {len(chosen)}" for number, layer in enumerate(chosen, 1)]
         ports = map(_Port, chosen, ported, counted, repeat(progress))
-        return [finding for port in ports for finding in port.findings(old, new, adapter)]
+        return [finding for port in ports for finding in port.findings(old, new, ref.name, adapter)]
 
 
 def _ported(new: WeightFile, layer: LocalLayer) -> LocalLayer:
@@ -167,10 +169,25 @@ def _operands(layer: LocalLayer, weight: Array, bias: Array | None) -> dict[str,
     return operands | {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
-def _settings_that_differ(layer: LocalLayer, config: dict[str, Any]) -> str:
+def _live(layer: LocalLayer, dtype: str) -> LiveAdapter | str:
+    """Return who can hold the arrays of a layer as they are, or why nobody does."""
+    declared = [one for one in registered().values() if one.readable and layer.layout in one.declaration.live_layouts]
+    reasons = [f"no live layer for {layer.layout}"]
+    for one in declared:
+        if not registry.installed(one.declaration):
+            reasons.append(f"{', '.join(one.declaration.modules)} not installed")
+            continue
+        refused = one.declaration.capabilities.refusal(layer.spec, dtype, "vjp")
+        if refused is None:
+            return cast("LiveAdapter", one.load()())
+        reasons.append(f"{one.name}: {refused}")
+    return reasons[-1]
+
+
+def _settings_that_differ(layer: LocalLayer, config: Mapping[str, Any]) -> str:
     """Compare the live layer with the settings of the file: it was built from our reading of them."""
-    pairs = {key: (layer.settings[key], config[key]) for key in _CHECKED if key in layer.settings}
-    if any(map(any, layer.spec.padding)):
+    pairs = {key: (layer.settings[key], config[key]) for key in _CHECKED if key in layer.settings and key in config}
+    if any(map(any, layer.spec.padding)) and "padding" in config:
         pairs["padding"] = layer.settings.get("padding"), config["padding"]
     plain = {key: (_plain(stored), _plain(built)) for key, (stored, built) in pairs.items()}
     return ", ".join(
@@ -196,7 +213,7 @@ class _Port:
     words: str
     told: Callable[[str], object]
 
-    def findings(self, old: WeightFile, new: WeightFile, adapter: Adapter) -> list[Finding]:
+    def findings(self, old: WeightFile, new: WeightFile, name: str, adapter: Adapter) -> list[Finding]:
         """Return what there is to say about the layer."""
         layer = self.old
         if self.new.spec != layer.spec:
@@ -205,7 +222,7 @@ class _Port:
         weight, bias = _canonical(new, self.new)
         same = _same_weights(layer, _canonical(old, layer), (weight, bias))
         operands = _operands(layer, weight, bias)
-        asked = self._old_answers(old, operands) + self._new_answers(adapter, operands)
+        asked = self._old_answers(old, operands) + self._new_answers(name, adapter, operands)
         self._progress("limits")
         questions = [question for _, question in asked if isinstance(question, Question)]
         hold(layer.spec, str(weight.dtype), operands, questions)
@@ -216,31 +233,23 @@ class _Port:
 
     def _old_answers(self, old: WeightFile, operands: Mapping[str, Array]) -> _Asked:
         """Let the old framework's layer compute, holding the arrays of the file as they are."""
-        layer = self.old
-        name = layer.layout.replace("keras1/", "keras2/impl1/")
-        chosen = [point for point in loading.registered().values() if point.name.startswith("keras.local")]
-        adapters = [adapter for adapter in (point.load()() for point in chosen) if adapter.declaration.layout == name]
-        reason = f"no live layer for {layer.layout}" if not adapters else ""
-        if adapters and not registry.installed(adapters[0].declaration):
-            reason = f"{', '.join(adapters[0].declaration.modules)} not installed"
-        if reason:
-            return [("old", Finding(layer.name, "old", "", "not_run", None, reason))]
-        adapter = adapters[0]
+        layer, dtype = self.old, str(operands["weight"].dtype)
+        adapter = _live(layer, dtype)
+        if isinstance(adapter, str):
+            return [("old", Finding(layer.name, "old", "", "not_run", None, adapter))]
         side = f"old: {adapter.declaration.name}"
         self._progress(f"{side}, building")
-        empty = [np.zeros_like(operands["weight"]), np.zeros_like(operands["bias"]) if layer.bias else None]
-        prepared: Any = adapter.prepare(layer.spec, *empty, str(operands["weight"].dtype))
-        differs = _settings_that_differ(layer, prepared.layer.get_config())
+        prepared = adapter.prepare_stored(layer.spec, layer.layout, *_stored(old, layer))
+        differs = _settings_that_differ(layer, getattr(prepared, "settings", {}))
         if differs:
             return [(side, Finding(layer.name, side, "", "fail", None, f"read as another layer: {differs}"))]
-        prepared.layer.set_weights([array for array in _stored(old, layer) if array is not None])
         return self._answers(side, adapter, prepared, operands, OPS)
 
-    def _new_answers(self, adapter: Adapter, operands: Mapping[str, Array]) -> _Asked:
+    def _new_answers(self, name: str, adapter: Adapter, operands: Mapping[str, Array]) -> _Asked:
         """Let the layer of today compute with the converted weights."""
-        spec, declaration, dtype = self.old.spec, adapter.declaration, str(operands["weight"].dtype)
-        side = f"new: {declaration.name}"
-        refusals = {op: declaration.capabilities.refusal(spec, dtype, op) for op in OPS}
+        spec, can, dtype = self.old.spec, adapter.declaration.capabilities, str(operands["weight"].dtype)
+        side = f"new: {name}"
+        refusals = {op: can.refusal(spec, dtype, op) for op in OPS}
         if all(refusals.values()):
             return [(side, Finding(self.old.name, side, "", "not_run", None, refusals["forward"] or ""))]
         self._progress(f"{side}, building")

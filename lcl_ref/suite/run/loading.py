@@ -15,8 +15,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -24,9 +22,9 @@ from typing import Any, Literal
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
+from lcl_ref.suite.run.registered import Registered, families, family_of, registered
 from lcl_ref.suite.run.user_layer import as_adapter
 
-GROUP = "lcl.backends"
 Kind = Literal["registered", "file", "module", "exec"]
 
 EXEC = "exec:"
@@ -44,9 +42,9 @@ class BackendRef:
     kind : str
         ``registered`` (entry point), ``file`` (a Python file), ``module`` or ``exec`` (a program).
     target : str
-        Entry-point name, path, dotted module, or command.
+        Registered name, path, dotted module, or command.
     attribute : str
-        Name inside the file or module, or empty.
+        Name inside the file or module, or empty; of a registered adapter, ``module:name`` of its class.
     """
 
     name: str
@@ -71,12 +69,6 @@ class Loaded:
     adapter: Adapter
 
 
-@cache
-def registered() -> dict[str, EntryPoint]:
-    """Return all registered adapters by name, in name order of their framework and route."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
-
-
 def resolve(words: list[str]) -> list[BackendRef]:
     """Return the backends that `words` name; all registered ones for no words.
 
@@ -89,7 +81,8 @@ def resolve(words: list[str]) -> list[BackendRef]:
     """
     refs: dict[str, BackendRef] = {}
     for word in words or ["*"]:
-        refs |= {ref.name: ref for ref in _resolve(word)}
+        for ref in _resolve(word):
+            refs.setdefault(f"{ref.kind} {ref.target}:{ref.attribute}", ref)
     return list(refs.values())
 
 
@@ -99,17 +92,24 @@ def _resolve(word: str) -> list[BackendRef]:
     file = _FILE.match(word)
     if file:
         return [_file_ref(word, Path(file["path"]), file["attribute"] or "")]
-    names = registered()
-    chosen = [name for name in names if fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.")]
+    chosen = _registered_as(word)
     if chosen:
-        return [BackendRef(name, "registered", name) for name in chosen]
+        return chosen
     module, _, attribute = word.partition(":")
-    if attribute or _is_other_module(module, set(names)):
+    if attribute or _is_other_module(module):
         return [BackendRef(word, "module", module, attribute)]
-    near = difflib.get_close_matches(word, names, 3, 0.4)
+    near = difflib.get_close_matches(word, registered(), 3, 0.4)
     todo = f"nearest known: {', '.join(near)}" if near else "see `lcl backends`"
     expected = "a registered name or glob, FILE.py, FILE.py:NAME, MODULE:NAME or exec:COMMAND"
     raise AdapterError(Violation("backend/unknown", "backend", repr(word), expected, todo=todo))
+
+
+def _registered_as(word: str) -> list[BackendRef]:
+    """Return the registered backends that a name, an alias or a glob selects; aliases are no match of a glob."""
+    known = registered(family_of(word))
+    chosen = [one for name, one in known.items() if fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.")]
+    called = chosen or [one for one in known.values() if word in one.aliases]
+    return [BackendRef(one.name if chosen else word, "registered", one.name, one.location) for one in called]
 
 
 def _exec_ref(word: str) -> BackendRef:
@@ -134,10 +134,9 @@ def _file_ref(word: str, path: Path, attribute: str) -> BackendRef:
     return BackendRef(word, "file", str(path.resolve()), attribute)
 
 
-def _is_other_module(module: str, names: set[str]) -> bool:
+def _is_other_module(module: str) -> bool:
     """Return whether `module` can be found; families of registered names are not searched, which would import them."""
-    family = module.split(".", maxsplit=1)[0]
-    if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or family in {name.split(".")[0] for name in names}:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or family_of(module) in families():
         return False
     sys.path.insert(0, "")
     try:
@@ -161,8 +160,7 @@ def load(ref: BackendRef, limits: Limits = Limits()) -> Adapter:  # noqa: B008 -
     if ref.kind == "exec":
         return ExecAdapter(ref.name, shlex.split(ref.target), limits)
     if ref.kind == "registered":
-        adapter: Adapter = registered()[ref.target].load()()
-        return adapter
+        return Registered(ref.target, ref.attribute).load()()
     module = _import_file(ref) if ref.kind == "file" else _import_module(ref)
     thing: Any = module
     for name in ref.attribute.split(".") if ref.attribute else ():

@@ -1,7 +1,7 @@
 """The matrix: backends in worker processes, side by side, outcomes streaming back.
 
 A crash or a hang becomes the outcome of the one cell that was being asked; the worker is started again for the rest.
-Which backends may follow each other in one process is for `companies` to say.
+Which backends may follow each other in one process is for `process_sharing` to say.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
-from lcl_ref.suite.run.process_sharing import Companies, Company
+from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
 
 LOAD_SECONDS = 180.0
 """How long a backend may take to import its framework."""
@@ -108,7 +108,7 @@ class MatrixRun:
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopped = False
-        self._companies = Companies(plan)
+        self._groups = WorkerGroups(plan)
         self._open = min(max(1, settings.jobs // settings.runs), len(plan))
         self._pool = ThreadPoolExecutor(max_workers=settings.jobs)
         for _ in range(self._open):
@@ -135,16 +135,16 @@ class MatrixRun:
                 yield event
 
     def _run_lane(self) -> None:
-        """Run one backend after the other, in the same process where they are of one company."""
-        company: Company | None = None
+        """Run one backend after the other, in the same process where they are of one group."""
+        group: WorkerGroup | None = None
         worker: Worker | None = None
         try:
-            while (turn := self._companies.next(company)) is not None:
-                if worker is not None and turn[0] is not company:
+            while (turn := self._groups.next(group)) is not None:
+                if worker is not None and turn[0] is not group:
                     self._end(worker)
                     worker = None
-                company, ref, cells = turn
-                worker = self._ask_all(worker, company, ref, cells)
+                group, ref, cells = turn
+                worker = self._ask_all(worker, group, ref, cells)
             if worker is not None:
                 self._end(worker)
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that iterates
@@ -153,14 +153,14 @@ class MatrixRun:
         finally:
             self._events.put(None)
 
-    def _ask_all(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+    def _ask_all(self, warm: Worker | None, group: WorkerGroup, ref: BackendRef, cells: list[Cell]) -> Worker | None:
         """Ask every cell, starting the worker again after each loss, until too many follow each other.
 
-        `warm` is a worker that has served the company. Returns the worker if it can serve it again.
+        `warm` is a worker that has served the group. Returns the worker if it can serve it again.
         """
         left, losses, reported = list(cells), 0, False
         while left and losses < MAX_LOSSES:
-            worker = self._at_work(warm, company, ref, left)
+            worker = self._at_work(warm, group, ref, left)
             if worker is None:
                 return None
             served, warm = worker is warm, None
@@ -186,7 +186,7 @@ class MatrixRun:
             self._events.put(outcome(cell, "not_run", message=GIVEN_UP))
         return warm
 
-    def _at_work(self, warm: Worker | None, company: Company, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+    def _at_work(self, warm: Worker | None, group: WorkerGroup, ref: BackendRef, cells: list[Cell]) -> Worker | None:
         """Return a worker that was given these cells, a `warm` one if there is one; None where the run was stopped."""
         with self._lock:
             if self._stopped:
@@ -198,7 +198,7 @@ class MatrixRun:
                 warm.take_up(ref, job)
                 return warm
             threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
-            worker = Worker(ref, job, threads, self._settings.limits, environment=company.environment)
+            worker = Worker(ref, job, threads, self._settings.limits, environment=group.environment)
             self._workers.add(worker)
             return worker
 

@@ -1,8 +1,8 @@
 """Which backends run in one process after each other, and which of them is next.
 
-Starting a framework takes longer than asking it most questions, so adapters of this distribution share processes: those
-that import a module in common and want no environment variable different from each other; those that import NumPy alone
-share with any. A backend of any other kind has processes of its own.
+Starting a framework takes longer than asking it most questions, so adapters that a provider registers share processes,
+unless they declare ``own_process``: those that import a module in common and want no environment variable different
+from each other; those that import NumPy alone share with any. A backend of any other kind has processes of its own.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from dataclasses import dataclass, field
 
 from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.judge.outcome import Cell
-from lcl_ref.suite.run.loading import BackendRef, registered
+from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.run.registered import family_of, registered
 
 IN_EVERY_WORKER = {"numpy"}
 """Modules that no process starts for: who imports nothing else is welcome anywhere."""
-
-DISTRIBUTION = "lcl-ref"
-"""Its adapters import without their frameworks, so that the host can read what they declare."""
 
 WORTH_A_START = 500
 """Cells that must be left for a second process to join in: its start takes as long as some hundreds of them."""
 
 
 @dataclass(eq=False)
-class Company:
+class WorkerGroup:
     """Backends whose processes are interchangeable.
 
     Parameters
@@ -60,52 +58,52 @@ class Company:
         self.environment |= declaration.environment
 
 
-class Companies:
-    """The backends of a plan by company, handed out one at a time to whoever has a process free."""
+class WorkerGroups:
+    """The backends of a plan by group, handed out one at a time to whoever has a process free."""
 
     def __init__(self, plan: Mapping[BackendRef, list[Cell]]) -> None:
         self._lock = threading.Lock()
-        self._companies: list[Company] = []
+        self._groups: list[WorkerGroup] = []
         known = _declarations(plan) if len(plan) > 1 else {}
         for ref, cells in plan.items():
-            self._company(known.get(ref)).left.append((ref, cells))
+            self._group(known.get(ref)).left.append((ref, cells))
 
     def numbers(self) -> dict[str, int]:
-        """Return the number of the company of each backend not yet begun, by the backend's name."""
-        return {ref.name: number for number, company in enumerate(self._companies) for ref, _ in company.left}
+        """Return the number of the group of each backend not yet begun, by the backend's name."""
+        return {ref.name: number for number, group in enumerate(self._groups) for ref, _ in group.left}
 
-    def _company(self, declaration: Declaration | None) -> Company:
-        """Return the first company that admits a backend, or a new one."""
-        found = (each for each in self._companies if declaration is not None and each.admits(declaration))
-        company = next(found, None)
-        if company is None:
-            company = Company()
-            self._companies.append(company)
+    def _group(self, declaration: Declaration | None) -> WorkerGroup:
+        """Return the first group that admits a backend, or a new one."""
+        found = (each for each in self._groups if declaration is not None and each.admits(declaration))
+        group = next(found, None)
+        if group is None:
+            group = WorkerGroup()
+            self._groups.append(group)
         if declaration is not None:
-            company.join(declaration)
-        return company
+            group.join(declaration)
+        return group
 
-    def next(self, last: Company | None) -> tuple[Company, BackendRef, list[Cell]] | None:
-        """Return a backend of the `last` company, else of the largest that nobody has begun, else of one to be shared.
+    def next(self, last: WorkerGroup | None) -> tuple[WorkerGroup, BackendRef, list[Cell]] | None:
+        """Return a backend of the `last` group, else of the largest that nobody has begun, else of one to be shared.
 
         None where nothing is left that would be worth another process.
         """
         with self._lock:
-            company = last if last is not None and last.left else self._another()
-            if company is None:
+            group = last if last is not None and last.left else self._another()
+            if group is None:
                 return None
-            company.begun = True
-            return company, *company.left.popleft()
+            group.begun = True
+            return group, *group.left.popleft()
 
-    def _another(self) -> Company | None:
-        waiting = [company for company in self._companies if company.left]
-        fresh = [company for company in waiting if not company.begun]
-        large = [company for company in waiting if _cells_left(company) >= WORTH_A_START]
+    def _another(self) -> WorkerGroup | None:
+        waiting = [group for group in self._groups if group.left]
+        fresh = [group for group in waiting if not group.begun]
+        large = [group for group in waiting if _cells_left(group) >= WORTH_A_START]
         return max(fresh or large, key=_cells_left, default=None)
 
 
-def _cells_left(company: Company) -> int:
-    return sum(len(cells) for _, cells in company.left)
+def _cells_left(group: WorkerGroup) -> int:
+    return sum(len(cells) for _, cells in group.left)
 
 
 def _roots(declaration: Declaration) -> set[str]:
@@ -113,11 +111,11 @@ def _roots(declaration: Declaration) -> set[str]:
 
 
 def _declarations(refs: Iterable[BackendRef]) -> dict[BackendRef, Declaration]:
-    """Return what adapters of this distribution declare; one that does not import is for its worker to report."""
-    points, found = registered(), {}
+    """Return what backends that may share declare; one that does not import is for its worker to report."""
+    found = {}
     for ref in refs:
-        point = points.get(ref.target) if ref.kind == "registered" else None
-        if point is not None and point.dist is not None and point.dist.name == DISTRIBUTION:
+        one = registered(family_of(ref.target)).get(ref.target) if ref.kind == "registered" else None
+        if one is not None and one.readable:
             with contextlib.suppress(ImportError):
-                found[ref] = point.load().declaration
-    return found
+                found[ref] = one.declaration
+    return {ref: declaration for ref, declaration in found.items() if not declaration.own_process}

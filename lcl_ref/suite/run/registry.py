@@ -6,13 +6,18 @@ import importlib.util
 from typing import Any
 
 from lcl_ref.suite.adapter import Declaration
-from lcl_ref.suite.run.loading import registered
+from lcl_ref.suite.run.registered import registered
 from lcl_ref.suite.run.worker import framework_version
 
 
 def declarations() -> list[Declaration]:
     """Return the declaration of every registered adapter; imports their modules, not their frameworks."""
-    return [point.load().declaration for point in registered().values()]
+    return [one.declaration for one in registered().values()]
+
+
+def readable_declarations() -> list[Declaration]:
+    """Return the declarations that can be read without importing any framework."""
+    return [one.declaration for one in registered().values() if one.readable]
 
 
 def installed(declaration: Declaration) -> bool:
