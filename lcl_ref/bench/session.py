@@ -144,8 +144,9 @@ class Session:
         return measurement
 
     def _measurement(self, name: str, workload: Workload, factor: int, message: str = "") -> Measurement:
-        facts = {"message": message, "family": self._open[name].family, "published": name in self._published}
-        return Measurement(name, workload.name, factor, workload.products, **facts)
+        measurement = Measurement(name, workload.name, factor, workload.products, message=message)
+        measurement.family, measurement.published = self._open[name].family, name in self._published
+        return measurement
 
     def _has_time(self, measurement: Measurement) -> bool:
         """Return whether another round keeps to the seconds of this backend; two are always made."""

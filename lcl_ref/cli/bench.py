@@ -21,6 +21,7 @@ from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.registered import registered
 from lcl_ref.suite.run.registry import readable_declarations
 
+
 @click.command()
 @click.option("--only", multiple=True, metavar="BACKEND", help="These backends, by name or glob; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="All registered backends and published layers.")

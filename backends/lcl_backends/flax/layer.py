@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcl_backends.support import Capabilities, Declaration
 from lcl_backends.support.jax import DTYPES, JaxLayer, declared_flax
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
 def _declaration(kind: str) -> Declaration:

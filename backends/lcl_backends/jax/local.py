@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.jax import DTYPES, JaxLayer, declared, fuse_kernel, route, unfuse_kernel
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lcl_backends.support import PRODUCT, Capabilities, grouped, sites, windows_shape
 from lcl_backends.support.jax import DTYPES, JaxLayer, declared, route
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import PRODUCT, grouped, sites, windows_shape
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support import keras3
+from lcl_backends.support import Capabilities, Declaration, keras3
 from lcl_backends.support.jax import DTYPES
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 
 def _declaration(backend: str) -> Declaration:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support import keras3
+from lcl_backends.support import Capabilities, groups, keras3
 from lcl_backends.support.jax import route
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter(keras3.KerasAdapter):

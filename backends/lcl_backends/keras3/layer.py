@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends.support import keras3
+from lcl_backends.support import Capabilities, Declaration, keras3, padding_is
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration, padding_is
 
 PADDING = {"valid": "valid", "same_keras_local": "same", "same_upper": "same_upper", "same_lower": "same_lower"}
 """Padding rule -> its name in the layer."""
@@ -25,9 +24,17 @@ def _module(spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:
 
     kind = (layers.LocallyConnected1D, layers.LocallyConnected2D, layers.LocallyConnected3D)[spec.rank - 1]
     padding = next(name for rule, name in PADDING.items() if padding_is(spec, rule))
-    settings = {"strides": spec.stride, "padding": padding, "data_format": "channels_last", "dtype": dtype}
-    start = {"kernel_initializer": _zeros, "bias_initializer": _zeros}
-    module = kind(spec.out_channels, spec.kernel_size, **settings, **start, use_bias=bias is not None)
+    module = kind(
+        spec.out_channels,
+        spec.kernel_size,
+        strides=spec.stride,
+        padding=padding,
+        data_format="channels_last",
+        dtype=dtype,
+        kernel_initializer=_zeros,
+        bias_initializer=_zeros,
+        use_bias=bias is not None,
+    )
     module.build(spec.x_shape(1))
     module.set_canonical(weight, bias)
     return module

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from lcl_backends.support import groups
 from lcl_backends.support.mlx import TILED, MlxLayer, declared, route, tile
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import groups
 
 
 class Adapter:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcl_backends.support import Capabilities, groups
 from lcl_backends.support.mlx import MlxLayer, declared, route
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.mlx import DTYPES, MlxLayer, declared, stream
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

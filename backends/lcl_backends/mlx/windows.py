@@ -6,9 +6,9 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.mlx import DTYPES, MlxLayer, declared, kernel_blocks, kernel_from_blocks, multiply, route
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
@@ -35,7 +35,7 @@ def product(spec: Spec, x: Any, blocks: Any) -> Any:
     """``(n, i*, g, cg), (o*, g, co/g, k* * cg) -> (n, o*, g, co/g)``."""
     import mlx.core as mx
 
-    padded = mx.pad(x, ((0, 0), *spec.padding, (0, 0), (0, 0)))
+    padded = mx.pad(x, [(0, 0), *spec.padding, (0, 0), (0, 0)])
     batch, *_, groups, width = padded.shape
     batch_step, *site_steps, group_step, channel_step = _row_major(padded.shape)
     strides = (

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.numpy import NumpyLayer, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:
@@ -46,7 +46,7 @@ class Adapter:
 
 def forward(spec: Spec, x: Any, kernel: Any, bias: Any) -> Any:
     """``(n, i*, ci), (co, cg, k*) -> (n, o*, co)``."""
-    image = np.pad(np.moveaxis(x, -1, 1), ((0, 0), (0, 0), *spec.padding))
+    image: Any = np.pad(np.moveaxis(x, -1, 1), ((0, 0), (0, 0), *spec.padding))
     y = np.zeros((len(x), spec.out_channels, *spec.output_size), x.dtype)
     for (f, c), source in np.ndenumerate(spec.channels):
         for tap in np.ndindex(spec.kernel_size):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.numpy import DTYPES, NumpyLayer, declared
 from lcl_ref.core import reference
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

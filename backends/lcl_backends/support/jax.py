@@ -84,7 +84,8 @@ class JaxLayer(PreparedLayer):
         """Switch 64-bit types on for the calls of float64 layers only."""
         import jax
 
-        return jax.enable_x64(self.dtype == "float64")
+        context: contextlib.AbstractContextManager[Any] = jax.enable_x64(self.dtype == "float64")
+        return context
 
     def _small(self, batch: int) -> bool:
         return math.prod(self.spec.y_shape(batch)) * self.spec.fan_in <= QUICK_PRODUCTS

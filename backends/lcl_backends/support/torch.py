@@ -81,12 +81,15 @@ class TorchLayer(PreparedLayer):
         filters: Convert = _as_it_is,
         offsets: Convert = _as_it_is,
     ) -> None:
+        self._converters = filters, offsets
         super().__init__(spec, apply, weight, bias)
-        converted = zip(self.held, (filters, offsets), strict=False)
-        self._parameters = [
-            _Parameters(tensor, convert(spec, tensor.requires_grad_())) for tensor, convert in converted
-        ]
-        self.held = [tensor for parameters in self._parameters for tensor in parameters.tensors]
+
+    def hold(self, *arrays: Any) -> list[Any]:
+        """Return parameters made from weight and bias."""
+        canonical = [tensor.requires_grad_() for tensor in super().hold(*arrays)]
+        converted = zip(canonical, self._converters, strict=False)
+        self._parameters = [_Parameters(tensor, convert(self.spec, tensor)) for tensor, convert in converted]
+        return [tensor for parameters in self._parameters for tensor in parameters.tensors]
 
     def to_native(self, array: Any) -> torch.Tensor:
         """Return a tensor, in the memory of the array where that is writable and contiguous."""
@@ -97,7 +100,8 @@ class TorchLayer(PreparedLayer):
         import torch
 
         with torch.no_grad():
-            return self.apply(*operands)
+            y: torch.Tensor = self.apply(*operands)
+        return y
 
     def gradients(
         self, operands: Sequence[torch.Tensor], cotangent: torch.Tensor, count: int
@@ -159,7 +163,8 @@ def windows(spec: Spec, x: torch.Tensor) -> torch.Tensor:
     for axis, step in enumerate(spec.stride):
         extent = window_extent(spec.kernel_size[axis], spec.dilation[axis])
         view = view.unfold(axis + 1, extent, step)[..., :: spec.dilation[axis]]
-    return view.unflatten(spec.rank + 1, (groups(spec), spec.group_channels))
+    split: torch.Tensor = view.unflatten(spec.rank + 1, (groups(spec), spec.group_channels))
+    return split
 
 
 def bias_per_position(spec: Spec, bias: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lcl_backends.support import tensorflow
+from lcl_backends.support import Capabilities, tensorflow
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 
 class Adapter:

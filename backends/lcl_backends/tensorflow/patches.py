@@ -6,28 +6,35 @@ import math
 from functools import partial
 from typing import Any
 
-from lcl_backends.support import tensorflow
+from lcl_backends.support import (
+    PRODUCT,
+    Capabilities,
+    gathered,
+    grouped,
+    reads_padding,
+    sites,
+    tensorflow,
+    windows_shape,
+)
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines import index_tables
-from lcl_ref.suite.adapter import Capabilities
 
 
-def _linear(spec: Spec, sites: Any, x: Any, weight: Any) -> Any:
+def _linear(spec: Spec, table: Any, x: Any, weight: Any) -> Any:
     """Gather ``(n, i*, ci) -> (n, o*, K, g, cg)``, padding being one more site that holds zeros, and multiply."""
-    tf, order = tensorflow.load(), index_tables.gathered(spec)
+    tf, order = tensorflow.load(), gathered(spec)
     seen = x if order is None else tf.gather(x, order, axis=-1)
     flat = tf.reshape(seen, (len(x), math.prod(spec.input_size), seen.shape[-1]))
-    if index_tables.reads_padding(spec, sites):
+    if reads_padding(spec, table):
         flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
-    shaped = tf.reshape(tf.gather(flat, sites, axis=1), index_tables.windows_shape(spec, len(x)))
-    return tf.reshape(tf.einsum(index_tables.PRODUCT, shaped, weight), spec.y_shape(len(x)))
+    shaped = tf.reshape(tf.gather(flat, table, axis=1), windows_shape(spec, len(x)))
+    return tf.reshape(tf.einsum(PRODUCT, shaped, weight), spec.y_shape(len(x)))
 
 
-def _apply(sites: Any, spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+def _apply(table: Any, spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)``; half types are summed in float32 and rounded once."""
     tf = tensorflow.load()
     wide = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
-    y = _linear(spec, sites, tf.cast(x, wide), tf.cast(weight, wide))
+    y = _linear(spec, table, tf.cast(x, wide), tf.cast(weight, wide))
     return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
 
 
@@ -43,5 +50,5 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tensorflow.TensorflowLayer:
         """Compute the table of sites and hand the weights to TensorFlow once."""
-        apply = partial(_apply, index_tables.sites(spec))
-        return tensorflow.TensorflowLayer(spec, apply, index_tables.grouped(spec, weight), bias)
+        apply = partial(_apply, sites(spec))
+        return tensorflow.TensorflowLayer(spec, apply, grouped(spec, weight), bias)

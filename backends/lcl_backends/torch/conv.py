@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, TorchLayer, declared, gathered, groups, padded
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.torch import ACCUMULATION, TorchLayer, declared, gathered, padded
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,6 @@ def _apply(spec: Spec, x: torch.Tensor, filters: torch.Tensor, offsets: torch.Te
     sites = padded(spec, gathered(spec, x)).movedim(-1, 1).clone(memory_format=torch.contiguous_format)
     own = offsets if spec.bias == "channel" else None
     y = convolve(sites, filters, own, spec.stride, dilation=spec.dilation, groups=groups(spec))
-    if spec.bias == "position":
+    if own is None and offsets is not None:
         y = y + offsets
     return y.movedim(1, -1)

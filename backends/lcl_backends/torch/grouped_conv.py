@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from lcl_backends.support import Capabilities, groups
 from lcl_backends.support.torch import (
     ACCUMULATION,
     WITH_COMPLEX,
@@ -15,11 +16,9 @@ from lcl_backends.support.torch import (
     bias_per_output,
     declared,
     filters_per_position,
-    groups,
     windows,
 )
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch

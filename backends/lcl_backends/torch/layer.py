@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lcl_backends.support import Capabilities
 from lcl_backends.support.torch import WITH_COMPLEX, TorchLayer, declared, to_tensor
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch

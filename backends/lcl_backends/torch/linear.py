@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lcl_backends.support import Capabilities, Declaration
 from lcl_backends.support.torch import ACCUMULATION, DTYPES, TorchLayer, bias_per_output, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 if TYPE_CHECKING:
     import torch

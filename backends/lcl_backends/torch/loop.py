@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, TorchLayer, declared, groups, windows
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, TorchLayer, declared, windows
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,9 @@ def _linear(weight: torch.nn.Parameter, bias: torch.nn.Parameter | None) -> torc
     import torch
 
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    linear.weight, linear.bias = weight, bias
+    linear.weight = weight
+    if bias is not None:
+        linear.bias = bias
     return linear
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lcl_backends.support import Capabilities, groups
 from lcl_backends.support.torch import (
     ACCUMULATION,
     WITH_COMPLEX,
@@ -18,12 +19,10 @@ from lcl_backends.support.torch import (
     bias_per_output,
     declared,
     filters_per_position,
-    groups,
     to_tensor,
     windows,
 )
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,9 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import TorchLayer, bias_per_position, declared, gathered, groups, padded
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.torch import TorchLayer, bias_per_position, declared, gathered, padded
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lcl_backends.support import Capabilities, Declaration
 from lcl_backends.support.torch import ACCUMULATION, DTYPES, TorchLayer, declared
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities, Declaration
 
 if TYPE_CHECKING:
     import torch

@@ -10,17 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import (
-    ACCUMULATION,
-    WITH_COMPLEX,
-    TorchLayer,
-    bias_per_position,
-    declared,
-    groups,
-    windows,
-)
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.torch import ACCUMULATION, WITH_COMPLEX, TorchLayer, bias_per_position, declared, windows
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +42,7 @@ def _matrices(spec: Spec, weight: torch.Tensor) -> torch.Tensor:
 
 def _offsets(spec: Spec, bias: torch.Tensor) -> torch.Tensor:
     """``(o*, co)`` or ``(co,)`` ``-> (own*g, shared*, 1, co/g)``."""
-    split = bias_per_position(spec, bias).unflatten(-1, (groups(spec), -1))
+    split: torch.Tensor = bias_per_position(spec, bias).unflatten(-1, (groups(spec), -1))
     own, shared = _axes(spec)
     ordered = split.permute(*own, spec.rank, *shared, spec.rank + 1)
     return ordered.reshape(math.prod(spec.weight_size) * groups(spec), -1, 1, split.shape[-1])

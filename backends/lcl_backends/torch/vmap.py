@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lcl_backends.support.torch import BIAS_APART, DTYPES, TorchLayer, declared, gathered, groups
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.torch import BIAS_APART, DTYPES, TorchLayer, declared, gathered
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Capabilities
 
 if TYPE_CHECKING:
     import torch
