@@ -202,7 +202,7 @@ ROWS = (
     Row("R15", "TwoDFC", ("torch.twodfc",), ("D1", "D2", "D3", "D4", "D5", "D6", "D7")),
     Row("R16", "Linear on the flattened image", ("torch.linear", "torch.linear.channels_first"), ("D2",)),
     Row("R17", "overlap, stride, dilation, padding", ("mlx.windows", "jax.patches", "torch.unfold"), ("A2", "X4")),
-    Row("R18", "local in space and in channels", ("jax.local", "numpy.matmul"), ()),
+    Row("R18", "local in space and in channels", ("jax.local", "numpy.fast"), ()),
     Row("R19", "unfold and grouped convolution; shifts; a mask", ("torch.grouped_conv", "torch.shift_add"), ("A6",)),
     Row("R20", "the formula as loops, float64", ("numpy.loop",), ()),
 )

@@ -1,12 +1,11 @@
 """Adapters of the source documents on random layers of their kind, against the reference; integers, so bit for bit."""
 
-from importlib.metadata import entry_points
-
 import numpy as np
 import pytest
 
 import lcl_ref as lcl
 from lcl_ref.core import reference
+from lcl_ref.suite.run.registered import named
 from lcl_ref.suite.to_numpy import to_numpy
 
 
@@ -80,7 +79,7 @@ def supported(draw, make, capabilities):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_random_layers(name):
-    adapter = next(point for point in entry_points(group="lcl.backends") if point.name == name).load()()
+    adapter = named(name).load()()
     capabilities = adapter.declaration.capabilities
     draw = np.random.default_rng(0)
     for _ in range(8 if name.startswith(("jax", "flax")) else 25):

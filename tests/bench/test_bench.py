@@ -13,14 +13,15 @@ import lcl_ref as lcl
 from lcl_ref.bench import published, tables
 from lcl_ref.bench.child import Bench, family, find, operands
 from lcl_ref.bench.machine import Machine
-from lcl_ref.bench.memory_estimate import heats, needed
-from lcl_ref.bench.process import Contestant
+from lcl_ref.bench.memory_estimate import batches_that_fit, needed
+from lcl_ref.bench.process import BackendProcess
 from lcl_ref.bench.session import OPS, Measurement
 from lcl_ref.bench.spot_check import worst_error
 from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.cli import cli
 from lcl_ref.cli.bench import _refs
-from lcl_ref.suite.run.loading import registered, resolve
+from lcl_ref.suite.run.loading import resolve
+from lcl_ref.suite.run.registered import named
 
 SMALL = Workload(
     "small",
@@ -79,10 +80,12 @@ def test_the_limit_counts_weights_once_and_arithmetic_three_times_in_a_step():
 
 def test_backends_that_do_not_fit_are_left_out_and_the_others_run_side_by_side():
     l4 = next(workload for workload in WORKLOADS if workload.name == "deepface-l4")
-    assert needed("torch.masked", l4) > needed("torch.unfold", l4) > needed("torch.fast", l4)
-    space = 2 * needed("torch.fast", l4)
-    names = ["torch.fast", "torch.masked", "numpy.matmul", "jax.fast"]
-    assert list(heats(names, l4, space)) == [["torch.fast", "numpy.matmul"], ["jax.fast"]]
+    names = ("torch.fast", "torch.masked", "numpy.fast", "jax.fast", "torch.unfold")
+    needs = {name: needed(named(name).declaration.holds, l4) for name in names}
+    assert needs["torch.masked"] > needs["torch.unfold"] > needs["torch.fast"]
+    assert needed("products", l4) > needs["torch.unfold"]
+    memory = 2 * needs["torch.fast"]
+    assert list(batches_that_fit(needs, memory)) == [["torch.fast", "numpy.fast"], ["jax.fast"]]
 
 
 def test_growth_is_the_exponent_of_time():
@@ -97,18 +100,18 @@ def test_growth_is_the_exponent_of_time():
 
 
 def test_a_process_that_is_late_is_ended_and_started_again():
-    contestant = Contestant(*resolve(["numpy.matmul"]), 1)
+    process = BackendProcess(*resolve(["numpy.matmul"]), 1)
     try:
-        assert contestant.ask(30.0, "prepare", "mhcflurry", 0) == {}
-        assert contestant.ask(0.0, "time", "step", "wall") == {"refused": "no answer within 0 s"}
-        assert "prepare" not in contestant.ask(30.0, "prepare", "mhcflurry", 0)
-        assert contestant.ask(30.0, "time", "forward", "processor")["seconds"] > 0
-        assert "KeyError" in contestant.ask(30.0, "nonsense")["refused"]
+        assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
+        assert process.ask(0.0, "time", "step", "wall") == {"refused": "no answer within 0 s"}
+        assert "prepare" not in process.ask(30.0, "prepare", "mhcflurry", 0)
+        assert process.ask(30.0, "time", "forward", "processor")["seconds"] > 0
+        assert "KeyError" in process.ask(30.0, "nonsense")["refused"]
     finally:
-        contestant.close()
+        process.close()
 
 
-def test_a_contestant_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
+def test_a_backend_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
     """XLA counts cores, whatever the variables say."""
     (tmp_path / "layer.py").write_text(
         "import os\n"
@@ -116,16 +119,16 @@ def test_a_contestant_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
         "def forward(spec, x, weight, bias): raise OSError(f'{len(cores(0))} cores')\n"
         "def vjp(spec, x, weight, bias, dy): return None, None, None\n"
     )
-    contestant = Contestant(*resolve([str(tmp_path / "layer.py")]), 1)
+    process = BackendProcess(*resolve([str(tmp_path / "layer.py")]), 1)
     try:
-        assert contestant.ask(30.0, "prepare", "mhcflurry", 0) == {}
-        assert contestant.ask(30.0, "time", "forward", "wall") == {"refused": "OSError: 1 cores"}
+        assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
+        assert process.ask(30.0, "time", "forward", "wall") == {"refused": "OSError: 1 cores"}
     finally:
-        contestant.close()
+        process.close()
 
 
 def test_memory_is_that_beyond_the_results():
-    from lcl_backends.numpy.matmul import Adapter
+    from lcl_backends.numpy.fast import Adapter
 
     bench = Bench(Adapter())
     assert bench.prepare("deepface-l6", 0) == {}
@@ -174,12 +177,12 @@ def test_what_is_not_supported_says_why_and_an_unknown_layer_is_refused():
     assert "there are deepface-l4" in str(run("--workload", "nothing").exception.format_message())
 
 
-def test_a_contestant_leaves_no_temporary_file(monkeypatch, tmp_path):
+def test_a_backend_leaves_no_temporary_file(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    contestant = Contestant(resolve(["jax.local"])[0], 1)
-    assert "refused" not in contestant.ask(60.0, "prepare", "mhcflurry", 0)
+    process = BackendProcess(resolve(["jax.local"])[0], 1)
+    assert "refused" not in process.ask(60.0, "prepare", "mhcflurry", 0)
     assert list(tmp_path.glob("*/lcl-programs-*"))
-    contestant.close()
+    process.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,7 +229,7 @@ def test_best_published_is_the_fastest_that_is_right_and_was_run():
     ],
 )
 def test_peers_run_on_the_same_framework(name, peers):
-    assert family(registered()[name].load()) == peers
+    assert family(named(name).load()) == peers
 
 
 def test_ratios_are_those_of_the_same_rounds():
@@ -264,7 +267,7 @@ def test_only_takes_names_and_globs_of_backends_and_published_layers_alike():
 
 
 @pytest.mark.slow
-def test_published_layers_are_contestants_with_what_is_missing_told(monkeypatch, tmp_path):
+def test_published_layers_are_measured_with_what_is_missing_told(monkeypatch, tmp_path):
     names = [ref.name for ref in published.refs()]
     assert {"forum.LocallyConnected2d", "mhcflurry.LocallyConnected1D", "flax.conv_local"} <= set(names)
     assert published.refs(tmp_path) == []

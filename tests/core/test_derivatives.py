@@ -14,7 +14,7 @@ import lcl_ref as lcl
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.golden.values import integers
-from lcl_ref.suite.run.loading import registered
+from lcl_ref.suite.run.registered import registered
 
 HALVES = (np.float16, ml_dtypes.bfloat16)
 SMALLER = tuple(

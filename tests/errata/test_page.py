@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from lcl_ref.suite.run.loading import registered
+from lcl_ref.suite.run.registered import registered
 from tests.support.paths import ROOT
 from tools import seeds, seeds_page
 

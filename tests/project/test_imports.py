@@ -1,6 +1,7 @@
-"""What may import what: tests -> lcl_backends -> lcl_ref -> NumPy and the standard library."""
+"""What adapters may import, what they are registered by, and that neither they nor the core need a framework."""
 
 import ast
+import doctest
 import importlib
 import inspect
 import json
@@ -8,19 +9,24 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import lcl_backends
 import lcl_ref
+from lcl_backends import support
+from lcl_backends.support import prepared, provider
 from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.run.registered import families, registered
 from tests.support.paths import ROOT
 
 FRAMEWORKS = ("torch", "jax", "jaxlib", "flax", "mlx", "keras", "tf_keras", "tensorflow")
-BACKENDS = sorted(path.stem for path in Path(lcl_backends.__file__).parent.glob("*.py"))
-ADAPTERS = [name for name in BACKENDS if not name.startswith("_")]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT / "backends").with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "backends" / "lcl_backends").rglob("*.py")
+)
+SHARED = ("lcl_backends.support", "lcl_backends.layers")
+ADAPTERS = [name for name in MODULES if name.count(".") == 2 and not name.startswith(SHARED)]
 
 LOADED = """
 import json, sys
@@ -103,19 +109,12 @@ def files_of(folder):
     return found
 
 
-def test_lcl_ref_never_imports_adapters_or_frameworks():
-    for path in files_of("lcl_ref"):
-        tops = {name.partition(".")[0] for name in imports_of(path)}
-        assert not tops & {"lcl_backends", "tests", *FRAMEWORKS}, path
-
-
 def test_adapters_never_import_tests_or_each_other():
     for path in files_of("backends"):
         names = set(imports_of(path))
         assert not any(name.partition(".")[0] == "tests" for name in names), path
-        siblings = {name.partition(".")[2] for name in names if name.startswith("lcl_backends.")}
-        others = {name for name in siblings if not name.startswith(("_", "layers"))}
-        assert not others, f"{path.name} imports {others}: what adapters share lives in layers/ or a module named _*"
+        others = {name for name in names if name.startswith("lcl_backends.") and not name.startswith(SHARED)}
+        assert not others, f"{path.name} imports {others}: what adapters share lives in lcl_backends.support"
 
 
 def test_reference_and_dense_oracle_share_no_geometry():
@@ -126,8 +125,19 @@ def test_reference_and_dense_oracle_share_no_geometry():
     assert not [name for name in derived if f"spec.{name}" in text]
 
 
+def test_only_support_knows_where_the_suite_keeps_what_adapters_need():
+    for name in ADAPTERS:
+        names = set(imports_of(ROOT / "backends" / f"{name.replace('.', '/')}.py"))
+        assert not {name for name in names if name.startswith("lcl_ref.suite")}, name
+
+
+def test_the_public_names_of_support_are_there():
+    assert all(hasattr(support, name) for name in support.__all__)
+    assert doctest.testmod(support).failed == doctest.testmod(prepared).failed == doctest.testmod(provider).failed == 0
+
+
 def test_adapter_modules_load_without_their_frameworks():
-    names = [f"lcl_backends.{name}" for name in BACKENDS if name != "__init__"]
+    names = [name for name in MODULES if not name.startswith("lcl_backends.layers")]
     done = without_frameworks(f"for name in {names}: importlib.import_module(name)")
     assert done.returncode == 0, done.stderr
 
@@ -138,43 +148,39 @@ def test_the_test_above_does_block_frameworks(framework):
     assert f"ImportError: {framework} is blocked" in done.stderr
 
 
-def registered():
-    return {point.name: point for point in entry_points(group="lcl.backends")}
-
-
 def test_installed_entry_points_are_those_of_pyproject():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["lcl.backends"]
-    installed = {name: point.value for name, point in registered().items()}
+    installed = {point.name: point.value for point in entry_points(group="lcl.backends")}
     assert installed == listed, "the installed package is older than pyproject.toml: run `make setup`"
 
 
+def test_every_framework_has_a_provider_and_every_module_a_backend_under_its_name():
+    assert {one.location.partition(":")[0] for one in registered().values()} == set(ADAPTERS)
+    assert families() == {name.split(".")[1] for name in ADAPTERS}
+
+
 def test_every_registered_adapter_declares_the_name_it_is_registered_by():
-    declared = {name: point.load().declaration for name, point in registered().items()}
+    declared = {name: one.declaration for name, one in registered().items()}
     assert all(isinstance(declaration, Declaration) for declaration in declared.values())
     assert {name: declaration.name for name, declaration in declared.items()} == {name: name for name in declared}
-    assert all(name.partition(".")[0] for name in declared)
-
-
-def test_modules_on_disk_are_the_registered_ones():
-    assert {point.module.removeprefix("lcl_backends.") for point in registered().values()} == set(ADAPTERS)
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_adapter_class_of_a_module_is_registered(name):
-    module = importlib.import_module(f"lcl_backends.{name}")
+    module = importlib.import_module(name)
     classes = {
-        attribute
+        f"{name}:{attribute}"
         for attribute, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "declaration")
+        if inspect.isclass(value) and value.__module__ == name and hasattr(value, "declaration")
     }
-    points = {point.attr for point in registered().values() if point.module == module.__name__}
-    assert classes == points
+    assert classes == {one.location for one in registered().values() if one.location.startswith(f"{name}:")}
 
 
 def test_declarations_name_known_dtypes_layouts_and_reasons():
     names = {"ranks", "stride", "dilation", "padding", "groups", "channel_table", "sharing", "bias", "dtypes", "ops"}
-    for point in registered().values():
-        declaration = point.load().declaration
+    for one in registered().values():
+        declaration = one.declaration
+        assert set(declaration.live_layouts) <= set(NAMES), declaration.name
         assert declaration.summary.endswith("."), declaration.name
         assert set(declaration.capabilities.why) <= names | {"empty_batch", "nonfinite"}, declaration.name
 

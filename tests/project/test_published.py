@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from lcl_ref.bench import published
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "benchmarks" / "published"
@@ -30,7 +31,7 @@ def rows():
 
 
 def test_the_table_has_a_row_per_adapter(run):
-    assert list(rows()) == [*run.FILES, *run.REGISTERED]
+    assert list(rows()) == [ref.name for ref in published.refs()]
     modules = {word.partition(":")[0] for word in run.FILES.values()}
     assert modules == {path.name for path in FOLDER.glob("*_layer*.py")}
 

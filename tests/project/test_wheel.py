@@ -88,7 +88,7 @@ def test_metadata(wheel):
     assert "](" not in text.replace("](http", ""), "a relative link is dead on a package index"
     points = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "lcl = lcl_ref.cli:main" in points
-    assert "numpy.loop = lcl_backends.numpy.loop:Adapter" in points
+    assert "numpy = lcl_backends.numpy:adapters" in points
 
 
 def test_links_of_the_long_description_point_into_the_repository_where_it_is_known():

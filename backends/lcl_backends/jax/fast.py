@@ -1,4 +1,4 @@
-"""The recommended route of JAX: a box of positions at a time, so that windows never exist all at once."""
+"""The recommended route of JAX: a tile of positions at a time, so that windows never exist all at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Adapter:
 
     declaration = declared(
         name="jax.fast",
-        summary="Windows of a box of positions by a gather, batch last, times their weights; derivatives likewise.",
+        summary="Windows of a tile of positions by a gather, batch last, times their weights; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
         recommended=True,

@@ -1,4 +1,4 @@
-"""The recommended route of MLX: boxes of positions, each windows by a strided view and one batched matrix product."""
+"""The recommended route of MLX: tiles of positions, each windows by a strided view and one batched matrix product."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Adapter:
 
     declaration = declared(
         name="mlx.fast",
-        summary="Windows of a box of positions, batch last, times their weights in place; derivatives likewise.",
+        summary="Windows of a tile of positions, batch last, times their weights in place; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
         recommended=True,

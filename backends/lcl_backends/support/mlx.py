@@ -116,7 +116,8 @@ TILED = Capabilities(
         "stride": "a reshape makes windows only where they lie side by side and cover the input",
         "dilation": "a reshape makes windows of neighbouring elements only",
         "padding": "the windows cover the input, so there is nothing to pad",
-        "empty_batch": "MLX leaves the sum over an empty array unset, so gradients of a batch of 0 are arbitrary",
+        "empty_batch": "MLX leaves the sum over an empty array unset, "
+        "so cotangents of a batch of 0 are arbitrary numbers",
     },
 )
 """What a layer built on `tile` supports."""

@@ -1,4 +1,4 @@
-"""The recommended route of TensorFlow: a box of positions at a time, in a loop that XLA compiles."""
+"""The recommended route of TensorFlow: a tile of positions at a time, in a loop that XLA compiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Adapter:
 
     declaration = tensorflow.declared(
         name="tensorflow.fast",
-        summary="Windows of a box of positions, batch last, times their weights, in a loop compiled by XLA.",
+        summary="Windows of a tile of positions, batch last, times their weights, in a loop compiled by XLA.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=tensorflow.WITH_COMPLEX),
         recommended=True,

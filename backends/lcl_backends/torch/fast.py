@@ -1,6 +1,6 @@
 """The recommended route of torch: the engine of the drop-in modules (`lcl_ref.layers`) on canonical weights.
 
-It walks the output in boxes of positions whose windows fit a cache and reads the weights where they lie, so its
+It walks the output in tiles of positions whose windows fit a cache and reads the weights where they lie, so its
 working memory does not grow with the number of windows. Derivatives of any order, `torch.compile` and autocast work.
 """
 
@@ -18,7 +18,7 @@ class Adapter:
 
     declaration = declared(
         name="torch.fast",
-        summary="Windows of a box of positions times their weights in place; derivatives likewise.",
+        summary="Windows of a tile of positions times their weights in place; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX),
         recommended=True,

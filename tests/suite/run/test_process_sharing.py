@@ -12,24 +12,24 @@ from lcl_ref.suite.run import matrix, process_sharing
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
-from lcl_ref.suite.run.process_sharing import Companies
+from lcl_ref.suite.run.process_sharing import WorkerGroups
 from tests.support.paths import SUPPORT
 
 MISBEHAVING = SUPPORT / "misbehaving.py"
 
 
-def companies_of(*words):
-    """Return the names of each company, in the order in which one worker would take them."""
-    queue = Companies({ref: [] for ref in resolve(list(words))})
-    found, company = {}, None
-    while (turn := queue.next(company)) is not None:
-        company, ref, _ = turn
-        found.setdefault(id(company), []).append(ref.name)
+def groups_of(*words):
+    """Return the names of each group, in the order in which one worker would take them."""
+    queue = WorkerGroups({ref: [] for ref in resolve(list(words))})
+    found, group = {}, None
+    while (turn := queue.next(group)) is not None:
+        group, ref, _ = turn
+        found.setdefault(id(group), []).append(ref.name)
     return sorted(found.values())
 
 
-def test_all_backends_of_a_framework_are_one_company_and_every_backend_is_in_one():
-    found = companies_of()
+def test_all_backends_of_a_framework_are_one_group_and_every_backend_is_in_one():
+    found = groups_of()
     assert sorted(name for names in found for name in names) == [ref.name for ref in resolve([])]
     assert [{name.split(".")[0] for name in names} for names in found] == [
         {"jax", "flax", "keras3", "numpy"},
@@ -39,43 +39,43 @@ def test_all_backends_of_a_framework_are_one_company_and_every_backend_is_in_one
     ]
 
 
-def test_keras_is_in_one_company_per_backend_of_its_own():
-    (jax, tensorflow, torch) = companies_of("keras3.*")
+def test_keras_is_in_one_group_per_backend_of_its_own():
+    (jax, tensorflow, torch) = groups_of("keras3.*")
     assert all(name.endswith(".tensorflow") for name in tensorflow)
     assert all(name.endswith(".torch") for name in torch)
     assert "keras3.fast" in jax
 
 
 def test_files_and_modules_keep_to_themselves():
-    assert companies_of("numpy.loop", "numpy.matmul", f"{MISBEHAVING}:right", f"{MISBEHAVING}:prints") == [
+    assert groups_of("numpy.fast", "numpy.loop", f"{MISBEHAVING}:right", f"{MISBEHAVING}:prints") == [
         [f"{MISBEHAVING}:prints"],
         [f"{MISBEHAVING}:right"],
-        ["numpy.loop", "numpy.matmul"],
+        ["numpy.fast", "numpy.loop"],
     ]
 
 
 def queue_of(**cells):
-    """Return the companies of backends with so many cells each."""
+    """Return the groups of backends with so many cells each."""
     names = {name.replace("__", "."): count for name, count in cells.items()}
-    return Companies({ref: [Cell("", "", "", "")] * names[ref.name] for ref in resolve(list(names))})
+    return WorkerGroups({ref: [Cell("", "", "", "")] * names[ref.name] for ref in resolve(list(names))})
 
 
-def taken(queue, company):
-    """Return the company and the name of what a worker of a company is given."""
-    turn = queue.next(company)
+def taken(queue, group):
+    """Return the group and the name of what a worker of a group is given."""
+    turn = queue.next(group)
     return turn and (turn[0], turn[1].name)
 
 
-def test_a_worker_stays_with_its_company_and_then_takes_the_largest():
-    queue = queue_of(numpy__loop=1, numpy__matmul=1, mlx__fast=3, torch__fast=2, torch__loop=2)
-    order, company = [], None
-    while (turn := taken(queue, company)) is not None:
-        company, name = turn
+def test_a_worker_stays_with_its_group_and_then_takes_the_largest():
+    queue = queue_of(numpy__fast=1, numpy__loop=1, mlx__fast=3, torch__fast=2, torch__loop=2)
+    order, group = [], None
+    while (turn := taken(queue, group)) is not None:
+        group, name = turn
         order.append(name)
-    assert order == ["torch.fast", "torch.loop", "mlx.fast", "numpy.loop", "numpy.matmul"]
+    assert order == ["torch.fast", "torch.loop", "mlx.fast", "numpy.fast", "numpy.loop"]
 
 
-def test_a_second_worker_takes_what_nobody_has_begun_and_joins_large_companies_only():
+def test_a_second_worker_takes_what_nobody_has_begun_and_joins_large_groups_only():
     queue = queue_of(numpy__loop=1, torch__fast=9, torch__loop=2, torch__unfold=process_sharing.WORTH_A_START - 2)
     torch, name = taken(queue, None)
     assert name == "torch.fast"
@@ -89,7 +89,7 @@ def test_a_second_worker_takes_what_nobody_has_begun_and_joins_large_companies_o
 
 @pytest.fixture
 def together(monkeypatch):
-    """Make all backends one company, and count the processes that are started."""
+    """Make all backends one group, and count the processes that are started."""
     declaration = Declaration(
         name="any", framework="numpy", modules=("numpy",), summary="", layout="canonical", capabilities=Capabilities()
     )
@@ -113,7 +113,7 @@ def states(*names):
         return {event.backend.rpartition(":")[2]: event.state for event in matrix if isinstance(event, Outcome)}
 
 
-def test_backends_of_a_company_run_in_one_process(together):
+def test_backends_of_a_group_run_in_one_process(together):
     assert set(states("right", "prints", "wrong_shape", "Stateful").values()) == {"pass", "error"}
     assert together == ["right"]
 
