@@ -16,6 +16,7 @@ import pytest
 import lcl_ref
 from lcl_backends import support
 from lcl_backends.support import prepared, provider
+from lcl_ref import layouts
 from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.run.registered import families, registered
 from tests.support.paths import ROOT
@@ -180,7 +181,7 @@ def test_declarations_name_known_dtypes_layouts_and_reasons():
     names = {"ranks", "stride", "dilation", "padding", "groups", "channel_table", "sharing", "bias", "dtypes", "ops"}
     for one in registered().values():
         declaration = one.declaration
-        assert set(declaration.live_layouts) <= set(NAMES), declaration.name
+        assert set(declaration.live_layouts) <= set(layouts.LAYOUTS), declaration.name
         assert declaration.summary.endswith("."), declaration.name
         assert set(declaration.capabilities.why) <= names | {"empty_batch", "nonfinite"}, declaration.name
 

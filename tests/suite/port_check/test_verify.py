@@ -191,6 +191,31 @@ def test_what_has_no_live_layer_says_so(tmp_path):
     assert states(findings)["layer", "weights", ""] == states(findings)["layer", "new", "vjp"] == "pass"
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_params_of_flax_are_computed_with_by_flax_as_they_are(tmp_path, wrong):
+    spec = lcl.Spec(input_size=(6, 5), in_channels=2, out_channels=3, kernel_size=(3, 2))
+    draw, path = np.random.default_rng(0), tmp_path / "spec.json"
+    weight, bias = (draw.standard_normal(shape).astype(np.float32) for shape in (spec.weight_shape, spec.bias_shape))
+    kernel, _ = lcl.layouts.convert(spec, weight, bias, source="canonical", target="flax/conv_local")
+    np.savez(tmp_path / "old.npz", weight=kernel, bias=bias)
+    path.write_text(spec.to_json())
+    source = "keras2/impl1/channels_last" if wrong else "flax/conv_local"  # taps first, or channels first
+    if wrong:
+        kernel = kernel.reshape(-1, *kernel.shape[2:])
+        np.savez(tmp_path / "misread.npz", weight=kernel, bias=bias)
+    convert_file(
+        tmp_path / ("misread.npz" if wrong else "old.npz"),
+        tmp_path / "new.npz",
+        source=source,
+        target="canonical",
+        spec=path,
+    )
+    findings = verify_port(tmp_path / "old.npz", tmp_path / "new.npz", spec=path, source="flax/conv_local")
+    found = states(findings)
+    assert {finding.side for finding in findings} == {"weights", "old: flax.conv_local", "new: numpy.matmul"}
+    assert found["layer", "old", "forward"] == found["layer", "old", "vjp"] == ("fail" if wrong else "pass")
+
+
 def test_a_layer_that_is_missing_is_an_error(old, tmp_path):
     path, _, _ = ported(old, tmp_path)
     document = json.loads(specs.beside(path).read_text())
