@@ -7,7 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +18,7 @@ from lcl_backends.support import tensorflow
 from lcl_backends.tensorflow import patches
 from lcl_ref.core import reference
 from lcl_ref.core.geometry import connections
+from tests.support.paths import ROOT
 
 LOCALS = [
     local.Local1,
@@ -154,7 +154,7 @@ def test_tensorflow_patches_equal_the_reference(name, dtype):
 KERAS3 = """
 import sys
 sys.path.insert(0, {tests!r})
-import test_keras_adapters as suite
+from tests.adapters import test_keras as suite
 import lcl_ref as lcl
 from lcl_backends.keras3 import patches as keras3_patches
 adapter = keras3_patches.{kind}()
@@ -177,7 +177,7 @@ print(keras.config.backend())
     ],
 )
 def test_keras3_patches_equal_the_reference(kind, backend):
-    assert run(KERAS3.format(tests=str(Path(__file__).parent), kind=kind)).split() == [backend]
+    assert run(KERAS3.format(tests=str(ROOT), kind=kind)).split() == [backend]
 
 
 # The six weight files of tf_keras, against plain loops

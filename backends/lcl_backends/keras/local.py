@@ -53,18 +53,18 @@ class LocalLayer(tensorflow.TensorflowLayer):
     """A built tf_keras layer that holds its weights in its own layout."""
 
     def __init__(self, spec: Spec, layout: str, weight: Any, bias: Any) -> None:
-        self._layer, self._layout = _build(spec, layout, str(weight.dtype)), layout
-        super().__init__(spec, lambda _, x, *__: self._layer(x), weight, bias)
+        self.layer, self._layout = _build(spec, layout, str(weight.dtype)), layout
+        super().__init__(spec, lambda _, x, *__: self.layer(x), weight, bias)
 
     def hold(self, *arrays: Any) -> list[Any]:
         """Let the layer hold them."""
-        self._layer.set_weights(arrays)
-        return list(self._layer.trainable_variables)
+        self.layer.set_weights(arrays)
+        return list(self.layer.trainable_variables)
 
     @property
     def settings(self) -> Any:
         """What the layer was built with."""
-        return self._layer.get_config()
+        return self.layer.get_config()
 
     def to_native(self, array: Any) -> Any:
         """Return a tensor in the layer's data format."""

@@ -70,7 +70,8 @@ class JaxLayer(PreparedLayer):
         """Compile the call; small layers run the program of all operations."""
         x = operands[0]
         if self._small(len(x)):
-            return self._all(operands)(np.zeros(self.spec.y_shape(len(x)), x.dtype), *operands)[0]
+            nothing = self.to_native(np.zeros(self.spec.y_shape(len(x)), x.dtype))
+            return self._all(operands)(nothing, *operands)[0]
         return program(self._apply, self.spec, 0)(*operands)
 
     def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
