@@ -118,14 +118,6 @@ def test_adapters_never_import_tests_or_each_other():
         assert not others, f"{path.name} imports {others}: what adapters share lives in lcl_backends.support"
 
 
-def test_reference_and_dense_oracle_share_no_geometry():
-    names = set(imports_of(ROOT / "lcl_ref" / "core" / "dense_oracle.py"))
-    assert {name for name in names if name.startswith("lcl_ref")} == {"lcl_ref.core.spec"}
-    text = (ROOT / "lcl_ref" / "core" / "dense_oracle.py").read_text()
-    derived = ("output_size", "group_channels", "weight_size", "weight_shape", "fan_in", "channels")
-    assert not [name for name in derived if f"spec.{name}" in text]
-
-
 def test_only_support_knows_where_the_suite_keeps_what_adapters_need():
     for name in ADAPTERS:
         names = set(imports_of(ROOT / "backends" / f"{name.replace('.', '/')}.py"))

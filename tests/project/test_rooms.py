@@ -68,7 +68,7 @@ def table():
     rooms["lcl_ref"] = {"lcl_ref.api", "lcl_ref.core", "lcl_ref.errors", "lcl_ref.initialisers", "lcl_ref.layouts"}
     rooms["lcl_ref.__main__"] = {"lcl_ref.cli"}
     rooms["lcl_ref.suite"] = set()
-    rooms["lcl_backends.support"] = {*ADAPTERS.split(), "lcl_backends"}
+    rooms["lcl_backends.support"] = {*ADAPTERS.split(), "lcl_ref.suite.to_numpy"}
     rooms["lcl_backends"] = {*ADAPTERS.split(), "lcl_backends.support"}
     return rooms
 
@@ -169,7 +169,8 @@ def doors():
     groups = [project["scripts"], *project["entry-points"].values()]
     named = {target.partition(":")[0] for group in groups for target in group.values()}
     public = ("lcl_backends", "lcl_ref.layers", "lcl_ref.extensions")
-    offered = {module for module in SHIPPED if module.rpartition(".")[0] in public and "._" not in module}
+    # A provider of backends gives what the modules of its package define.
+    offered = {module for module in SHIPPED if module.rpartition(".")[0] in {*public, *named} and "._" not in module}
     return {"lcl_ref", "lcl_ref.__main__", "lcl_ref.testing", "lcl_ref.suite.test_conformance"} | named | offered
 
 
