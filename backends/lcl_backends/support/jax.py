@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import gathered, groups
+from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.jax_operands import layer, split_channels
+
+__all__ = ["DTYPES", "JaxLayer", "fuse_kernel", "layer", "prepared", "split_channels", "unfuse_kernel"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
 """The routes on JAX run in these on the CPU, and those of Keras 3 on any of its backends."""
@@ -171,49 +174,6 @@ def prepared(spec: Spec, dtype: str, apply: Any, weight: Any, bias: Any, restore
     with jax.enable_x64(dtype == "float64"):
         held = [None if array is None else jax.device_put(np.array(array)) for array in (weight, bias)]
     return JaxLayer(spec, dtype, apply, *held, restore)
-
-
-@cache
-def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
-
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    product : callable
-        ``(spec, x (n, i*, g, cg), weight) -> y (n, o*, g, co/g)``.
-    """
-    import jax.numpy as jnp
-
-    def apply(x: Any, weight: Any, bias: Any) -> Any:
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide))
-        y = y.reshape(spec.y_shape(len(x)))
-        return (y if bias is None else add_bias(y, bias.astype(wide))).astype(x.dtype)
-
-    return apply
-
-
-def add_bias(y: Any, bias: Any) -> Any:
-    """Return y plus the bias of its last axes.
-
-    By a product with ones, so that the cotangent of the bias is one too: XLA's sum over the first axis of a large array
-    takes up to fifty times as long on the CPU.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    rows = y.reshape(-1, bias.size)
-    ones = jnp.ones((len(rows), 1), y.dtype)
-    return (rows + jnp.matmul(ones, bias.reshape(1, -1), precision=jax.lax.Precision.HIGHEST)).reshape(y.shape)
-
-
-def split_channels(spec: Spec, x: Any) -> Any:
-    """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
-    order = gathered(spec)
-    ordered = x if order is None else x[..., order]
-    return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
 def fuse_kernel(spec: Spec, weight: Any) -> Any:

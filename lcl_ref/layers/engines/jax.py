@@ -10,12 +10,21 @@ from jax import lax
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_tiles, tiling
+from lcl_ref.layers.engines.jax_operands import layer
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
 
 FEW_BLOCKS, WIDE = 32, 64
 """So few blocks of so many output channels are multiplied one by one."""
+
+
+def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
+
+    Half types are summed in float32 and rounded once. Every transformation of JAX takes it, to any order.
+    """
+    return layer(spec, product)(x, weight, bias)
 
 
 def product(spec: Spec, x: Any, weight: Any) -> Any:
@@ -71,11 +80,6 @@ def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
 def _at_once(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does, by one gather, in which padding is an index out of range."""
     flat = x.reshape(len(x), math.prod(spec.input_size), *x.shape[-2:])
-    windows = (
-        flat.at[:, index_tables.sites(spec)]
-        .get(mode="fill", fill_value=0)
-        .reshape(index_tables.windows_shape(spec, len(x)))
-    )
-    return jnp.einsum(
-        index_tables.PRODUCT, windows, index_tables.grouped(spec, weight), precision=lax.Precision.HIGHEST
-    )
+    seen = flat.at[:, index_tables.sites(spec)].get(mode="fill", fill_value=0)
+    windows, kernels = seen.reshape(index_tables.windows_shape(spec, len(x))), index_tables.grouped(spec, weight)
+    return jnp.einsum(index_tables.PRODUCT, windows, kernels, precision=lax.Precision.HIGHEST)

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from lcl_backends.support import tensorflow
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, tiling
 from lcl_ref.layers.engines.index_tables import groups
-
-tf, xla = tensorflow.load(), tensorflow.load_xla()
 
 BOX_BYTES = 1 << 19
 """Aim for the windows of one box: they are read again at once, from the second-level cache."""
