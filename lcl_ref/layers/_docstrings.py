@@ -110,10 +110,22 @@ $example
 """
 
 
-def documented(sections: str, **words: str) -> Callable[[Layer], Layer]:
-    """Return a decorator that appends `sections` to the docstring of a class, words in place of ``$names``."""
+EXAMPLES = {
+    1: {"size": "9", "sizes": "9", "positions": "4", "taps": "3"},
+    2: {"size": "(9, 8)", "sizes": "9, 8", "positions": "4, 3", "taps": "3, 3"},
+    3: {"size": "(9, 8, 5)", "sizes": "9, 8, 5", "positions": "4, 3, 2", "taps": "3, 3, 3"},
+}
+"""Rank -> sizes of the layer that examples make: kernel size 3, stride 2."""
+
+
+def documented(sections: str, **given: str) -> Callable[[Layer], Layer]:
+    """Return a decorator that appends `sections` to the docstring of a class.
+
+    Words stand in place of ``$names``: those given, the class's own name, and the sizes of `EXAMPLES` for its rank.
+    """
 
     def complete(layer: Layer) -> Layer:
+        words = given | {"name": layer.__name__} | EXAMPLES.get(getattr(layer, "rank", 0), {})
         filled = {name: Template(word).safe_substitute(words) for name, word in words.items()}  # words may name others
         layer.__doc__ = f"{inspect.cleandoc(layer.__doc__ or '')}\n\n{Template(sections.strip()).substitute(filled)}\n"
         return layer

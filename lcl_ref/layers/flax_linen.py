@@ -11,7 +11,6 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers._docstrings import OF_SPEC, documented
 from lcl_ref.layers._flax import apply, bias_start, kernel_start
 
-
 _EXAMPLE = """\
 >>> import jax
 >>> from lcl_ref import Spec
@@ -29,7 +28,7 @@ _EXAMPLE = """\
 @documented(
     OF_SPEC,
     more="",
-    note="What `apply` takes is ``{\"params\": {\"kernel\": weight, \"bias\": bias}}`` of such arrays.",
+    note='What `apply` takes is ``{"params": {"kernel": weight, "bias": bias}}`` of such arrays.',
     example=_EXAMPLE,
 )
 class LocallyConnected(linen.Module):

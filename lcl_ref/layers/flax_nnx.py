@@ -13,7 +13,6 @@ from lcl_ref.layers._arguments import check_shapes
 from lcl_ref.layers._docstrings import OF_SPEC, documented
 from lcl_ref.layers._flax import apply, bias_start, kernel_start
 
-
 _EXAMPLE = """\
 >>> import jax
 >>> from flax import nnx

@@ -1,6 +1,6 @@
 """`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
 
-They run on every backend of Keras 3. Models saved by Keras 2 load as they are, whole ``.h5`` files and ``.keras`` ones::
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are, from ``.h5`` and ``.keras`` files::
 
     model = load_model("old.keras")
 
@@ -248,7 +248,8 @@ class _LocallyConnected(keras.layers.Layer):
         }
         plain = ("filters", "kernel_size", "strides", "padding", "data_format", "use_bias", "implementation")
         own = {name: getattr(self, name) for name in plain}
-        return super().get_config() | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
+        inherited: dict[str, Any] = super().get_config()
+        return inherited | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
@@ -258,7 +259,7 @@ def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS, name="LocallyConnected1D", sizes="9", positions="4", taps="3")
+@documented(_SECTIONS)
 class LocallyConnected1D(_LocallyConnected):
     """A convolution over one spatial axis whose every position has a kernel of its own."""
 
@@ -266,7 +267,7 @@ class LocallyConnected1D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS, name="LocallyConnected2D", sizes="9, 8", positions="4, 3", taps="3, 3")
+@documented(_SECTIONS)
 class LocallyConnected2D(_LocallyConnected):
     """A convolution over two spatial axes whose every position has a kernel of its own."""
 
@@ -274,7 +275,7 @@ class LocallyConnected2D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS, name="LocallyConnected3D", sizes="9, 8, 5", positions="4, 3, 2", taps="3, 3, 3")
+@documented(_SECTIONS)
 class LocallyConnected3D(_LocallyConnected):
     """A convolution over three spatial axes whose every position has a kernel of its own."""
 

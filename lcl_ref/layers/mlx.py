@@ -31,7 +31,7 @@ class _Local(nn.Module):
         return mx.zeros(shape)
 
     def _hold(self, spec: Spec) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         check_rank(type(self).__name__, self.rank, spec)
         self.spec = spec
 
@@ -48,7 +48,7 @@ class _Local(nn.Module):
         """
         given = check_shapes(spec, _array(weight), None if bias is None else _array(bias))
         layer = cls.__new__(cls)  # past the constructor, which would make the spec from its own arguments, and draw
-        layer._hold(spec)
+        cls._hold(layer, spec)
         for name, array in given.items():
             setattr(layer, name, array)
         return layer
@@ -67,7 +67,8 @@ class _Local(nn.Module):
         """
         spec, meaning = self.spec, "the input_size the layer was made for, then in_channels"
         check_sample(x, spec.x_shape(0)[1:], leading=(1,), meaning=meaning)
-        return local(spec, x, self.weight, self.get("bias"))
+        y: mx.array = local(spec, x, self.weight, self.get("bias"))
+        return y
 
     def _extra_repr(self) -> str:
         return described(self.spec, always=("stride", "padding", "dilation", "groups", "bias"))
@@ -98,21 +99,21 @@ _MLX = {
 }
 
 
-@documented(CONVOLUTION, **_MLX, name="LocallyConnected1d", size="9", sizes="9", positions="4", taps="3")
+@documented(CONVOLUTION, **_MLX)
 class LocallyConnected1d(Convolution, _Local):
     """A convolution over one spatial axis whose every position has a kernel of its own."""
 
     rank = 1
 
 
-@documented(CONVOLUTION, **_MLX, name="LocallyConnected2d", size="(9, 8)", sizes="9, 8", positions="4, 3", taps="3, 3")
+@documented(CONVOLUTION, **_MLX)
 class LocallyConnected2d(Convolution, _Local):
     """A convolution over two spatial axes whose every position has a kernel of its own."""
 
     rank = 2
 
 
-@documented(CONVOLUTION, **_MLX, name="LocallyConnected3d", size="(9, 8, 5)", sizes="9, 8, 5", positions="4, 3, 2", taps="3, 3, 3")
+@documented(CONVOLUTION, **_MLX)
 class LocallyConnected3d(Convolution, _Local):
     """A convolution over three spatial axes whose every position has a kernel of its own."""
 
@@ -156,7 +157,7 @@ class BlockLinear(_Local):
         """
         spec = self.spec
         check_sample(x, (spec.in_channels,), leading=(), meaning="input_dims last")
-        y = local(spec, x.reshape(-1, spec.in_channels), self.weight, self.get("bias"))
+        y: mx.array = local(spec, x.reshape(-1, spec.in_channels), self.weight, self.get("bias"))
         return y.reshape(*x.shape[:-1], spec.out_channels)
 
     def _extra_repr(self) -> str:

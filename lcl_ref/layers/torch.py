@@ -52,7 +52,7 @@ class _Local(nn.Module):
         """
         given = check_shapes(spec, torch.as_tensor(weight), None if bias is None else torch.as_tensor(bias))
         layer = cls.__new__(cls)  # past the constructor, which would make the spec from its own arguments
-        layer._start(spec, device="meta")  # without memory, and nothing to draw
+        cls._start(layer, spec, device="meta")  # without memory, and nothing to draw
         layer.load_state_dict({name: tensor.detach().clone() for name, tensor in given.items()}, assign=True)
         return layer
 
@@ -88,8 +88,8 @@ _TORCH = {
     "bias_start": "from the same range",
     "input": "(n, in_channels, *input_size)",
     "output": "(n, out_channels, *output_size)",
-    "note": "Output and gradients have their channels last in memory (`torch.channels_last`), so layers in a row transpose\n"
-    "nothing.",
+    "note": "Output and gradients have their channels last in memory (`torch.channels_last`), so that layers in a row\n"
+    "transpose nothing.",
     "example": """\
 >>> import torch
 >>> from lcl_ref.layers.torch import $name
@@ -101,21 +101,21 @@ torch.Size([$positions, $taps, 3, 8])""",
 }
 
 
-@documented(CONVOLUTION, **_TORCH, name="LocallyConnected1d", size="9", sizes="9", positions="4", taps="3")
+@documented(CONVOLUTION, **_TORCH)
 class LocallyConnected1d(Convolution, _Local):
     """A convolution over one spatial axis whose every position has a kernel of its own."""
 
     rank = 1
 
 
-@documented(CONVOLUTION, **_TORCH, name="LocallyConnected2d", size="(9, 8)", sizes="9, 8", positions="4, 3", taps="3, 3")
+@documented(CONVOLUTION, **_TORCH)
 class LocallyConnected2d(Convolution, _Local):
     """A convolution over two spatial axes whose every position has a kernel of its own."""
 
     rank = 2
 
 
-@documented(CONVOLUTION, **_TORCH, name="LocallyConnected3d", size="(9, 8, 5)", sizes="9, 8, 5", positions="4, 3, 2", taps="3, 3, 3")
+@documented(CONVOLUTION, **_TORCH)
 class LocallyConnected3d(Convolution, _Local):
     """A convolution over three spatial axes whose every position has a kernel of its own."""
 

@@ -1,4 +1,4 @@
-"""The layer in JAX by the route that fits its geometry: one product, one gather, or a box of positions at a time."""
+"""The layer in JAX by the route that fits its geometry: one product, one gather, or a tile of positions at a time."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     Of a layer with a connection table, x comes gathered, with one group per output channel.
     """
     if tiling.side_by_side(spec):
-        return (_by_block if _few_blocks(spec, x) else _tiled)(spec, x, weight)
+        return (_by_block if _few_blocks(spec, x) else _side_by_side)(spec, x, weight)
     if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= ROOM_BYTES:
         return _at_once(spec, x, weight)
-    return _boxed(spec, x, weight)
+    return _by_tiles(spec, x, weight)
 
 
-def _boxed(spec: Spec, x: Any, weight: Any) -> Any:
-    """Return what `product` does, a box of positions at a time."""
+def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does, a tile of positions at a time."""
     return jax_tiles.OUTPUT.bind(x, weight, spec=spec)
 
 
@@ -59,10 +59,10 @@ def _by_block(spec: Spec, x: Any, weight: Any) -> Any:
     return jnp.concatenate(products, axis=1).reshape(len(x), *spec.output_size, blocks, spec.out_channels // blocks)
 
 
-def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
+def _side_by_side(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does where windows are a reshape of the input: one batched product of matrices.
 
-    Its factors are laid out as matrices first; left to itself, XLA takes an order that costs up to half as much again.
+    Its factors become matrices first; left to itself, XLA takes an order that costs up to half as much again.
     """
     positions, taps = "abd"[: spec.rank], "uvw"[: spec.rank]
     own, tied = ("".join(positions[axis] for axis in part) for part in (tiling.own(spec), tiling.tied(spec)))
