@@ -21,7 +21,7 @@ from lcl_ref.layers.engines.torch_at_once import at_once
 from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
-from tests.adapters.test_torch import golden, integers, random_spec
+from tests.support.layer_answers import golden, integers, random_spec
 from tests.support.paths import ROOT
 
 LAYERS = {
