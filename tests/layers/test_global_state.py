@@ -1,27 +1,24 @@
 """Importing or calling a layer leaves the state of its framework and of the process as it was."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import cache
 
 import pytest
 
+from tests.support.child import run
 from tests.support.paths import SUPPORT
 
 SYSTEMS = [("torch", None), ("mlx", None), ("flax_linen", None), ("flax_nnx", None)]
-SYSTEMS += [("keras", "tensorflow"), *(pytest.param("keras", name, marks=pytest.mark.slow) for name in ("jax", "torch"))]
+SYSTEMS += [
+    ("keras", "tensorflow"),
+    *(pytest.param("keras", name, marks=pytest.mark.slow) for name in ("jax", "torch")),
+]
 
 
 @cache
 def observed(kind, backend):
     """What one process has seen: changes by import and by call, and changes of its own that it did not notice."""
-    variables = {} if backend is None else {"KERAS_BACKEND": backend}
-    command = [sys.executable, "-W", "ignore", SUPPORT / "global_state.py", kind]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(run("-W", "ignore", SUPPORT / "global_state.py", kind, backend=backend).splitlines()[-1])
 
 
 @pytest.mark.parametrize(("kind", "backend"), SYSTEMS)

@@ -45,7 +45,7 @@ PYTHON = {
     "warnings": lambda: warnings.filterwarnings("ignore", "never said"),
     "environment": lambda: os.environ.__setitem__("OMP_NUM_THREADS", "7"),
     "random": random.random,
-    "numpy random": np.random.random,  # noqa: NPY002
+    "numpy random": np.random.random,
     "numpy errors": lambda: np.seterr(under="raise"),
     "folder": lambda: os.chdir("/"),
     "path": lambda: sys.path.append("/nowhere"),
@@ -107,6 +107,7 @@ def tensorflow_state():
         "placement": (tf.config.get_soft_device_placement(), tf.debugging.get_log_device_placement()),
     }
     changes = {
+        "threads": lambda: setattr(context.context(), "_intra_op_parallelism_threads", 3),  # public only before a start
         "eager": lambda: tf.config.run_functions_eagerly(True),
         "framework random": lambda: tf.random.set_seed(5),
         "placement": lambda: tf.config.set_soft_device_placement(not tf.config.get_soft_device_placement()),
