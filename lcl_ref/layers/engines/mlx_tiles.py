@@ -4,7 +4,7 @@ They are the output, the cotangent of the input and the cotangent of the weight;
 two. Each is a chain of tiles written into one result, which MLX does in place since nothing else refers to it. Left to
 itself, MLX would differentiate the strided view of the windows by a scatter of every element.
 
-Factors are laid out so that the innermost loop of a matrix product, the last axis of its right factor, runs over
+Factors lie in memory so that the innermost loop of a matrix product, the last axis of its right factor, runs over
 memory: over samples in the output and the cotangent of the input, over the elements of a window in that of the weight.
 The BLAS inside MLX's wheels for Linux takes them as they come, and a dot product costs it twice as much.
 """

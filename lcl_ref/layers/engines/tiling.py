@@ -1,4 +1,4 @@
-"""How the fast layers walk their output: the one place where their route is chosen, by geometry alone.
+"""How engines walk their output: windows side by side, tiles of positions, and the loop over them.
 
 A layer is computed in tiles of positions: the windows of a tile are gathered, multiplied by its weights and dropped, so
 that windows never exist all at once. One tile is the whole output where that costs nothing,
@@ -173,6 +173,6 @@ def _grid(axes: Sequence[Any]) -> Any:
 
 
 def _even(total: int, most: int) -> int:
-    """Return about `most`, if possible a divisor of `total`: a rest would be compiled apart."""
+    """Return about `most`, if possible a divisor of `total`: a rest would be compiled separately."""
     fitting = [length for length in range(1, total + 1) if total % length == 0 and most <= 4 * length <= 6 * most]
     return min(total, max(fitting, default=most))
