@@ -154,7 +154,7 @@ def test_tensorflow_patches_equal_the_reference(name, dtype):
 KERAS3 = """
 import sys
 sys.path.insert(0, {tests!r})
-import test_keras_adapters as suite
+import test_keras as suite
 import lcl_ref as lcl
 from lcl_backends.keras3 import patches as keras3_patches
 adapter = keras3_patches.{kind}()

@@ -100,7 +100,8 @@ class _Walk(tiling.Walk):
     def scatter(self, total: Any, windows: Any, own: Run, tied: Run) -> Any:
         """Add ``(own*g, k*cg, tied*n)`` to the sites ``(sites, g * cg, n)``: the adjoint of `gather`."""
         count, taps, batch = groups(self._spec), len(self.taps), total.shape[-1]
-        split = windows.reshape(own[1], count, taps, -1, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
+        channels = total.shape[1] // count
+        split = windows.reshape(own[1], count, taps, channels, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
         seen = split.reshape(own[1], taps, tied[1], total.shape[1], batch)
         return total.at[self._places(own, tied)].add(seen, mode="promise_in_bounds")
 
