@@ -234,7 +234,7 @@ def test_initial_weights_are_bounded_by_the_inputs_one_output_sums():
 
 def test_repr_reads_like_torch():
     assert repr(LocallyConnected2d(4, 6, (7, 6), 3, stride=2, padding=1)) == (
-        "LocallyConnected2d(4, 6, input_size=(7, 6), kernel_size=(3, 3), padding=((1, 1), (1, 1)), stride=(2, 2))"
+        "LocallyConnected2d(4, 6, input_size=(7, 6), kernel_size=(3, 3), stride=(2, 2), padding=((1, 1), (1, 1)))"
     )
     assert repr(BlockLinear(6, 9, 3, bias=False)) == "BlockLinear(6, 9, groups=3, bias='none')"
 
