@@ -1,7 +1,7 @@
 """The engine of torch owes what all engines owe."""
 
 from lcl_backends.torch.fast import Adapter
-from lcl_ref.layers.engines import torch_route
+from tests.layers.test_torch import set_thresholds
 from tests.support.engine_contract import EngineContract
 
 
@@ -9,5 +9,4 @@ class TestContract(EngineContract):
     adapter, layers = Adapter(), 40
 
     def make_tiles(self, monkeypatch, room):
-        monkeypatch.setattr(torch_route, "SMALL_BYTES", 0)
-        monkeypatch.setattr(torch_route, "BOX_BYTES", room)
+        set_thresholds(monkeypatch, small_bytes=0, tile_bytes=room)
