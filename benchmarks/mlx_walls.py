@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.mlx_tiles import local
+from lcl_ref.layers.engines.mlx import local
 
 SIDE = 512
 LAYER = Spec(input_size=(55, 55), in_channels=16, out_channels=16, kernel_size=7, stride=2, bias="none")

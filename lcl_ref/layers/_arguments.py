@@ -1,46 +1,59 @@
-"""Shared by the layers of torch, MLX and flax: arguments as a `Spec`, and checks of what they are given."""
+"""What the layers of every framework share, and need none for: arguments as a `Spec`, checks, and how they print."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from lcl_ref.core.spec import Bias, Padding, Size, Spec
 from lcl_ref.errors import ShapeError, SpecError, Violation
 
 
-def convolution(
-    rank: int,
-    in_channels: int,
-    out_channels: int,
-    input_size: Size,
-    kernel_size: Size,
-    stride: Size,
-    padding: Padding,
-    dilation: Size,
-    groups: int,
-    bias: bool | Bias,
-    shared: bool | Sequence[bool],
-) -> Spec:
-    """Return the layer; `bias` True is one number per position and channel.
+class Convolution:
+    """The constructor of layers with positions: arguments of a convolution, and `input_size`.
 
-    Raises
-    ------
-    SpecError
-        If the settings describe no layer; the error lists all that is wrong.
+    A framework's base class has `_start`, which makes the parameters of a `Spec`; its keyword arguments are taken too.
     """
-    return Spec(
-        input_size=(input_size,) * rank if isinstance(input_size, int) else input_size,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        shared=shared,
-        bias=bias if isinstance(bias, str) else "position" if bias else "none",
-    )
+
+    rank: ClassVar[int]
+    _start: Callable[..., None]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        input_size: Size,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool | Bias = True,
+        *,
+        shared: bool | Sequence[bool] = False,
+        **placement: Any,
+    ) -> None:
+        spec = Spec(
+            input_size=(input_size,) * self.rank if isinstance(input_size, int) else input_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            shared=shared,
+            bias=bias if isinstance(bias, str) else "position" if bias else "none",
+        )
+        self._start(spec, **placement)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the arguments of `_start` in the signature that `help` shows."""
+        super().__init_subclass__(**options)
+        arguments = list(inspect.signature(Convolution.__init__).parameters.values())[1:-1]
+        placement = list(inspect.signature(cls._start).parameters.values())[2:]
+        cls.__signature__ = inspect.Signature([*arguments, *placement])  # type: ignore[attr-defined]
 
 
 def blocks(in_channels: int, out_channels: int, groups: int, bias: bool) -> Spec:
@@ -78,22 +91,36 @@ def check_shapes(spec: Spec, weight: Any, bias: Any) -> dict[str, Any]:
     ShapeError
         If a shape is not the one `spec` asks for.
     """
-    held = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    given = {"weight": weight} | ({} if bias is None else {"bias": bias})
     shapes = {"weight": spec.weight_shape} | ({} if spec.bias_shape is None else {"bias": spec.bias_shape})
-    found = {name: tuple(array.shape) for name, array in held.items()}
+    found = {name: tuple(array.shape) for name, array in given.items()}
     if found != shapes:
         raise ShapeError([Violation("canonical/shape", "parameters", f"shapes {found}", f"{shapes}")])
-    return held
+    return given
 
 
-def check_input(x: Any, sample: Sequence[int], meaning: str) -> None:
-    """Refuse an input that is not ``(n, *sample)``: unlike a convolution, the layer belongs to one input size.
+def check_sample(x: Any, sample: Sequence[int], *, leading: Sequence[int], meaning: str) -> None:
+    """Refuse an input whose last axes are not `sample`, or that has another number of axes before them.
+
+    Unlike a convolution, a layer belongs to one input size. No `leading` numbers allow any.
 
     Raises
     ------
     ShapeError
-        If it is not.
+        If the input does not fit.
     """
-    if tuple(x.shape[1:]) != tuple(sample):
-        expected = f"(n, {', '.join(map(str, sample))}): {meaning}"
+    count = len(sample)
+    if tuple(x.shape[-count:]) != tuple(sample) or (leading and x.ndim - count not in leading):
+        sizes = ", ".join(map(str, sample))
+        expected = f"({'n' if leading else '*'}, {sizes}): {meaning}"
         raise ShapeError([Violation("x/shape", "x", f"shape {tuple(x.shape)}", expected)])
+
+
+def described(spec: Spec, always: Sequence[str] = ()) -> str:
+    """Return channels and settings as layers print them: those named, and those that differ from their defaults."""
+    ones, zeros = (1,) * spec.rank, ((0, 0),) * spec.rank
+    usual = {"input_size": (), "kernel_size": (), "stride": ones, "padding": zeros, "dilation": ones, "groups": 1}
+    usual |= {"bias": "position", "shared": (False,) * spec.rank, "channel_table": None}
+    settings = {name: getattr(spec, name) for name in usual}
+    shown = [f"{name}={value!r}" for name, value in settings.items() if name in always or value != usual[name]]
+    return ", ".join([str(spec.in_channels), str(spec.out_channels), *shown])

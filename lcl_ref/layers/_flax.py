@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lcl_backends.support.jax import layer
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers._arguments import check_input
-from lcl_ref.layers.engines.jax import product
+from lcl_ref.layers._arguments import check_sample
+from lcl_ref.layers.engines.jax import local
 
 bias_start = jax.nn.initializers.zeros
 
@@ -37,7 +36,7 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
     ShapeError
         If x is not of the shape the layer was made for.
     """
-    check_input(x, spec.x_shape(0)[1:], "the input_size the layer was made for, then channels")
+    meaning = "the input_size the layer was made for, then channels"
+    check_sample(x, spec.x_shape(0)[1:], leading=(1,), meaning=meaning)
     wanted = x.dtype if dtype is None else dtype
-    held = [array if array is None else jnp.asarray(array, wanted) for array in (x, kernel, bias)]
-    return layer(spec, product)(*held)
+    return local(spec, *(array if array is None else jnp.asarray(array, wanted) for array in (x, kernel, bias)))

@@ -8,29 +8,31 @@ from typing import Any
 from flax import linen
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.layers._docstrings import OF_SPEC, documented
 from lcl_ref.layers._flax import apply, bias_start, kernel_start
 
+_EXAMPLE = """\
+>>> import jax
+>>> from lcl_ref import Spec
+>>> from lcl_ref.layers.flax_linen import LocallyConnected
+>>> spec = Spec(input_size=(9, 8), in_channels=3, out_channels=8, kernel_size=3, stride=2)
+>>> x = jax.numpy.zeros((4, 9, 8, 3))
+>>> layer = LocallyConnected(spec)
+>>> variables = layer.init(jax.random.key(0), x)
+>>> layer.apply(variables, x).shape
+(4, 4, 3, 8)
+>>> variables["params"]["kernel"].shape
+(4, 3, 3, 3, 3, 8)"""
 
+
+@documented(
+    OF_SPEC,
+    more="",
+    note='What `apply` takes is ``{"params": {"kernel": weight, "bias": bias}}`` of such arrays.',
+    example=_EXAMPLE,
+)
 class LocallyConnected(linen.Module):
-    """A locally connected layer of any rank, groups and sharing included; rank 0 is a block-diagonal linear map.
-
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    dtype : dtype, optional
-        To compute in; by default that of the input.
-    param_dtype : dtype
-        Of the parameters.
-    kernel_init, bias_init : callable
-        ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs
-        that one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.
-
-    Notes
-    -----
-    ``{"params": {"kernel": weight, "bias": bias}}`` of canonical arrays, ``(o*, k*, cg, co)`` and ``(o*, co)`` or
-    ``(co,)``, is what `apply` takes.
-    """
+    """A locally connected layer of any rank, groups and sharing included; rank 0 is a block-diagonal linear map."""
 
     spec: Spec
     dtype: Any = None

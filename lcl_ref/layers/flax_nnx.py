@@ -10,26 +10,30 @@ from flax import nnx
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers._arguments import check_shapes
+from lcl_ref.layers._docstrings import OF_SPEC, documented
 from lcl_ref.layers._flax import apply, bias_start, kernel_start
 
+_EXAMPLE = """\
+>>> import jax
+>>> from flax import nnx
+>>> from lcl_ref import Spec
+>>> from lcl_ref.layers.flax_nnx import LocallyConnected
+>>> spec = Spec(input_size=(9, 8), in_channels=3, out_channels=8, kernel_size=3, stride=2)
+>>> layer = LocallyConnected(spec, rngs=nnx.Rngs(0))
+>>> layer(jax.numpy.zeros((4, 9, 8, 3))).shape
+(4, 4, 3, 8)
+>>> layer.kernel.shape
+(4, 3, 3, 3, 3, 8)"""
 
+
+@documented(
+    OF_SPEC,
+    more="\nrngs : nnx.Rngs\n    Where the parameters are drawn from.",
+    note="`from_canonical` and `canonical` take and give such arrays.",
+    example=_EXAMPLE,
+)
 class LocallyConnected(nnx.Module):
-    """A locally connected layer of any rank, groups and sharing included; rank 0 is a block-diagonal linear map.
-
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    dtype : dtype, optional
-        To compute in; by default that of the input.
-    param_dtype : dtype
-        Of the parameters.
-    kernel_init, bias_init : callable
-        ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs
-        that one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.
-    rngs : nnx.Rngs
-        Where the parameters are drawn from.
-    """
+    """A locally connected layer of any rank, groups and sharing included; rank 0 is a block-diagonal linear map."""
 
     def __init__(
         self,
@@ -62,8 +66,8 @@ class LocallyConnected(nnx.Module):
         ShapeError
             If a shape is not the one `spec` asks for.
         """
-        held = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
-        start = {"kernel_init": lambda *_: held["weight"], "bias_init": lambda *_: held["bias"]}
+        given = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
+        start = {"kernel_init": lambda *_: given["weight"], "bias_init": lambda *_: given["bias"]}
         return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, **start)
 
     def canonical(self) -> tuple[Any, Any]:

@@ -1,8 +1,8 @@
 """`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
 
-They run on every backend of Keras 3. Models saved by Keras 2 load as they are, whole ``.h5`` files and ``.keras`` ones:
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are, from ``.h5`` and ``.keras`` files::
 
->>> model = load_model("old.keras")
+    model = load_model("old.keras")
 
 Saved again, they are models of Keras 3, whose own `load_model` finds the layers once this module is imported.
 """
@@ -21,6 +21,7 @@ from keras import ops
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError
+from lcl_ref.layers._docstrings import documented
 from lcl_ref.layers._keras_models import modernised
 from lcl_ref.layers._keras_variables import Stored
 from lcl_ref.layers.engines.keras import local
@@ -30,32 +31,48 @@ PADDING = {"valid": "valid", "same": "same_keras_local", "same_upper": "same_upp
 the stride; ``"same_upper"`` is the rule of TensorFlow's convolutions."""
 
 
-class _LocallyConnected(keras.layers.Layer):
-    """A convolution whose every position has a kernel of its own.
-
-    Parameters
-    ----------
-    filters : int
-        Channels of the output.
-    kernel_size, strides : int or sequence of int
-        Taps per window, and step between positions.
-    padding : {"valid", "same", "same_upper", "same_lower"}
-        ``"same"`` is what the old layer made of it; ``"same_upper"`` that of TensorFlow's convolutions.
-    data_format : {"channels_last", "channels_first"}, optional
-        By default that of `keras.config`.
-    activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
+_SECTIONS = """
+Parameters
+----------
+filters : int
+    Channels of the output.
+kernel_size, strides : int or sequence of int
+    Taps per window, and step between positions.
+padding : {"valid", "same", "same_upper", "same_lower"}
+    ``"same"`` is what the old layer made of it; ``"same_upper"`` that of TensorFlow's convolutions.
+data_format : {"channels_last", "channels_first"}, optional
+    By default that of `keras.config`.
+activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
 activity_regularizer, kernel_constraint, bias_constraint
-        As of every layer of Keras.
-    implementation : {1, 2, 3}
-        Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels,
-        filters)``, 2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
+    As of every layer of Keras.
+implementation : {1, 2, 3}
+    Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels, filters)``,
+    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
 
-    Notes
-    -----
-    Initialisers that scale with a fan (Glorot, He, LeCun) see that of one position: ``fan_in`` is the number of inputs
-    that one output sums, ``fan_out`` the number of filters. The old layer counted positions as well, so that its
-    weights began ``sqrt(positions)`` times smaller under ``implementation=1``.
-    """
+Notes
+-----
+Input ``(n, *input_size, channels)``, output ``(n, *output_size, filters)``, or both with channels second. `canonical`
+gives the weights as ``(*output_size, *kernel_size, channels, filters)`` and ``(*output_size, filters)``.
+
+Initialisers that scale with a fan (Glorot, He, LeCun) see that of one position: ``fan_in`` is the number of inputs that
+one output sums, ``fan_out`` the number of filters. The old layer counted positions as well, so that its weights began
+``sqrt(positions)`` times smaller under ``implementation=1``.
+
+Examples
+--------
+>>> import keras
+>>> from lcl_ref.layers.keras import $name
+>>> layer = $name(8, kernel_size=3, strides=2)
+>>> tuple(layer(keras.ops.zeros((4, $sizes, 3))).shape)
+(4, $positions, 8)
+>>> spec, weight, bias = layer.canonical()
+>>> weight.shape
+($positions, $taps, 3, 8)
+"""
+
+
+class _LocallyConnected(keras.layers.Layer):
+    """What the layers share: the variables, in the shapes of the old layer, and the call."""
 
     rank: ClassVar[int]
 
@@ -177,10 +194,10 @@ activity_regularizer, kernel_constraint, bias_constraint
         """Return ``(n, *output_size, filters)`` of ``(n, *input_size, channels)``, or both channels first."""
         first = self.data_format == "channels_first"
         x = ops.moveaxis(inputs, 1, -1) if first else inputs
-        y = local(self.spec, x, *self._held())
+        y = local(self.spec, x, *self._tensors())
         return self.activation(ops.moveaxis(y, -1, 1) if first else y)
 
-    def _held(self) -> tuple[Any, Any]:
+    def _tensors(self) -> tuple[Any, Any]:
         """Return weight ``(o*, k*, ci, co)`` and bias ``(o*, co)`` as tensors."""
         weight = self._stored.canonical_kernel(ops.convert_to_tensor(self.kernel))
         if self.bias is None:
@@ -189,7 +206,7 @@ activity_regularizer, kernel_constraint, bias_constraint
 
     def canonical(self) -> tuple[Spec, Any, Any]:
         """Return the description and, as arrays, weight ``(o*, k*, ci, co)`` and bias ``(o*, co)`` or None."""
-        weight, bias = self._held()
+        weight, bias = self._tensors()
         return self.spec, ops.convert_to_numpy(weight), None if bias is None else ops.convert_to_numpy(bias)
 
     def set_canonical(self, weight: Any, bias: Any = None) -> None:
@@ -200,8 +217,9 @@ activity_regularizer, kernel_constraint, bias_constraint
         LclError
             If a shape is not the layer's.
         """
-        held = layouts.convert(self.spec, weight, bias, source="canonical", target=self._stored.layout)
-        self.set_weights([array.reshape(variable.shape) for array, variable in zip(held, self.weights, strict=False)])
+        arrays = layouts.convert(self.spec, weight, bias, source="canonical", target=self._stored.layout)
+        given = [array for array in arrays if array is not None]
+        self.set_weights([array.reshape(variable.shape) for array, variable in zip(given, self.weights, strict=True)])
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return the shape of the output."""
@@ -230,7 +248,8 @@ activity_regularizer, kernel_constraint, bias_constraint
         }
         plain = ("filters", "kernel_size", "strides", "padding", "data_format", "use_bias", "implementation")
         own = {name: getattr(self, name) for name in plain}
-        return super().get_config() | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
+        inherited: dict[str, Any] = super().get_config()
+        return inherited | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
@@ -240,22 +259,25 @@ def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
+@documented(_SECTIONS)
 class LocallyConnected1D(_LocallyConnected):
-    """Over one spatial axis; arguments as of `_LocallyConnected`."""
+    """A convolution over one spatial axis whose every position has a kernel of its own."""
 
     rank = 1
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
+@documented(_SECTIONS)
 class LocallyConnected2D(_LocallyConnected):
-    """Over two spatial axes; arguments as of `_LocallyConnected`."""
+    """A convolution over two spatial axes whose every position has a kernel of its own."""
 
     rank = 2
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
+@documented(_SECTIONS)
 class LocallyConnected3D(_LocallyConnected):
-    """Over three spatial axes; arguments as of `_LocallyConnected`."""
+    """A convolution over three spatial axes whose every position has a kernel of its own."""
 
     rank = 3
 

@@ -14,77 +14,12 @@ from lcl_ref.suite.formats import DTYPES, FORMATS
 from lcl_ref.suite.judge import bounds
 from lcl_ref.suite.run.registered import registered
 from lcl_ref.suite.to_numpy import to_numpy
+from tests.support.layer_answers import RESULTS, answers, assert_equal, golden, integers, random_spec
 from tests.support.paths import ROOT
 
 MODULES = (conv, fast, grouped_conv, loop, masked, unfold)
 ADAPTERS = {module.Adapter.declaration.name: module.Adapter() for module in MODULES}
 LOCAL = sorted(set(ADAPTERS) - {"torch.conv"})
-RESULTS = ("y", "dx", "dw", "db", "xt")
-
-
-def random_spec(draw):
-    """A layer of any rank with every setting in play, small enough for the reference."""
-    rank = int(draw.integers(4))
-    groups, inputs, outputs = (int(number) for number in draw.integers(1, 4, 3))
-
-    def per_axis(least, most):
-        return tuple(draw.integers(least, most + 1, rank).tolist())
-
-    arguments = {
-        "input_size": per_axis(1, (1, 9, 6, 4)[rank]),
-        "in_channels": groups * inputs,
-        "out_channels": groups * outputs,
-        "kernel_size": per_axis(1, 3),
-        "stride": per_axis(1, 3),
-        "dilation": per_axis(1, 2),
-        "padding": tuple(zip(per_axis(0, 2), per_axis(0, 3), strict=True)),
-        "groups": groups,
-        "shared": [(False,) * rank, (True,) * rank, tuple(size == 2 for size in per_axis(1, 2))][draw.integers(3)],
-        "bias": ("none", "channel", "position")[draw.integers(3)],
-    }
-    if draw.random() < 0.2:
-        table = [draw.permutation(groups * inputs)[:inputs].tolist() for _ in range(groups * outputs)]
-        arguments |= {"groups": 1, "channel_table": table}
-    try:
-        return lcl.Spec(**arguments)
-    except lcl.SpecError:
-        return random_spec(draw)
-
-
-def integers(spec, batch, seed, dtype="float64", largest=1):
-    """Operands x, weight, bias, dy of integers up to `largest`, read-only."""
-    stream = np.random.default_rng(seed)
-    shapes = {"x": spec.x_shape(batch), "weight": spec.weight_shape, "bias": spec.bias_shape, "dy": spec.y_shape(batch)}
-    arrays = {
-        name: None if shape is None else stream.integers(-largest, largest + 1, shape).astype(FORMATS[dtype].dtype)
-        for name, shape in shapes.items()
-    }
-    for array in arrays.values():
-        if array is not None:
-            array.flags.writeable = False
-    return arrays
-
-
-def golden(spec, operands):
-    x, weight, bias, dy = (None if array is None else array.astype(np.int64) for array in operands.values())
-    dx, dw, db = reference.vjp(spec, x, weight, dy)
-    return dict(zip(RESULTS, (reference.forward(spec, x, weight, bias), dx, dw, db, dx), strict=True))
-
-
-def answers(adapter, spec, operands, dtype):
-    layer = adapter.prepare(spec, operands["weight"], operands["bias"], dtype)
-    values = (layer.forward(operands["x"]), *layer.vjp(operands["x"], operands["dy"]), layer.transpose(operands["dy"]))
-    return {name: None if value is None else to_numpy(value) for name, value in zip(RESULTS, values, strict=True)}
-
-
-def assert_equal(got, want, dtype, about):
-    for name in RESULTS:
-        if want[name] is None:
-            assert got[name] is None, f"{about}: {name}"
-            continue
-        assert got[name].dtype == FORMATS[dtype].dtype, f"{about}: {name}"
-        assert np.array_equal(got[name].astype(np.float64), want[name]), f"{about}: {name}"
-        assert got[name].shape == want[name].shape, f"{about}: {name}"
 
 
 def check_random_layers(name, dtype, count):

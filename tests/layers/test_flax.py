@@ -7,7 +7,7 @@ from flax import nnx
 
 import lcl_ref as lcl
 from lcl_ref.layers import flax_linen, flax_nnx
-from tests.adapters.test_torch import golden, integers, random_spec
+from tests.support.layer_answers import golden, integers, random_spec
 
 BLOCKS = lcl.Spec(input_size=(), in_channels=6, out_channels=9, kernel_size=(), groups=3)
 

@@ -1,4 +1,4 @@
-"""The box route of JAX, which the small cases of the matrix do not take of their own accord."""
+"""The engine of JAX: what all engines owe, its routes, modes of differentiation, memory."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,12 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_backends.jax.fast import Adapter
-from lcl_backends.support.jax import layer
 from lcl_ref.core import reference
 from lcl_ref.layers.engines import jax as engine
 from lcl_ref.layers.engines import jax_tiles
-from tests.adapters.test_torch import answers, assert_equal, golden, integers, random_spec
+from lcl_ref.layers.engines.jax_operands import layer
+from tests.support.engine_contract import EngineContract
+from tests.support.layer_answers import assert_conforms, integers
 
 LARGE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1), padding=1)
 """Windows of 32 samples: 29 MB."""
@@ -25,64 +26,49 @@ BLOCKS = {"in_channels": 12, "out_channels": 192, "groups": 3, "bias": "channel"
 @pytest.fixture(autouse=True)
 def traced_anew():
     """Forget functions of layers, which were traced with other rooms than a test sets."""
-    jax.layer.cache_clear()
+    layer.cache_clear()
     yield
-    jax.layer.cache_clear()
+    layer.cache_clear()
 
 
-@pytest.mark.parametrize("room", [1, 600])
-def test_boxes_give_the_answers_of_the_reference(monkeypatch, room):
-    monkeypatch.setattr(engine, "ROOM_BYTES", -1)
-    monkeypatch.setattr(jax_tiles, "BOX_BYTES", room)
-    draw = np.random.default_rng(room)
-    for number in range(10):
-        spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
-        operands = integers(spec, batch, number, "float32", largest=3)
-        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+class TestContract(EngineContract):
+    adapter = Adapter()
 
-
-def test_boxes_of_shared_weights_and_of_groups(monkeypatch):
-    monkeypatch.setattr(engine, "ROOM_BYTES", -1)
-    monkeypatch.setattr(jax_tiles, "BOX_BYTES", 2000)
-    for shared in ((True, True), (False, True), (True, False)):
-        spec = lcl.Spec(
-            input_size=(7, 6), in_channels=4, out_channels=6, kernel_size=(3, 2), padding=1, groups=2, shared=shared
-        )
-        operands = integers(spec, 3, 0, "float32", largest=3)
-        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+    def make_tiles(self, monkeypatch, room):
+        monkeypatch.setattr(engine, "ROOM_BYTES", -1)
+        monkeypatch.setattr(jax_tiles, "TILE_BYTES", room)
 
 
 @pytest.mark.parametrize("batch", [0, 5])
 @pytest.mark.parametrize(("rank", "changes"), [(0, {}), (0, {"groups": 1}), (2, {})])
 def test_few_wide_blocks_are_multiplied_one_by_one(monkeypatch, rank, changes, batch):
-    monkeypatch.setattr(engine, "_tiled", None)
+    monkeypatch.setattr(engine, "_side_by_side", None)
     spec = lcl.Spec(input_size=(1,) * rank, kernel_size=(1,) * rank, **BLOCKS | changes)
-    operands = integers(spec, batch, 0, "float32", largest=3)
-    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+    assert_conforms(Adapter(), spec, batch)
 
 
 @pytest.mark.parametrize(
     ("changes", "batch", "route"),
     [
         ({}, 1, "_at_once"),
-        ({}, 10_000, "_boxed"),
-        ({"kernel_size": 1, "padding": 0}, 10_000, "_tiled"),
-        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_tiled"),
-        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, 10_000, "_tiled"),
+        ({}, 10_000, "_by_tiles"),
+        ({"kernel_size": 1, "padding": 0}, 10_000, "_side_by_side"),
+        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_side_by_side"),
+        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, 10_000, "_side_by_side"),
     ],
 )
 def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
     spec = lcl.Spec.from_dict(LAYER.to_dict() | changes)
-    for name in ("_at_once", "_boxed", "_tiled"):
+    for name in ("_at_once", "_by_tiles", "_side_by_side"):
         monkeypatch.setattr(engine, name, lambda *_, name=name: name)
     x = np.empty((batch, *spec.input_size, 1, spec.in_channels), np.float32)
     assert engine.product(spec, x, np.zeros(spec.weight_shape, np.float32)) == route
 
 
 @pytest.fixture
-def by_boxes(monkeypatch):
+def by_tiles(monkeypatch):
     monkeypatch.setattr(engine, "ROOM_BYTES", -1)
-    monkeypatch.setattr(jax_tiles, "BOX_BYTES", 1000)
+    monkeypatch.setattr(jax_tiles, "TILE_BYTES", 1000)
     return layer(LAYER, engine.product)
 
 
@@ -94,7 +80,7 @@ def loss(apply):
     return lambda *operands: (apply(*operands) ** 2).sum()
 
 
-def test_every_mode_and_order_of_differentiation(by_boxes):
+def test_every_mode_and_order_of_differentiation(by_tiles):
     """Against JAX's own derivatives of the same layer by one gather; whole numbers, so equal to the last bit."""
     operands = operands_of(LAYER, 2)
     plain = layer(LAYER, engine._at_once)
@@ -105,22 +91,22 @@ def test_every_mode_and_order_of_differentiation(by_boxes):
         lambda apply: jax.jacrev(jax.grad(loss(apply), 0), 1)(*operands),
         lambda apply: jax.linear_transpose(lambda x: apply(x, operands[1], None), operands[0])(apply(*operands)),
     ):
-        got, want = derive(by_boxes), derive(plain)
+        got, want = derive(by_tiles), derive(plain)
         jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
-def test_mapped_over_either_operand_or_both(by_boxes):
+def test_mapped_over_either_operand_or_both(by_tiles):
     x, weight, _ = operands_of(LAYER, 2)
-    want = by_boxes(x, weight, None)
+    want = by_tiles(x, weight, None)
     many = [jnp.stack([operand, -operand], axis=1) for operand in (x, weight)]
     for first, second, signs in ((0, 1, (1, -1)), (1, 0, (1, -1)), (1, 1, (1, 1))):
         axes = [1 if first else None, 1 if second else None]
         operands = [many[0] if first else x, many[1] if second else weight]
-        got = jax.vmap(lambda x, weight: by_boxes(x, weight, None), axes)(*operands)
+        got = jax.vmap(lambda x, weight: by_tiles(x, weight, None), axes)(*operands)
         np.testing.assert_array_equal(got, jnp.stack([sign * want for sign in signs]))
 
 
-def test_the_input_is_laid_out_by_one_copy():
+def test_the_input_is_copied_once():
     spec = lcl.Spec.from_dict(LARGE.to_dict() | {"padding": 0, "in_channels": 32})
     operands = [jnp.zeros(shape, jnp.float32) for shape in (spec.x_shape(32), spec.weight_shape, spec.bias_shape)]
     compiled = jax.jit(layer(spec, engine.product)).lower(*operands).compile()
@@ -130,13 +116,13 @@ def test_the_input_is_laid_out_by_one_copy():
 def test_working_memory_stays_below_the_windows_and_weights_are_not_copied():
     given = {name: jnp.asarray(array) for name, array in integers(LARGE, 32, 0, "float32").items()}
     apply = jax.jit(layer(LARGE, engine.product))
-    laid_out, windows = 4 * 32 * 42 * 43 * 8, 4 * 32 * LARGE.fan_in * 18 * 38
+    padded, windows = 4 * 32 * 42 * 43 * 8, 4 * 32 * LARGE.fan_in * 18 * 38
     operands = [given[name] for name in ("x", "weight", "bias")]
     forward = apply.lower(*operands).compile().memory_analysis()
-    assert forward.temp_size_in_bytes < 2 * laid_out + 3 * jax_tiles.BOX_BYTES
+    assert forward.temp_size_in_bytes < 2 * padded + 3 * jax_tiles.TILE_BYTES
     pull = jax.jit(lambda *given: jax.vjp(apply, *given[:3])[1](given[3]))
     step = pull.lower(*operands, given["dy"]).compile().memory_analysis()
-    assert step.temp_size_in_bytes < 4 * laid_out + 3 * jax_tiles.BOX_BYTES < windows
+    assert step.temp_size_in_bytes < 4 * padded + 3 * jax_tiles.TILE_BYTES < windows
     want = reference.vjp(LARGE, *(np.array(given[name]) for name in ("x", "weight", "dy")))
     for got, answer in zip(pull(*operands, given["dy"]), want, strict=True):
         np.testing.assert_array_equal(got, answer)

@@ -1,15 +1,13 @@
 """The Keras 3 layers: on every backend they compute the reference, and old models load into them."""
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 
 import h5py
 import pytest
 
 from lcl_ref.layers import _keras_models
+from tests.support.child import run
 from tests.support.keras_programs import SETTINGS
 from tests.support.paths import SUPPORT
 
@@ -17,45 +15,36 @@ PROGRAMS = SUPPORT / "keras_programs.py"
 BACKENDS = ("jax", "tensorflow", "torch")
 
 
-def run(*words, backend=None, program=None):
-    """Run a program to its end; what it printed, or its complaint as a failure."""
-    variables = {} if backend is None else {"KERAS_BACKEND": backend}
-    command = [sys.executable, *(("-c", program) if program else (PROGRAMS, *words))]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def old_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("old")
-    run("write", folder)
+    run(PROGRAMS, "write", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def old_networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
-    run("networks", folder)
+    run(PROGRAMS, "networks", folder)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_old_models_give_the_same_answers(old_models, backend):
-    assert int(run("check", old_models, backend=backend)) == 2 * 2 * len(SETTINGS)
+    assert int(run(PROGRAMS, "check", old_models, backend=backend)) == 2 * 2 * len(SETTINGS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_old_networks_give_the_same_answers(old_networks, backend):
     """Functional, nested, shared, of several ends, with convolutions and BatchNormalization."""
-    assert int(run("check", old_networks, backend=backend)) == 2 * 12
+    assert int(run(PROGRAMS, "check", old_networks, backend=backend)) == 2 * 12
 
 
 @pytest.mark.slow
 def test_keras_itself_loads_old_models_with_the_layers_restored(old_models):
-    run("keras_alone", old_models, backend="torch")
+    run(PROGRAMS, "keras_alone", old_models, backend="torch")
 
 
 def old_config(nested, call):
@@ -126,7 +115,7 @@ def test_weights_without_a_model_are_refused_with_what_to_do(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_layers_compute_the_reference_and_train(backend):
-    run("layers", backend=backend)
+    run(PROGRAMS, "layers", backend=backend)
 
 
 MESSAGES = """

@@ -1,48 +1,41 @@
-"""The recommended route of Keras 3 runs the engine of the framework below, each in a process of its own."""
-
-from pathlib import Path
+"""The engine of Keras 3 is that of the framework below, each in a process of its own."""
 
 import pytest
 
-from tests.adapters.test_keras import run
+from tests.support.child import run
+from tests.support.paths import ROOT
 
 PROGRAM = """
 import sys
-sys.path.insert(0, {tests!r})
-import test_keras_adapters as suite
+sys.path.insert(0, {root!r})
 import lcl_ref as lcl
 from lcl_backends.keras3 import fast
+from lcl_ref.suite.formats import DTYPES
+from tests.support.layer_answers import assert_conforms
 adapter = fast.{kind}()
-suite.assert_conforms(adapter, lcl.Spec(**suite.PATCHES_SPECS["dilated"]), 0, "float32")
-{before}
-for dtype in suite.DTYPES:
-    suite.assert_conforms(adapter, lcl.Spec(**suite.PATCHES_SPECS["dilated"]), 2, dtype)
-{after}
+spec = lcl.Spec(input_size=(7, 6), in_channels=3, out_channels=5, kernel_size=(3, 2), stride=(2, 1), dilation=(1, 2),
+                padding=((1, 0), (0, 2)))
+assert_conforms(adapter, spec, 0)
+from lcl_ref.layers.engines import {backend} as engine
+calls, run = [], engine.{function}
+engine.{function} = lambda *operands, **settings: calls.append(1) or run(*operands, **settings)
+engine.ROOM_BYTES = -1
+for dtype in DTYPES:
+    assert_conforms(adapter, spec, 2, 0, dtype)
+assert calls
 import keras
 print(keras.config.backend())
 """
 
-COUNTED = """
-from lcl_ref.layers.engines import {module} as module
-calls, run = [], module.{function}
-module.{function} = lambda *operands, **settings: calls.append(1) or run(*operands, **settings)
-"""
-
-ENGINES = {
-    "OnJax": COUNTED.format(module="jax", function="_boxed") + "module.ROOM_BYTES = -1",
-    "OnTensorflow": COUNTED.format(module="tensorflow", function="_output") + "module.ROOM_BYTES = 0",
-    "OnTorch": COUNTED.format(module="torch", function="local"),
-}
-
 
 @pytest.mark.parametrize(
-    ("kind", "backend"),
+    ("kind", "backend", "function"),
     [
-        ("OnJax", "jax"),
-        pytest.param("OnTensorflow", "tensorflow", marks=pytest.mark.slow),  # the matrix asks both as well
-        pytest.param("OnTorch", "torch", marks=pytest.mark.slow),
+        ("OnJax", "jax", "_by_tiles"),
+        pytest.param("OnTensorflow", "tensorflow", "_output", marks=pytest.mark.slow),  # the matrix asks both as well
+        pytest.param("OnTorch", "torch", "local", marks=pytest.mark.slow),
     ],
 )
-def test_engines_equal_the_reference_and_are_used(kind, backend):
-    code = PROGRAM.format(tests=str(Path(__file__).parent), kind=kind, before=ENGINES[kind], after="assert calls")
-    assert run(code).split() == [backend]
+def test_engines_equal_the_reference_and_are_used(kind, backend, function):
+    code = PROGRAM.format(root=str(ROOT), kind=kind, backend=backend, function=function)
+    assert run(program=code).split() == [backend]

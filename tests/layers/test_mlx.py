@@ -1,4 +1,4 @@
-"""The layers of mlx.nn: what users of MLX expect of a module, held against the reference on integers."""
+"""The layers of mlx.nn: what users of MLX expect of a module, compared with the reference on integers."""
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -50,10 +50,10 @@ def want(layer, x):
     return reference.forward(layer.spec, numpy(x), *map(numpy, layer.canonical()))
 
 
-@pytest.fixture(params=["all windows at once", "boxes"])
+@pytest.fixture(params=["all windows at once", "tiles"])
 def route(request, monkeypatch):
-    if request.param == "boxes":
-        monkeypatch.setattr(engine, "WHOLE_BYTES", 0)
+    if request.param == "tiles":
+        monkeypatch.setattr(engine, "_small", lambda *_: False)
 
 
 @pytest.mark.usefixtures("route")

@@ -1,4 +1,4 @@
-"""The box route of MLX: boxes and parts of the batch that the small cases of the matrix do not make."""
+"""The engine of MLX: what all engines owe, its routes, its products, memory."""
 
 import math
 from functools import partial
@@ -11,49 +11,51 @@ import lcl_ref as lcl
 from lcl_backends.mlx.fast import Adapter
 from lcl_ref.bench.workloads import WORKLOADS
 from lcl_ref.core import reference
+from lcl_ref.layers.engines import mlx as engine
 from lcl_ref.layers.engines import mlx_tiles, tiling
+from lcl_ref.layers.engines.mlx import local
 from lcl_ref.layers.engines.mlx_sum import Sum
-from lcl_ref.layers.engines.mlx_tiles import local
-from tests.adapters.test_torch import answers, assert_equal, golden, integers, random_spec
+from tests.support.engine_contract import EngineContract
+from tests.support.layer_answers import assert_conforms, integers, random_spec
 
 LARGE = lcl.Spec(input_size=(40, 41), in_channels=8, out_channels=4, kernel_size=(7, 6), stride=(2, 1), padding=1)
 """Windows of 32 samples: 29 MB."""
 
 
-@pytest.mark.parametrize("room", [1, 600])
-def test_boxes_and_parts_give_the_answers_of_the_reference(monkeypatch, room):
-    monkeypatch.setattr(mlx_tiles, "BOX_BYTES", room)
-    monkeypatch.setattr(mlx_tiles, "FEW_BYTES", 0)
-    monkeypatch.setattr(tiling, "LAID_OUT_BYTES", room)
-    draw = np.random.default_rng(room)
-    for number in range(40):
-        spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
-        operands = integers(spec, batch, number, "float32", largest=3)
-        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+def make_tiles(monkeypatch, room=mlx_tiles.TILE_BYTES):
+    monkeypatch.setattr(engine, "_small", lambda *_: False)
+    monkeypatch.setattr(mlx_tiles, "TILE_BYTES", room)
+    monkeypatch.setattr(tiling, "PADDED_BYTES", room)
 
 
-def test_few_windows_are_one_box(monkeypatch):
-    few = math.prod(LARGE.output_size) * LARGE.fan_in * 4
-    monkeypatch.setattr(mlx_tiles, "BOX_BYTES", 1)
-    monkeypatch.setattr(mlx_tiles, "FEW_BYTES", 2 * few)
-    assert [mlx_tiles._room(LARGE, batch, 4, 7) for batch in (1, 2, 3)] == [few, 2 * few, 7]
-    assert len(tiling.boxes(LARGE, 2, 4, 2 * few)) == 1
+class TestContract(EngineContract):
+    adapter, layers = Adapter(), 40
+
+    def make_tiles(self, monkeypatch, room):
+        make_tiles(monkeypatch, room)
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch", "at_once"),
+    [({}, 1, True), ({}, 4, True), ({}, 5, False), ({"kernel_size": (42, 43), "stride": 1}, 32, True)],
+)
+def test_the_route_is_chosen_by_geometry(changes, batch, at_once):
+    """Windows of a sample of `LARGE` take 0.9 MB; a single position has no windows that overlap."""
+    assert engine._small(lcl.Spec.from_dict(LARGE.to_dict() | changes), batch, 4) is at_once
 
 
 @pytest.mark.parametrize("wide", [1, 1000])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_either_order_of_the_factors_gives_the_answers_of_the_reference(monkeypatch, dtype, wide):
+    make_tiles(monkeypatch)
     monkeypatch.setattr(mlx_tiles, "WIDE", wide)
     draw = np.random.default_rng(wide)
     for number in range(20):
-        spec = random_spec(draw)
-        operands = integers(spec, 2, number, dtype)
-        assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+        assert_conforms(Adapter(), random_spec(draw), 2, number, dtype, largest=1)
 
 
 def test_slight_windows_give_the_cotangent_of_the_weight_in_one_product(monkeypatch):
-    monkeypatch.setattr(mlx_tiles, "BOX_BYTES", 1)
-    monkeypatch.setattr(mlx_tiles, "FEW_BYTES", 0)
+    monkeypatch.setattr(mlx_tiles, "TILE_BYTES", 1)
     spec = lcl.Spec(input_size=(5, 4), in_channels=2, out_channels=48, kernel_size=(3, 2), stride=(2, 1), padding=1)
     pieces = []
     monkeypatch.setattr(Sum, "put", lambda *given, **_: pieces.append(given[-1].shape))
@@ -63,8 +65,7 @@ def test_slight_windows_give_the_cotangent_of_the_weight_in_one_product(monkeypa
     monkeypatch.undo()
     assert pieces[:2] == [spec.weight_shape] * 2
     assert len(pieces) == 2 + math.prod(spec.output_size)
-    operands = integers(spec, 4, 0, "float32")
-    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+    assert_conforms(Adapter(), spec, 4)
 
 
 def arrays(spec, batch):
@@ -75,7 +76,8 @@ def loss(x, weight, bias):
     return (local(LARGE, x, weight, bias) ** 2).sum()
 
 
-def test_compiled_gradients_are_those_of_the_reference():
+def test_compiled_gradients_are_those_of_the_reference(monkeypatch):
+    make_tiles(monkeypatch)
     given = arrays(LARGE, 2)
     operands = [given[name] for name in ("x", "weight", "bias")]
     gradients = mx.compile(mx.grad(loss, argnums=(0, 1, 2)))(*operands)
@@ -85,8 +87,9 @@ def test_compiled_gradients_are_those_of_the_reference():
         np.testing.assert_array_equal(np.array(got).astype(np.int64), want)
 
 
-def test_the_second_derivative_is_that_of_a_bilinear_map():
-    """Along a direction v, d/dw <dx(w), v> is the cotangent of the weight with v for x."""
+def test_the_second_derivative_is_that_of_a_bilinear_map(monkeypatch):
+    """Along a direction v, d/dw <dx(w), v> is the gradient of the weight with v for x."""
+    make_tiles(monkeypatch)
     given = arrays(LARGE, 1)
     direction = mx.array(np.random.default_rng(1).integers(-1, 2, LARGE.x_shape(1)).astype(np.float32))
 

@@ -1,4 +1,4 @@
-"""The box route of TensorFlow, which the small cases of the matrix do not take of their own accord."""
+"""The engine of TensorFlow: what all engines owe, its routes, derivatives, what XLA makes of it."""
 
 import math
 import re
@@ -13,7 +13,8 @@ from lcl_ref.core import reference
 from lcl_ref.layers.engines import tensorflow as engine
 from lcl_ref.layers.engines import tiling
 from lcl_ref.suite.formats import DTYPES
-from tests.adapters.test_torch import answers, assert_equal, golden, integers, random_spec
+from tests.support.engine_contract import EngineContract
+from tests.support.layer_answers import assert_conforms, integers, random_spec
 
 tf = tensorflow.load()
 
@@ -21,30 +22,17 @@ LAYER = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=2, kernel_size=(
 
 
 @pytest.fixture
-def small_boxes(monkeypatch):
+def small_tiles(monkeypatch):
     monkeypatch.setattr(engine, "ROOM_BYTES", 0)
-    monkeypatch.setattr(engine, "BOX_BYTES", 1000)
+    monkeypatch.setattr(engine, "TILE_BYTES", 1000)
 
 
-@pytest.mark.parametrize("room", [pytest.param(1, marks=pytest.mark.slow), 600])
-def test_boxes_give_the_answers_of_the_reference(monkeypatch, room):
-    monkeypatch.setattr(engine, "ROOM_BYTES", 0)
-    monkeypatch.setattr(engine, "BOX_BYTES", room)
-    draw = np.random.default_rng(room)
-    for number in range(8):
-        spec, batch = random_spec(draw), (1, 3, 0)[number % 3]
-        operands = integers(spec, batch, number, "float32", largest=3)
-        assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+class TestContract(EngineContract):
+    adapter, layers = Adapter(), 4  # XLA compiles each
 
-
-@pytest.mark.usefixtures("small_boxes")
-@pytest.mark.parametrize("shared", [(True, True), (False, True), (True, False)])
-def test_boxes_of_shared_weights_and_of_groups(shared):
-    spec = lcl.Spec(
-        input_size=(7, 6), in_channels=4, out_channels=6, kernel_size=(3, 2), padding=1, groups=2, shared=shared
-    )
-    operands = integers(spec, 3, 0, "float32", largest=3)
-    assert_equal(answers(Adapter(), spec, operands, "float32"), golden(spec, operands), "float32", spec.to_json())
+    def make_tiles(self, monkeypatch, room):
+        monkeypatch.setattr(engine, "ROOM_BYTES", 0)
+        monkeypatch.setattr(engine, "TILE_BYTES", room)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +41,14 @@ def test_boxes_of_shared_weights_and_of_groups(shared):
         ({}, 1, "_at_once"),
         ({}, 10_000, "_output"),
         ({}, None, "_output"),
-        ({"kernel_size": 1, "padding": 0}, 10_000, "_tiled"),
-        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_tiled"),
-        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, None, "_tiled"),
+        ({"kernel_size": 1, "padding": 0}, 10_000, "_side_by_side"),
+        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_side_by_side"),
+        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, None, "_side_by_side"),
     ],
 )
 def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
     spec = lcl.Spec.from_dict(LAYER.to_dict() | changes)
-    for name in ("_at_once", "_tiled"):
+    for name in ("_at_once", "_side_by_side"):
         monkeypatch.setattr(engine, name, lambda *_, name=name: name)
     monkeypatch.setattr(engine, "_output", lambda _: lambda *_: "_output")
     x = tf.TensorSpec((batch, *spec.input_size, 1, spec.in_channels))
@@ -82,18 +70,18 @@ def second_derivative(function, x, weight):
     return [part.numpy() for part in outer.gradient(total, [x, weight])]
 
 
-@pytest.mark.usefixtures("small_boxes")
+@pytest.mark.usefixtures("small_tiles")
 def test_second_derivatives():
     """Against TensorFlow's own derivatives of the same layer by one gather; whole numbers, so equal to the last bit."""
     x, weight, _ = operands_of(LAYER, 2)
     split = tf.reshape(x, (2, *LAYER.input_size, 1, LAYER.in_channels))
-    by_boxes = second_derivative(engine._output(LAYER), split, weight)
+    by_tiles = second_derivative(engine._output(LAYER), split, weight)
     at_once = second_derivative(lambda *operands: engine._at_once(LAYER, *operands), split, weight)
-    for got, want in zip(by_boxes, at_once, strict=True):
+    for got, want in zip(by_tiles, at_once, strict=True):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.usefixtures("small_boxes")
+@pytest.mark.usefixtures("small_tiles")
 def test_a_batch_size_known_at_the_call_only():
     _, weight, bias = operands_of(LAYER, 1)
 
@@ -111,7 +99,7 @@ def test_a_batch_size_known_at_the_call_only():
             np.testing.assert_array_equal(got.numpy(), want)
 
 
-@pytest.mark.usefixtures("small_boxes")
+@pytest.mark.usefixtures("small_tiles")
 def test_complex_gradients_are_those_of_tensorflow():
     x, weight, _ = (tf.cast(operand, tf.complex64) * (1 + 2j) for operand in operands_of(LAYER, 2))
     split = tf.reshape(x, (2, *LAYER.input_size, 1, LAYER.in_channels))
@@ -127,7 +115,7 @@ def test_complex_gradients_are_those_of_tensorflow():
         np.testing.assert_array_equal(got.numpy(), want.numpy())
 
 
-@pytest.mark.usefixtures("small_boxes")
+@pytest.mark.usefixtures("small_tiles")
 def test_compiled_once_per_batch_size(monkeypatch):
     traced = []
     run = engine._run_output
@@ -160,9 +148,9 @@ def test_weights_are_sliced_and_never_copied_whole():
 
 
 @pytest.mark.parametrize("changes", [{}, {"in_channels": 1}, {"padding": (0, 1)}])
-def test_the_input_is_laid_out_once(changes):
+def test_the_input_is_copied_once(changes):
     spec = lcl.Spec.from_dict(WIDE.to_dict() | changes)
-    sites = math.prod(tiling.laid_out_shape(spec, 16))
+    sites = math.prod(tiling.padded_shape(spec, 16))
     made = [line for line in optimised(spec, 16)[sites] if re.match(r"  %\S+ = f32\[40,\S+ \w+\(.*kind=kLoop", line)]
     assert len(made) == 1
 
@@ -173,9 +161,7 @@ def test_compiled_calls_give_the_answers_of_the_reference(monkeypatch, dtype):
     monkeypatch.setattr(engine, "ROOM_BYTES", 500)
     draw = np.random.default_rng(0)
     for number in range(6):
-        spec, batch = random_spec(draw), (1, 3)[number % 2]
-        operands = integers(spec, batch, number, dtype)
-        assert_equal(answers(Adapter(), spec, operands, dtype), golden(spec, operands), dtype, spec.to_json())
+        assert_conforms(Adapter(), random_spec(draw), (1, 3)[number % 2], number, dtype, largest=1)
 
 
 def test_calls_of_many_products_are_compiled_once_and_a_step_computes_the_output(monkeypatch):

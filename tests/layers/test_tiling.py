@@ -5,21 +5,21 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.layers.engines import index_tables, tiling
-from tests.adapters.test_torch import random_spec
+from tests.support.layer_answers import random_spec
 
 TILED = {"input_size": (6, 4), "in_channels": 3, "out_channels": 5, "kernel_size": (3, 2), "stride": (3, 2)}
 
 
 @pytest.mark.parametrize("room", [0, 300, 5000, 1 << 30])
-def test_boxes_cover_every_position_once_in_the_room_given(room):
+def test_tiles_cover_every_position_once_in_the_room_given(room):
     draw = np.random.default_rng(room)
     for _ in range(50):
         spec = random_spec(draw)
         seen = np.zeros(spec.output_size, int)
-        for box in tiling.boxes(spec, 2, 4, room):
-            seen[box] += 1
-            windows = 2 * 4 * np.prod(tiling.counts(box)) * spec.fan_in * index_tables.groups(spec)
-            assert windows <= room or tiling.side_by_side(spec) or set(tiling.counts(box)) == {1}
+        for tile in tiling.tiles(spec, 2, 4, room):
+            seen[tile] += 1
+            windows = 2 * 4 * np.prod(tiling.counts(tile)) * spec.fan_in * index_tables.groups(spec)
+            assert windows <= room or tiling.side_by_side(spec) or set(tiling.counts(tile)) == {1}
         assert (seen == 1).all()
 
 

@@ -21,7 +21,7 @@ from lcl_ref.layers.engines.torch_at_once import at_once
 from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
-from tests.adapters.test_torch import golden, integers, random_spec
+from tests.support.layer_answers import golden, integers, random_spec
 from tests.support.paths import ROOT
 
 LAYERS = {
@@ -234,7 +234,7 @@ def test_initial_weights_are_bounded_by_the_inputs_one_output_sums():
 
 def test_repr_reads_like_torch():
     assert repr(LocallyConnected2d(4, 6, (7, 6), 3, stride=2, padding=1)) == (
-        "LocallyConnected2d(4, 6, input_size=(7, 6), kernel_size=(3, 3), padding=((1, 1), (1, 1)), stride=(2, 2))"
+        "LocallyConnected2d(4, 6, input_size=(7, 6), kernel_size=(3, 3), stride=(2, 2), padding=((1, 1), (1, 1)))"
     )
     assert repr(BlockLinear(6, 9, 3, bias=False)) == "BlockLinear(6, 9, groups=3, bias='none')"
 

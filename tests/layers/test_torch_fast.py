@@ -12,8 +12,8 @@ from lcl_ref.layers.engines.torch_memory import Scratch
 from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
-from tests.adapters.test_torch import golden, integers
 from tests.layers.test_torch import set_thresholds
+from tests.support.layer_answers import golden, integers
 
 
 def layer(input_size, in_channels, out_channels, kernel_size, **settings):

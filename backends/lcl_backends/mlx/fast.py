@@ -1,4 +1,4 @@
-"""The recommended route of MLX: tiles of positions, each windows by a strided view and one batched matrix product."""
+"""The recommended route of MLX, the engine of the layers to drop in: a tile of positions at a time, or all if few."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lcl_ref.core.spec import Spec
 
 
 class Adapter:
-    """`lcl_ref.layers.engines.mlx_tiles.local`."""
+    """`lcl_ref.layers.engines.mlx.local`."""
 
     declaration = declared(
         name="mlx.fast",
-        summary="Windows of a tile of positions, batch last, times their weights in place; derivatives likewise.",
+        summary="Windows of a tile of positions times their weights, all at once where few; derivatives likewise.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
         recommended=True,
@@ -23,6 +23,6 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
         """Keep the canonical weights."""
-        from lcl_ref.layers.engines.mlx_tiles import local
+        from lcl_ref.layers.engines.mlx import local
 
         return MlxLayer(spec, local, weight, bias)

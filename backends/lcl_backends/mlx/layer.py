@@ -15,7 +15,7 @@ class Adapter:
     declaration = declared(
         name="mlx.layer",
         modules=("mlx.core", "mlx.nn"),
-        summary="The mlx.nn modules to drop in: small windows at once by slices, large ones on the engine of mlx.fast.",
+        summary="The mlx.nn modules to drop in, on the engine of mlx.fast.",
         layout="canonical",
         capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
     )

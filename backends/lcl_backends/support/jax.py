@@ -17,8 +17,20 @@ import numpy as np
 
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import gathered, groups
+from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.jax_operands import layer, split_channels
 from lcl_ref.suite.adapter import Declaration
+
+__all__ = [
+    "DTYPES",
+    "JaxLayer",
+    "declared",
+    "declared_flax",
+    "fuse_kernel",
+    "route",
+    "split_channels",
+    "unfuse_kernel",
+]
 
 declared = partial(Declaration, framework="jax", modules=("jax",))
 """Makes a `Declaration` of a route on JAX."""
@@ -161,49 +173,6 @@ def route(product: Callable[[Spec, Any, Any], Any]) -> Callable[..., Any]:
         return layer(spec, product)(x, weight, bias)
 
     return apply
-
-
-@cache
-def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
-
-    Parameters
-    ----------
-    spec : Spec
-        The layer.
-    product : callable
-        ``(spec, x (n, i*, g, cg), weight) -> y (n, o*, g, co/g)``.
-    """
-    import jax.numpy as jnp
-
-    def apply(x: Any, weight: Any, bias: Any) -> Any:
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide))
-        y = y.reshape(spec.y_shape(len(x)))
-        return (y if bias is None else add_bias(y, bias.astype(wide))).astype(x.dtype)
-
-    return apply
-
-
-def add_bias(y: Any, bias: Any) -> Any:
-    """Return y plus the bias of its last axes.
-
-    By a product with ones, so that the cotangent of the bias is one too: XLA's sum over the first axis of a large array
-    takes up to fifty times as long on the CPU.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    rows = y.reshape(-1, bias.size)
-    ones = jnp.ones((len(rows), 1), y.dtype)
-    return (rows + jnp.matmul(ones, bias.reshape(1, -1), precision=jax.lax.Precision.HIGHEST)).reshape(y.shape)
-
-
-def split_channels(spec: Spec, x: Any) -> Any:
-    """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
-    order = gathered(spec)
-    ordered = x if order is None else x[..., order]
-    return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
 def fuse_kernel(spec: Spec, weight: Any) -> Any:

@@ -10,8 +10,22 @@ import numpy as np
 
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.index_tables import gathered, groups
+from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.mlx_operands import from_numpy, split_channels, tile, widened
 from lcl_ref.suite.adapter import Capabilities, Declaration
+
+__all__ = [
+    "DTYPES",
+    "TILED",
+    "MlxLayer",
+    "declared",
+    "kernel_blocks",
+    "kernel_from_blocks",
+    "multiply",
+    "route",
+    "stream",
+    "tile",
+]
 
 declared = partial(Declaration, framework="mlx", modules=("mlx.core",), vjp_computes_output=False)
 """Makes a `Declaration` of a route on MLX."""
@@ -71,20 +85,6 @@ def stream(dtype: str) -> Any:
     return mx.stream(mx.cpu if dtype == "float64" else mx.default_device())
 
 
-def widened(dtype: Any) -> Any:
-    """Return the dtype sums are kept in: float32 for half types."""
-    import mlx.core as mx
-
-    return mx.float32 if dtype in (mx.float16, mx.bfloat16) else dtype
-
-
-def from_numpy(array: Any) -> Any:
-    """Return an MLX array of the same dtype; without naming it, MLX would turn float64 into float32."""
-    import mlx.core as mx
-
-    return mx.array(array, dtype=getattr(mx, array.dtype.name))
-
-
 def to_numpy(array: Any) -> Any:
     """Return a NumPy array of the same dtype and memory; bfloat16 has no buffer format and goes through its bits."""
     import mlx.core as mx
@@ -94,15 +94,6 @@ def to_numpy(array: Any) -> Any:
     import ml_dtypes
 
     return np.asarray(array.view(mx.uint16)).view(ml_dtypes.bfloat16)
-
-
-def split_channels(spec: Spec, x: Any) -> Any:
-    """``(n, i*, ci) -> (n, i*, g, cg)``, gathered first where there is a connection table."""
-    import mlx.core as mx
-
-    order = gathered(spec)
-    ordered = x if order is None else mx.take(x, mx.array(order), axis=-1)
-    return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
 
 
 TILED = Capabilities(
@@ -121,12 +112,6 @@ TILED = Capabilities(
     },
 )
 """What a layer built on `tile` supports."""
-
-
-def tile(spec: Spec, x: Any) -> Any:
-    """``(n, i*, g, cg) -> (n, o1, k1, o2, k2, ..., g, cg)``: windows that tile the input are a reshape."""
-    sizes = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
-    return x.reshape(len(x), *sizes, *x.shape[-2:])
 
 
 def kernel_blocks(spec: Spec, weight: Any) -> Any:

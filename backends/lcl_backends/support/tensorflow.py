@@ -68,14 +68,6 @@ def load() -> Any:
     return tf
 
 
-def load_xla() -> Any:
-    """Return the operations of XLA that TensorFlow has no name for, such as writing a slice in place."""
-    load()
-    from tensorflow.compiler.tf2xla.python import xla
-
-    return xla
-
-
 @functools.cache
 def load_keras2() -> Any:
     """Import tf_keras, the Keras that still has `LocallyConnected1D` and `LocallyConnected2D`."""

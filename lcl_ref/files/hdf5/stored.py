@@ -31,7 +31,7 @@ def library() -> Any:
         If it is not installed.
     """
     try:
-        import h5py  # type: ignore[import-untyped]  # noqa: PLC0415  an extra; it carries no types
+        import h5py  # noqa: PLC0415  an extra
     except ImportError as error:
         todo = "install lcl-ref[h5]"
         raise FileError(Violation("file/library", "h5py", "no module h5py", "it, to read HDF5", todo=todo)) from error

@@ -1,4 +1,4 @@
-"""Geometry as tables of flat indices, in NumPy; shared by the adapters of every framework but NumPy."""
+"""Geometry as tables of flat indices, in NumPy; shared by the engines and adapters of every framework but NumPy."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def groups(spec: Spec) -> int:
     return spec.groups if spec.channel_table is None else spec.out_channels
 
 
+def width(spec: Spec) -> int:
+    """Return the output channels of a group, co/g."""
+    return spec.out_channels // groups(spec)
+
+
 def gathered(spec: Spec) -> Any:
     """Return the input channels in the order the groups read them, or None where that is their own order."""
     return None if spec.channel_table is None else spec.channels.reshape(-1).astype(np.int32)
@@ -56,5 +61,5 @@ def windows_shape(spec: Spec, batch: int) -> tuple[int, ...]:
 
 def grouped(spec: Spec, weight: Any) -> Any:
     """``(o*, k*, cg, co) -> (o*, K, cg, g, co/g)``, with 1 along shared position axes."""
-    taps, width = math.prod(spec.kernel_size), spec.out_channels // groups(spec)
-    return weight.reshape(*spec.weight_size, taps, spec.group_channels, groups(spec), width)
+    taps = math.prod(spec.kernel_size)
+    return weight.reshape(*spec.weight_size, taps, spec.group_channels, groups(spec), width(spec))

@@ -1,4 +1,4 @@
-"""The layer in JAX by the route that fits its geometry: one product, one gather, or a box of positions at a time."""
+"""The layer in JAX by the route that fits its geometry: one product, one gather, or a tile of positions at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jax import lax
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_tiles, tiling
+from lcl_ref.layers.engines.jax_operands import layer
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
@@ -18,20 +19,28 @@ FEW_BLOCKS, WIDE = 32, 64
 """So few blocks of so many output channels are multiplied one by one."""
 
 
+def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
+
+    Half types are summed in float32 and rounded once. Every transformation of JAX takes it, to any order.
+    """
+    return layer(spec, product)(x, weight, bias)
+
+
 def product(spec: Spec, x: Any, weight: Any) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``; shared axes have length 1 in the weight.
 
     Of a layer with a connection table, x comes gathered, with one group per output channel.
     """
     if tiling.side_by_side(spec):
-        return (_by_block if _few_blocks(spec, x) else _tiled)(spec, x, weight)
+        return (_by_block if _few_blocks(spec, x) else _side_by_side)(spec, x, weight)
     if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= ROOM_BYTES:
         return _at_once(spec, x, weight)
-    return _boxed(spec, x, weight)
+    return _by_tiles(spec, x, weight)
 
 
-def _boxed(spec: Spec, x: Any, weight: Any) -> Any:
-    """Return what `product` does, a box of positions at a time."""
+def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:
+    """Return what `product` does, a tile of positions at a time."""
     return jax_tiles.OUTPUT.bind(x, weight, spec=spec)
 
 
@@ -50,10 +59,10 @@ def _by_block(spec: Spec, x: Any, weight: Any) -> Any:
     return jnp.concatenate(products, axis=1).reshape(len(x), *spec.output_size, blocks, spec.out_channels // blocks)
 
 
-def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
+def _side_by_side(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does where windows are a reshape of the input: one batched product of matrices.
 
-    Its factors are laid out as matrices first; left to itself, XLA takes an order that costs up to half as much again.
+    Its factors become matrices first; left to itself, XLA takes an order that costs up to half as much again.
     """
     positions, taps = "abd"[: spec.rank], "uvw"[: spec.rank]
     own, tied = ("".join(positions[axis] for axis in part) for part in (tiling.own(spec), tiling.tied(spec)))
@@ -71,11 +80,6 @@ def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
 def _at_once(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does, by one gather, in which padding is an index out of range."""
     flat = x.reshape(len(x), math.prod(spec.input_size), *x.shape[-2:])
-    windows = (
-        flat.at[:, index_tables.sites(spec)]
-        .get(mode="fill", fill_value=0)
-        .reshape(index_tables.windows_shape(spec, len(x)))
-    )
-    return jnp.einsum(
-        index_tables.PRODUCT, windows, index_tables.grouped(spec, weight), precision=lax.Precision.HIGHEST
-    )
+    seen = flat.at[:, index_tables.sites(spec)].get(mode="fill", fill_value=0)
+    windows, kernels = seen.reshape(index_tables.windows_shape(spec, len(x))), index_tables.grouped(spec, weight)
+    return jnp.einsum(index_tables.PRODUCT, windows, kernels, precision=lax.Precision.HIGHEST)

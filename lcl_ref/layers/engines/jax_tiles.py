@@ -1,9 +1,9 @@
-"""The layer in JAX, a box of positions at a time, as operations that JAX can differentiate, transpose and map.
+"""The layer in JAX, a tile of positions at a time, as operations that JAX can differentiate, transpose and map.
 
 A layer is bilinear in input and weight, and has three products: the output, the cotangent of the input, the cotangent
 of the weight. Each is a primitive of JAX here, and the derivatives of each are the other two; so every mode and order
-of differentiation runs box by box, and nothing is kept from one pass for the next but the operands. Autodiff of the
-loop itself would keep the windows of every box.
+of differentiation runs tile by tile, and nothing is kept from one pass for the next but the operands. Autodiff of the
+loop itself would keep the windows of every tile.
 
 Inside, positions are flat (`lcl_ref.layers.engines.tiling.Walk`). Sites come with the batch last, so that a site of all
 samples is one run of memory: gathering windows, and adding up the cotangents they leave behind, move such runs.
@@ -24,109 +24,95 @@ from jax.interpreters import ad, batching, mlir
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import tiling
-from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.index_tables import groups, width
+from lcl_ref.layers.engines.tiling import Run
 
-BOX_BYTES = 2 << 20
-"""Aim for the windows of one box."""
+TILE_BYTES = 2 << 20
+"""Aim for the windows of one tile."""
 
 _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-
-Run = tuple[Any, int]
-"""Where some positions start, and how many: the length is static."""
 
 
 def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
-    walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x)
-    wide = _width(spec) >= len(x)  # the longer side of a product goes last
+    walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _padded_layout(spec, x)
+    wide = width(spec) >= len(x)  # the longer side of a product goes last
 
-    def box(own: Any, tied: Any, y: Any) -> Any:
+    def tile(own: Any, tied: Any, y: Any) -> Any:
         windows, matrices = walk.gather(sites, own, tied), _matrices(spec, weight, own)
         if wide:
-            split = _matmul(windows.mT, matrices).reshape(own[1], groups(spec), tied[1], len(x), _width(spec))
+            split = _matmul(windows.mT, matrices).reshape(own[1], groups(spec), tied[1], len(x), width(spec))
             part = split.transpose(3, 0, 2, 1, 4)
         else:
-            split = _matmul(matrices.mT, windows).reshape(own[1], groups(spec), _width(spec), tied[1], len(x))
+            split = _matmul(matrices.mT, windows).reshape(own[1], groups(spec), width(spec), tied[1], len(x))
             part = split.transpose(4, 0, 3, 1, 2)
         return _put(y, part, 0, own, tied)
 
-    shape = (len(x), len(walk.own), len(walk.tied), groups(spec), _width(spec))
-    return _from_rows(spec, walk.over(box, jnp.zeros(shape, x.dtype)))
+    shape = (len(x), len(walk.own), len(walk.tied), groups(spec), width(spec))
+    return _from_rows(spec, walk.over(tile, jnp.zeros(shape, x.dtype)))
 
 
 def _input_cotangent(dy: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
     walk = _Walk(spec, len(dy), dy.dtype.itemsize)
 
-    def box(own: Any, tied: Any, total: Any) -> Any:
+    def tile(own: Any, tied: Any, total: Any) -> Any:
         columns = _rows(spec, dy, own, tied).mT
         return walk.scatter(total, _matmul(_matrices(spec, weight, own), columns), own, tied)
 
-    *sites, count, width, batch = tiling.laid_out_shape(spec, len(dy))
-    return _taken_back(spec, walk.over(box, jnp.zeros((math.prod(sites), count * width, batch), dy.dtype)))
+    *sites, count, channels, batch = tiling.padded_shape(spec, len(dy))
+    return _unpadded(spec, walk.over(tile, jnp.zeros((math.prod(sites), count * channels, batch), dy.dtype)))
 
 
 def _weight_cotangent(x: Any, dy: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (n, o*, g, co/g) -> (o*, k*, cg, co)``."""
-    walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _laid_out(spec, x)
+    walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _padded_layout(spec, x)
 
-    def box(own: Any, tied: Any, dw: Any) -> Any:
+    def tile(own: Any, tied: Any, dw: Any) -> Any:
         here = _rows(spec, dy, own, tied)
         part = _matmul(walk.gather(sites, own, tied), here)  # (own*g, k*cg, co/g)
         split = part.reshape(own[1], groups(spec), *part.shape[1:]).swapaxes(1, 2)
         return _put(dw, split + _cut(dw, own) if tied[1] < len(walk.tied) else split, own)
 
-    shape = (len(walk.own), spec.fan_in, groups(spec), _width(spec))
-    return walk.over(box, jnp.zeros(shape, x.dtype)).reshape(spec.weight_shape)
+    shape = (len(walk.own), spec.fan_in, groups(spec), width(spec))
+    return walk.over(tile, jnp.zeros(shape, x.dtype)).reshape(spec.weight_shape)
 
 
 class _Walk(tiling.Walk):
-    """A loop over boxes of flat positions, and the windows of one."""
+    """A loop over tiles of flat positions, and the windows of one."""
 
     def __init__(self, spec: Spec, batch: int, itemsize: int) -> None:
-        super().__init__(spec, batch, itemsize, BOX_BYTES)
+        super().__init__(spec, batch, itemsize, TILE_BYTES)
         self._spec = spec
 
     def _places(self, own: Run, tied: Run) -> Any:
-        """``(o, k, t)``: the flat site each tap of each position of the box sees."""
+        """``(o, k, t)``: the flat site each tap of each position of the tile sees."""
         first = _cut(jnp.asarray(self.own), own)[:, None] + self.taps
         return first[..., None] + _cut(jnp.asarray(self.tied), tied)
 
     def gather(self, sites: Any, own: Run, tied: Run) -> Any:
-        """``(sites, g * cg, n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
-        count, width, batch = groups(self._spec), self._spec.group_channels, sites.shape[-1]
+        """``(sites, g * cg, n) -> (own*g, k*cg, tied*n)``: the windows of the tile."""
+        count, channels, batch = groups(self._spec), self._spec.group_channels, sites.shape[-1]
         seen = sites.at[self._places(own, tied)].get(mode="promise_in_bounds")
-        split = seen.reshape(*seen.shape[:3], count, width, batch).transpose(0, 3, 1, 4, 2, 5)
+        split = seen.reshape(*seen.shape[:3], count, channels, batch).transpose(0, 3, 1, 4, 2, 5)
         return split.reshape(own[1] * count, self._spec.fan_in, tied[1] * batch)
 
     def scatter(self, total: Any, windows: Any, own: Run, tied: Run) -> Any:
         """Add ``(own*g, k*cg, tied*n)`` to the sites ``(sites, g * cg, n)``: the adjoint of `gather`."""
-        count, width, taps, batch = groups(self._spec), self._spec.group_channels, len(self.taps), total.shape[-1]
-        split = windows.reshape(own[1], count, taps, width, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
-        seen = split.reshape(own[1], taps, tied[1], count * width, batch)
+        count, taps, batch = groups(self._spec), len(self.taps), total.shape[-1]
+        channels = total.shape[1] // count
+        split = windows.reshape(own[1], count, taps, channels, tied[1], batch).transpose(0, 2, 4, 1, 3, 5)
+        seen = split.reshape(own[1], taps, tied[1], total.shape[1], batch)
         return total.at[self._places(own, tied)].add(seen, mode="promise_in_bounds")
 
-    def over(self, box: Callable[[Run, Run, Any], Any], held: Any) -> Any:
-        """Return `held` after ``held = box(own, tied, held)`` of every box."""
-
-        def row(own: Any, held: Any) -> Any:
-            return _loop(len(self.tied), self.tied_length, lambda tied, held: box(own, tied, held), held)
-
-        return _loop(len(self.own), self.own_length, row, held)
-
-
-def _loop(total: int, length: int, body: Callable[[Any, Any], Any], held: Any) -> Any:
-    """Return `held` after ``held = body((start, length), held)`` for every run; the first may be shorter."""
-    count, rest = divmod(total, length)
-    held = body((0, rest), held) if rest else held  # before the loop: behind it, XLA would copy what the loop has made
-    if count == 1:
-        return body((rest, length), held)
-    return lax.fori_loop(0, count, lambda number, held: body((rest + number * length, length), held), held)
+    def repeat(self, count: int, body: Callable[[Any, Any], Any], carried: Any) -> Any:
+        """Run a loop that XLA does not unroll."""
+        return lax.fori_loop(0, count, body, carried)
 
 
 def _cut(array: Any, *runs: Run | int) -> Any:
     """Return ``array[start : start + length]`` along the first axes; an axis given as 0 is taken whole."""
-    lengths = [size if run == 0 else run[1] for run, size in zip(runs, array.shape, strict=False)]
+    lengths = [size if isinstance(run, int) else run[1] for run, size in zip(runs, array.shape, strict=False)]
     return lax.dynamic_slice(array, _starts(array, runs), lengths + list(array.shape[len(runs) :]))
 
 
@@ -136,15 +122,10 @@ def _put(array: Any, part: Any, *runs: Run | int) -> Any:
 
 
 def _starts(array: Any, runs: Sequence[Run | int]) -> list[Any]:
-    return [0 if run == 0 else run[0] for run in runs] + [0] * (array.ndim - len(runs))
+    return [0 if isinstance(run, int) else run[0] for run in runs] + [0] * (array.ndim - len(runs))
 
 
-def _width(spec: Spec) -> int:
-    """Return co/g."""
-    return spec.out_channels // groups(spec)
-
-
-def _laid_out(spec: Spec, x: Any) -> Any:
+def _padded_layout(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (sites, g * cg, n)`` with zeros in the padding; XLA would copy an axis of one group twice."""
     channels = x.shape[-2] * x.shape[-1]
     seen = jnp.pad(x.reshape(*x.shape[:-2], channels), ((0, 0), *spec.padding, (0, 0)))
@@ -152,20 +133,20 @@ def _laid_out(spec: Spec, x: Any) -> Any:
     return seen.reshape(len(x), sites * channels).T.reshape(sites, channels, len(x))
 
 
-def _taken_back(spec: Spec, total: Any) -> Any:
-    """``(sites, g * cg, n) -> (n, i*, g, cg)``: the adjoint of `_laid_out`."""
-    sites = total.reshape(tiling.laid_out_shape(spec, total.shape[-1]))
+def _unpadded(spec: Spec, total: Any) -> Any:
+    """``(sites, g * cg, n) -> (n, i*, g, cg)``: the adjoint of `_padded_layout`."""
+    sites = total.reshape(tiling.padded_shape(spec, total.shape[-1]))
     return jnp.moveaxis(sites[tiling.inside(spec)], -1, 0)
 
 
 def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
     """``(o*, k*, cg, co) -> (own*g, k*cg, co/g)`` of a run of positions."""
-    part = _cut(weight.reshape(-1, spec.fan_in, groups(spec), _width(spec)), own).swapaxes(1, 2)
+    part = _cut(weight.reshape(-1, spec.fan_in, groups(spec), width(spec)), own).swapaxes(1, 2)
     return part.reshape(-1, *part.shape[2:])
 
 
 def _rows(spec: Spec, dy: Any, own: Run, tied: Run) -> Any:
-    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a box."""
+    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a tile."""
     parts = tiling.own(spec), tiling.tied(spec)
     lengths = (math.prod(spec.output_size[axis] for axis in part) for part in parts)
     ordered = dy.transpose(0, *(axis + 1 for part in parts for axis in part), spec.rank + 1, spec.rank + 2)
@@ -198,15 +179,13 @@ def _mapped(primitive: Any, operands: Any, axes: Any, *, spec: Spec) -> Any:
 
     def one(slices: Any) -> Any:
         left = iter(slices)
-        chosen = [next(left) if moves else held for held, moves in zip(operands, mapped, strict=True)]
+        chosen = [next(left) if moves else operand for operand, moves in zip(operands, mapped, strict=True)]
         return primitive.bind(*chosen, spec=spec)
 
     return lax.map(one, moving), 0
 
 
-OUTPUT = _primitive(
-    _output, lambda batch, spec: (batch, *spec.output_size, groups(spec), spec.out_channels // groups(spec))
-)
+OUTPUT = _primitive(_output, lambda batch, spec: (batch, *spec.output_size, groups(spec), width(spec)))
 INPUT_COTANGENT = _primitive(
     _input_cotangent, lambda batch, spec: (batch, *spec.input_size, groups(spec), spec.group_channels)
 )

@@ -6,6 +6,7 @@ Keras itself has no derivative to give a function of, so bounded memory is for t
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -14,6 +15,9 @@ from keras import ops
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables
 
+ENGINES = ("jax", "tensorflow", "torch")
+"""Frameworks with an engine of their own; only the one Keras runs on is imported."""
+
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
@@ -21,30 +25,12 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     Half types are summed in float32 and rounded once. On backends other than JAX, TensorFlow and torch, by `keras.ops`
     alone; then no groups, and no shared axes.
     """
-    held = (None if array is None else ops.convert_to_tensor(array) for array in (x, weight, bias))
-    return _ENGINES.get(keras.backend.backend(), _plain)(spec, *held)
-
-
-def _on_jax(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
-    from lcl_backends.support.jax import layer
-    from lcl_ref.layers.engines.jax import product
-
-    return layer(spec, product)(x, weight, bias)
-
-
-def _on_tensorflow(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
-    from lcl_ref.layers.engines.tensorflow import local
-
-    return local(spec, x, weight, bias)
-
-
-def _on_torch(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
-    from lcl_ref.layers.engines.torch import local
-
-    return local(spec.to_json(), x, weight, bias)
-
-
-_ENGINES = {"jax": _on_jax, "tensorflow": _on_tensorflow, "torch": _on_torch}
+    operands = [None if array is None else ops.convert_to_tensor(array) for array in (x, weight, bias)]
+    framework = keras.backend.backend()
+    if framework not in ENGINES:
+        return _plain(spec, *operands)
+    engine = import_module(f"lcl_ref.layers.engines.{framework}")
+    return engine.local(spec.to_json() if framework == "torch" else spec, *operands)
 
 
 def _plain(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
-BOXES_AHEAD = 4
-"""So many boxes may be multiplied before they are added to the cotangent of the input."""
+TILES_AHEAD = 4
+"""So many tiles may be multiplied before they are added to the cotangent of the input."""
 
 
 class Sum:
@@ -21,14 +21,14 @@ class Sum:
         self._count = 0
 
     def before(self, factor: Any) -> Any:
-        """Return `factor`, to be used after what has been put: MLX would hold the windows of many boxes at once.
+        """Return `factor`, to be used after what has been put: MLX would hold the windows of many tiles at once.
 
         Now and then it waits for the sum, else for the last piece: a sum that anything waits for is copied by `put`.
         """
         self._count += 1
         if self.value is None:
             return factor
-        return mx.depends([factor], [self._last if self._count % BOXES_AHEAD else self.value])[0]
+        return mx.depends([factor], [self._last if self._count % TILES_AHEAD else self.value])[0]
 
     def put(self, where: tuple[Any, ...], piece: Any, *, add: bool = False) -> None:
         """Write `piece` at index `where`, or add it."""

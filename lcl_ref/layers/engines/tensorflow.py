@@ -1,13 +1,13 @@
 """The layer as one differentiable function of TensorFlow, by the route that fits its geometry.
 
-Where windows overlap and are many, positions are taken a box at a time (`lcl_ref.layers.engines.tiling.Walk`) in a loop
-that XLA compiles, once per layer and batch size: it writes results in place, which TensorFlow's own loops cannot, and
-holds the windows of one box. The derivatives of the three products of a layer are each the other two, so those of every
-order run box by box.
+Where windows overlap and are many, positions are taken a tile at a time (`lcl_ref.layers.engines.tiling.Walk`) in a
+loop that XLA compiles, once per layer and batch size: it writes results in place, which TensorFlow's own loops cannot,
+and holds the windows of one tile. The derivatives of the three products of a layer are each the other two, so those of
+every order run tile by tile.
 
 Inside, sites come with the batch last, so that a site of all samples is one run of memory: gathering windows, and
 adding up the cotangents they leave behind, move such runs. Outputs, and their cotangents, stay with the batch first:
-each box reads or writes its own positions of them. So a loop holds, beyond its box, one copy of the input or of its
+each tile reads or writes its own positions of them. So a loop holds, beyond its tile, one copy of the input or of its
 cotangent.
 """
 
@@ -18,24 +18,22 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from lcl_backends.support import tensorflow
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, tiling
-from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.index_tables import groups, width
+from lcl_ref.layers.engines.tiling import Run
 
-tf, xla = tensorflow.load(), tensorflow.load_xla()
-
-BOX_BYTES = 1 << 19
-"""Aim for the windows of one box: they are read again at once, from the second-level cache."""
+TILE_BYTES = 1 << 19
+"""Aim for the windows of one tile: they are read again at once, from the second-level cache."""
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, and nothing is compiled."""
 
 USUAL_BATCH = 32
-"""What boxes are made for where the batch size is not known before the call."""
-
-Run = tuple[Any, int]
-"""Where some positions start, and how many: the length is static."""
+"""What tiles are made for where the batch size is not known before the call."""
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -54,13 +52,13 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 def _product(spec: Spec, x: Any, weight: Any) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
     if tiling.side_by_side(spec):
-        return _tiled(spec, x, weight)
+        return _side_by_side(spec, x, weight)
     if x.shape[0] is not None and tiling.windows_bytes(spec, x.shape[0], x.dtype.size) <= ROOM_BYTES:
         return _at_once(spec, x, weight)
     return _output(spec)(x, weight)
 
 
-def _tiled(spec: Spec, x: Any, weight: Any) -> Any:
+def _side_by_side(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `_product` does where windows are a reshape of the input: one batched product of matrices."""
     rank, own, tied = spec.rank, tiling.own(spec), tiling.tied(spec)
     tiled = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
@@ -80,7 +78,7 @@ def _at_once(spec: Spec, x: Any, weight: Any) -> Any:
     if index_tables.reads_padding(spec, sites):
         flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
     shaped = tf.reshape(tf.gather(flat, sites, axis=1), (_batch(x), *index_tables.windows_shape(spec, 1)[1:]))
-    kernels = (*spec.weight_size, math.prod(spec.kernel_size), spec.group_channels, groups(spec), _width(spec))
+    kernels = (*spec.weight_size, math.prod(spec.kernel_size), spec.group_channels, groups(spec), width(spec))
     return tf.einsum(index_tables.PRODUCT, shaped, tf.reshape(weight, kernels))
 
 
@@ -92,12 +90,12 @@ def _differentiable(run: Callable[..., Any], spec: Spec, cotangents: Callable[..
     """
     compiled = tf.function(partial(run, spec), jit_compile=True)
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def product(first: Any, second: Any) -> Any:
         result = compiled(tf.stop_gradient(first), tf.stop_gradient(second))
         return result, lambda given: cotangents(tf.math.conj(first), tf.math.conj(second), given)
 
-    return product
+    return product  # type: ignore[no-any-return]
 
 
 @lru_cache(256)
@@ -131,105 +129,84 @@ def _weight_cotangent(spec: Spec) -> Callable[[Any, Any], Any]:
 
 
 def _run_output(spec: Spec, x: Any, weight: Any) -> Any:
-    walk, sites, batch = _Walk(spec, x), _laid_out(spec, x), _batch(x)
-    wide = _width(spec) >= (x.shape[0] or USUAL_BATCH)  # the longer side of a product goes last
+    walk, sites, batch = _Walk(spec, x), _padded_layout(spec, x), _batch(x)
+    wide = width(spec) >= (x.shape[0] or USUAL_BATCH)  # the longer side of a product goes last
 
-    def box(own: Run, tied: Run, y: Any) -> Any:
+    def tile(own: Run, tied: Run, y: Any) -> Any:
         windows, matrices = walk.gather(sites, own, tied), _matrices(spec, weight, own)
         if wide:
-            part = tf.matmul(_kept(tf.transpose(windows, (0, 2, 1))), matrices)
+            part = tf.matmul(_stored(tf.transpose(windows, (0, 2, 1))), matrices)
             placed = _batch_first(spec, part, own[1], tied[1], batch)
         else:
             part = tf.matmul(matrices, windows, transpose_a=True)  # (own*g, co/g, tied*n)
-            split = tf.reshape(part, (own[1], groups(spec), _width(spec), tied[1], batch))
+            split = tf.reshape(part, (own[1], groups(spec), width(spec), tied[1], batch))
             placed = tf.transpose(split, (4, 0, 3, 1, 2))
         return _put(y, placed, (0, batch), own, tied)
 
-    shape = (batch, len(walk.own), len(walk.tied), groups(spec), _width(spec))
-    return _by_axes(spec, walk.over(box, tf.zeros(shape, x.dtype)))
+    shape = (batch, len(walk.own), len(walk.tied), groups(spec), width(spec))
+    return _by_axes(spec, walk.over(tile, tf.zeros(shape, x.dtype)))
 
 
 def _run_input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
     walk, batch = _Walk(spec, dy), _batch(dy)
 
-    def box(own: Run, tied: Run, total: Any) -> Any:
+    def tile(own: Run, tied: Run, total: Any) -> Any:
         rows = _rows(spec, dy, own, tied)
         return walk.scatter(total, tf.matmul(_matrices(spec, weight, own), rows, transpose_b=True), own, tied)
 
-    *sites, count, width, _ = tiling.laid_out_shape(spec, 1)
-    total = walk.over(box, tf.zeros((math.prod(sites), count, width, batch), dy.dtype))
-    laid = tf.reshape(total, (*sites, count, width, batch))[tiling.inside(spec)]
-    return tf.transpose(laid, (spec.rank + 2, *range(spec.rank + 2)))
+    *sites, count, channels, _ = tiling.padded_shape(spec, 1)
+    total = walk.over(tile, tf.zeros((math.prod(sites), count, channels, batch), dy.dtype))
+    kept = tf.reshape(total, (*sites, count, channels, batch))[tiling.inside(spec)]
+    return tf.transpose(kept, (spec.rank + 2, *range(spec.rank + 2)))
 
 
 def _run_weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
-    walk, sites = _Walk(spec, x), _laid_out(spec, x)
+    walk, sites = _Walk(spec, x), _padded_layout(spec, x)
 
-    def box(own: Run, tied: Run, dw: Any) -> Any:
+    def tile(own: Run, tied: Run, dw: Any) -> Any:
         part = tf.matmul(walk.gather(sites, own, tied), _rows(spec, dy, own, tied))  # (own*g, k*cg, co/g)
-        split = tf.transpose(tf.reshape(part, (own[1], groups(spec), spec.fan_in, _width(spec))), (0, 2, 1, 3))
+        split = tf.transpose(tf.reshape(part, (own[1], groups(spec), spec.fan_in, width(spec))), (0, 2, 1, 3))
         return _put(dw, split + _cut(dw, own) if tied[1] < len(walk.tied) else split, own)
 
-    dw = walk.over(box, tf.zeros((len(walk.own), spec.fan_in, groups(spec), _width(spec)), x.dtype))
+    dw = walk.over(tile, tf.zeros((len(walk.own), spec.fan_in, groups(spec), width(spec)), x.dtype))
     return tf.reshape(dw, spec.weight_shape)
 
 
 class _Walk(tiling.Walk):
-    """A loop over boxes of flat positions, and the windows of one."""
+    """A loop over tiles of flat positions, and the windows of one."""
 
     def __init__(self, spec: Spec, x: Any) -> None:
         batch = USUAL_BATCH if x.shape[0] is None else x.shape[0]
-        super().__init__(spec, batch, x.dtype.size, BOX_BYTES)
+        super().__init__(spec, batch, x.dtype.size, TILE_BYTES)
         self._spec, self._batch = spec, _batch(x)
 
     def _places(self, own: Run, tied: Run) -> Any:
-        """``(o, k, t)``: the flat site each tap of each position of the box sees."""
+        """``(o, k, t)``: the flat site each tap of each position of the tile sees."""
         first = _cut(tf.constant(self.own), own)[:, None] + self.taps
         return first[..., None] + _cut(tf.constant(self.tied), tied)
 
     def gather(self, sites: Any, own: Run, tied: Run) -> Any:
-        """``(sites*, g*cg*n) -> (own*g, k*cg, tied*n)``: the windows of the box."""
-        *length, count, width, _ = tiling.laid_out_shape(self._spec, 1)
-        flat = tf.reshape(sites, (math.prod(length), count, width, self._batch))  # before the loop, it would be copied
+        """``(sites*, g*cg*n) -> (own*g, k*cg, tied*n)``: the windows of the tile."""
+        *length, count, channels, _ = tiling.padded_shape(self._spec, 1)
+        flat = tf.reshape(sites, (math.prod(length), count, channels, self._batch))  # before the loop: a copy
         ordered = tf.transpose(tf.gather(flat, self._places(own, tied)), (0, 3, 1, 4, 2, 5))  # of (o, k, t, g, cg, n)
         return tf.reshape(ordered, (own[1] * count, self._spec.fan_in, tied[1] * self._batch))
 
     def scatter(self, total: Any, windows: Any, own: Run, tied: Run) -> Any:
         """Add ``(own*g, k*cg, tied*n)`` to the flat sites ``(sites, g, cg, n)``: the adjoint of `gather`."""
-        *_, count, width, _ = tiling.laid_out_shape(self._spec, 1)
-        split = tf.reshape(windows, (own[1], count, len(self.taps), width, tied[1], self._batch))
+        *_, count, channels, _ = tiling.padded_shape(self._spec, 1)
+        split = tf.reshape(windows, (own[1], count, len(self.taps), channels, tied[1], self._batch))
         seen = tf.transpose(split, (0, 2, 4, 1, 3, 5))
         return tf.tensor_scatter_nd_add(total, self._places(own, tied)[..., None], seen)
 
-    def over(self, box: Callable[[Run, Run, Any], Any], held: Any) -> Any:
-        """Return `held` after ``held = box(own, tied, held)`` of every box."""
-
-        def row(own: Run, held: Any) -> Any:
-            return _loop(len(self.tied), self.tied_length, lambda tied, held: box(own, tied, held), held)
-
-        return _loop(len(self.own), self.own_length, row, held)
-
-
-def _loop(total: int, length: int, body: Callable[[Run, Any], Any], held: Any) -> Any:
-    """Return `held` after ``held = body((start, length), held)`` for every run; the first may be shorter."""
-    count, rest = divmod(total, length)
-    held = body((0, rest), held) if rest else held  # before the loop: behind it, XLA would copy what the loop has made
-    if count == 1:
-        return body((rest, length), held)
-    return tf.while_loop(
-        lambda number, _: number < count,
-        lambda number, held: (number + 1, body((rest + number * length, length), held)),
-        (0, held),
-    )[1]
+    def repeat(self, count: int, body: Callable[[Any, Any], Any], carried: Any) -> Any:
+        """Run a loop that XLA does not unroll."""
+        step = lambda number, carried: (number + 1, body(number, carried))  # noqa: E731 -- the body as TensorFlow has it
+        return tf.while_loop(lambda number, _: number < count, step, (0, carried))[1]
 
 
 def _batch(array: Any) -> Any:
     return tf.shape(array)[0] if array.shape[0] is None else array.shape[0]
-
-
-def _width(spec: Spec) -> int:
-    """Return co/g."""
-    return spec.out_channels // groups(spec)
 
 
 def _cut(array: Any, *runs: Run) -> Any:
@@ -249,12 +226,12 @@ def _put(array: Any, part: Any, *runs: Run) -> Any:
     return xla.dynamic_update_slice(array, part, tf.stack(starts))
 
 
-def _kept(array: Any) -> Any:
+def _stored(array: Any) -> Any:
     """Return `array`, in memory as it is: XLA would compute elements where they are read, from wherever they come."""
     return xla.optimization_barrier(array)[0]
 
 
-def _laid_out(spec: Spec, x: Any) -> Any:
+def _padded_layout(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (sites*, g*cg*n)`` with zeros in the padding.
 
     By way of a matrix, and without axes of length 1: XLA would copy x as it is first.
@@ -266,29 +243,29 @@ def _laid_out(spec: Spec, x: Any) -> Any:
 
 def _matrices(spec: Spec, weight: Any, own: Run) -> Any:
     """``(o*, k*, cg, co) -> (own*g, k*cg, co/g)`` of a run of positions."""
-    flat = tf.reshape(weight, (math.prod(spec.weight_size), spec.fan_in, groups(spec), _width(spec)))
+    flat = tf.reshape(weight, (math.prod(spec.weight_size), spec.fan_in, groups(spec), width(spec)))
     part = tf.transpose(_cut(flat, own), (0, 2, 1, 3))
-    return tf.reshape(part, (own[1] * groups(spec), spec.fan_in, _width(spec)))
+    return tf.reshape(part, (own[1] * groups(spec), spec.fan_in, width(spec)))
 
 
 def _rows(spec: Spec, dy: Any, own: Run, tied: Run) -> Any:
-    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a box."""
+    """``(n, o*, g, co/g) -> (own*g, tied*n, co/g)`` of a tile."""
     axes, batch = [axis + 1 for axis in (*tiling.own(spec), *tiling.tied(spec))], _batch(dy)
     lengths = [math.prod(spec.output_size[axis] for axis in part) for part in (tiling.own(spec), tiling.tied(spec))]
     ordered = tf.transpose(dy, (0, *axes, spec.rank + 1, spec.rank + 2))
-    flat = tf.reshape(ordered, (batch, *lengths, groups(spec), _width(spec)))
+    flat = tf.reshape(ordered, (batch, *lengths, groups(spec), width(spec)))
     part = tf.transpose(_cut(flat, (0, batch), own, tied), (1, 3, 2, 0, 4))
-    return tf.reshape(part, (own[1] * groups(spec), tied[1] * batch, _width(spec)))
+    return tf.reshape(part, (own[1] * groups(spec), tied[1] * batch, width(spec)))
 
 
 def _batch_first(spec: Spec, rows: Any, own: int, tied: int, batch: Any) -> Any:
     """``(own*g, tied*n, co/g) -> (n, own, tied, g, co/g)``."""
-    split = tf.reshape(rows, (own, groups(spec), tied, batch, _width(spec)))
+    split = tf.reshape(rows, (own, groups(spec), tied, batch, width(spec)))
     return tf.transpose(split, (3, 0, 2, 1, 4))
 
 
 def _by_axes(spec: Spec, flat: Any) -> Any:
     """``(n, own, tied, g, co/g) -> (n, o*, g, co/g)``."""
     order = [*tiling.own(spec), *tiling.tied(spec)]
-    split = tf.reshape(flat, (_batch(flat), *(spec.output_size[axis] for axis in order), groups(spec), _width(spec)))
+    split = tf.reshape(flat, (_batch(flat), *(spec.output_size[axis] for axis in order), groups(spec), width(spec)))
     return tf.transpose(split, (0, *(1 + order.index(axis) for axis in range(spec.rank)), spec.rank + 1, spec.rank + 2))

@@ -18,7 +18,7 @@ from lcl_ref.files import convert_file, specs
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.port_check import chunked
 from lcl_ref.suite.port_check.verify import verify_port
-from tests.adapters.test_torch import golden, integers, random_spec
+from tests.support.layer_answers import golden, integers, random_spec
 
 
 @pytest.fixture(scope="module")

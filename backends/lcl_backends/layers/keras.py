@@ -1,0 +1,5 @@
+"""Old name of `lcl_ref.layers.keras`."""
+
+from lcl_backends.layers import moved
+
+globals().update({name: value for name, value in vars(moved(__name__)).items() if not name.startswith("_")})

@@ -1,0 +1,133 @@
+"""Sections of docstrings that layers of several ranks or frameworks share, written once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from string import Template
+from typing import TypeVar
+
+Layer = TypeVar("Layer", bound=type)
+
+CONVOLUTION = """
+Parameters
+----------
+in_channels, out_channels : int
+    Channels of the input and of the output.
+input_size : int or sequence of int
+    Spatial sizes of the input; the layer belongs to them.
+kernel_size, stride, dilation : int or sequence of int
+    As of the convolutions of $framework.
+padding : str, int or sequence
+    Zeros on both sides, pairs ``(lo, hi)`` per axis, or a name: ``"valid"``, ``"same_upper"`` (TensorFlow's SAME),
+    ``"same_lower"``, ``"same_keras_local"`` (tf_keras ``LocallyConnected``), ``"causal"``.
+groups : int
+    Blocks of channels that do not see each other.
+bias : bool or {"position", "channel", "none"}
+    True: one number per position and channel.
+shared : bool or sequence of bool
+    Axes along which all positions share one weight.$placement
+
+Attributes
+----------
+weight : $array
+    ``(*output_size, *kernel_size, in_channels / groups, out_channels)``, 1 along shared axes. It starts uniform within
+    ``+-1 / sqrt(fan_in)``, ``fan_in = prod(kernel_size) * in_channels / groups``, as the convolutions of $framework do;
+    the functions of `$initialisers` would take positions for channels or taps, and start it far too small.
+bias : $array$or_none
+    ``(*output_size, out_channels)`` or ``(out_channels,)``, $bias_start.
+
+Raises
+------
+SpecError
+    If the settings describe no layer; the error lists all that is wrong.
+
+Notes
+-----
+Input ``$input``, output ``$output``.
+$note
+
+Examples
+--------
+$example
+"""
+
+BLOCKS = """
+Parameters
+----------
+$inputs, $outputs : int
+    Sizes of the whole input and output, both divisible by `groups`.
+groups : int
+    Number of blocks.
+bias : bool
+    Whether there is one.$placement
+
+Attributes
+----------
+weight : $array
+    ``($inputs / groups, $outputs)``: column f belongs to block ``f // ($outputs / groups)``.
+    It starts uniform within ``+-1 / sqrt(fan_in)``, ``fan_in = $inputs / groups``, as `$linear` does.
+bias : $array$or_none
+    ``($outputs,)``, from the same range.
+
+Raises
+------
+SpecError
+    If `groups` does not divide both sizes.
+
+Notes
+-----
+Input ``(*, $inputs)``, output ``(*, $outputs)``, as of `$linear`.
+
+Examples
+--------
+$example
+"""
+
+OF_SPEC = """
+Parameters
+----------
+spec : Spec
+    The layer.
+dtype : dtype, optional
+    To compute in; by default that of the input.
+param_dtype : dtype
+    Of the parameters.
+kernel_init, bias_init : callable
+    ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs that
+    one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.$more
+
+Notes
+-----
+Input ``(n, *input_size, in_channels)``, output ``(n, *output_size, out_channels)``; kernel
+``(*output_size, *kernel_size, in_channels / groups, out_channels)``, 1 along shared axes, and bias
+``(*output_size, out_channels)`` or ``(out_channels,)``.
+$note
+
+Examples
+--------
+$example
+"""
+
+
+EXAMPLES = {
+    1: {"size": "9", "sizes": "9", "positions": "4", "taps": "3"},
+    2: {"size": "(9, 8)", "sizes": "9, 8", "positions": "4, 3", "taps": "3, 3"},
+    3: {"size": "(9, 8, 5)", "sizes": "9, 8, 5", "positions": "4, 3, 2", "taps": "3, 3, 3"},
+}
+"""Rank -> sizes of the layer that examples make: kernel size 3, stride 2."""
+
+
+def documented(sections: str, **given: str) -> Callable[[Layer], Layer]:
+    """Return a decorator that appends `sections` to the docstring of a class.
+
+    Words stand in place of ``$names``: those given, the class's own name, and the sizes of `EXAMPLES` for its rank.
+    """
+
+    def complete(layer: Layer) -> Layer:
+        words = given | {"name": layer.__name__} | EXAMPLES.get(getattr(layer, "rank", 0), {})
+        filled = {name: Template(word).safe_substitute(words) for name, word in words.items()}  # words may name others
+        layer.__doc__ = f"{inspect.cleandoc(layer.__doc__ or '')}\n\n{Template(sections.strip()).substitute(filled)}\n"
+        return layer
+
+    return complete
