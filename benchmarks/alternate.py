@@ -34,13 +34,13 @@ def ratio(first: Callable[[], Any], second: Callable[[], Any]) -> float:
 
 def main(names: list[str], layers: list[str]) -> None:
     """Print a line per layer."""
-    contestants = [Bench(load(resolve([name])[0])) for name in names]
+    benches = [Bench(load(resolve([name])[0])) for name in names]
     for layer in layers:
-        refusals = [said["refused"] for each in contestants if (said := each.prepare(layer, 0))]
+        refusals = [said["refused"] for each in benches if (said := each.prepare(layer, 0))]
         if refusals:
             print(f"{layer}: not run: {'; '.join(refusals)}")
             continue
-        ratios = [f"{op} {ratio(*(partial(each.call, op) for each in contestants)):.2f}" for op in OPS]
+        ratios = [f"{op} {ratio(*(partial(each.call, op) for each in benches)):.2f}" for op in OPS]
         print(f"{layer}: {names[0]} over {names[1]}, {', '.join(ratios)}", flush=True)
 
 

@@ -74,7 +74,7 @@ def saved_bytes(forward: Callable[[], torch.Tensor]) -> int:
 
 
 def both_ways(layer: Layer, x: torch.Tensor) -> None:
-    """Apply the layer and find the cotangents of its parameters."""
+    """Apply the layer and find the gradients of its parameters."""
     layer(x).sum().backward()
 
 

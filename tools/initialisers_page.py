@@ -1,4 +1,4 @@
-"""The table of starting weights in ``docs/initialisers.md``, generated from the schemes (SPEC clause 14.7)."""
+"""The table of initial weights in ``docs/initialisers.md``, generated from the schemes (SPEC clause 14.7)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lcl_ref.errors import LayoutError
 from lcl_ref.initialisers.schemes import FANS, ROWS, Scheme
 
 EXAMPLE = Spec(input_size=(10, 9), in_channels=8, out_channels=16, kernel_size=3, stride=1)
-"""The layer whose starting weights the table compares."""
+"""The layer whose initial weights the table compares."""
 
 
 def table() -> str:

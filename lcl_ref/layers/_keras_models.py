@@ -109,7 +109,7 @@ def _name(layer: Mapping[str, Any]) -> str:
 
 
 def _is_wire(value: Any) -> bool:
-    """Tell whether a value is ``[layer, call, output, ...]``, the result of a call of a layer."""
+    """Return whether a value is ``[layer, call, output, ...]``, the result of a call of a layer."""
     return isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int)
 
 

@@ -31,7 +31,7 @@ DECLARING = [name for name, point in registered().items() if COMPLEX in point.lo
 
 
 def expected(case):
-    """The golden result of forward, as answers are held against it."""
+    """The golden result of forward, as answers are compared with it."""
     task = load_task(STORE, case.id, COMPLEX)
     (one,) = task.expected("forward", None)
     return task, one

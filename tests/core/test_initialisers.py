@@ -1,4 +1,4 @@
-"""Starting weights: draws that are the same bits everywhere, fans and moments held against the live frameworks."""
+"""Initial weights: draws that are the same bits everywhere, fans and moments compared with the live frameworks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fans and moments of starting weights, as the installed frameworks really draw them."""
+"""Fans and moments of initial weights, as the installed frameworks really draw them."""
 
 from __future__ import annotations
 

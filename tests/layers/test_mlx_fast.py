@@ -61,7 +61,7 @@ def test_slight_windows_give_the_cotangent_of_the_weight_in_one_product(monkeypa
     monkeypatch.setattr(Sum, "put", lambda *given, **_: pieces.append(given[-1].shape))
     for batch in (1, 4, 5):
         given = arrays(spec, batch)
-        mlx_tiles._weight_cotangent(spec, given["x"], given["dy"])
+        mlx_tiles._weight_gradient(spec, given["x"], given["dy"])
     monkeypatch.undo()
     assert pieces[:2] == [spec.weight_shape] * 2
     assert len(pieces) == 2 + math.prod(spec.output_size)
@@ -123,7 +123,7 @@ def test_memory_beyond_the_result_is_a_tenth_of_the_weights_or_16_mb(name):
     allowed = max(16_000_000, weight.nbytes // 10)
     for product, operands in (
         (mlx_tiles._output, (x, weight)),
-        (mlx_tiles._input_cotangent, (dy, weight)),
-        (mlx_tiles._weight_cotangent, (x, dy)),
+        (mlx_tiles._input_gradient, (dy, weight)),
+        (mlx_tiles._weight_gradient, (x, dy)),
     ):
         assert beyond_the_result(partial(product, spec), *operands) <= allowed, product.__name__

@@ -179,7 +179,7 @@ def until(holds):
 
 
 def is_running(process):
-    """Tell whether there is a process of this number."""
+    """Return whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -66,12 +66,12 @@ class Cheaper:
         return f"sums kept in {self.sums}" if self.sums else f"inputs rounded to {self.inputs}"
 
     def is_named_by(self, words: str) -> bool:
-        """Tell whether the suite's words are its name, or name it among others that compute the same."""
+        """Return whether the suite's words are its name, or name it among others that compute the same."""
         *kind, which = self.name.split()
         return words.split()[: len(kind)] == kind and which in words.split()
 
     def asks(self, sizes: Iterable[Magnitude]) -> bool:
-        """Tell whether a case with these results is one to ask."""
+        """Return whether a case with these results is one to ask."""
         return any(size.terms.max() >= self.least_terms and size.terms.size >= self.least_elements for size in sizes)
 
 

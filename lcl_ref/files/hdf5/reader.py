@@ -17,7 +17,7 @@ from lcl_ref.errors import FileError, LclError
 from lcl_ref.files.hdf5 import stored
 from lcl_ref.files.untrusted import reading
 
-SLAB_BYTES = 1 << 24
+CHUNK_BYTES = 1 << 24
 """Bytes read at a time."""
 
 
@@ -58,14 +58,14 @@ def _send(out: IO[bytes], named: Path, name: str, dataset: Any) -> None:
     try:
         with reading(named, f"dataset {name!r}"):
             rows = len(dataset) if dataset.shape else 1
-            step = max(1, SLAB_BYTES // max(1, dataset.nbytes // max(1, rows)))
-            slabs = (
+            step = max(1, CHUNK_BYTES // max(1, dataset.nbytes // max(1, rows)))
+            chunks = (
                 (dataset[start : start + step] for start in range(0, rows, step)) if dataset.shape else (dataset[()],)
             )
             first = True
-            for slab in slabs:
+            for chunk in chunks:
                 out.write(b"+" if first else b"")
-                out.write(np.ascontiguousarray(slab).data if np.ndim(slab) else np.asarray(slab).tobytes())
+                out.write(np.ascontiguousarray(chunk).data if np.ndim(chunk) else np.asarray(chunk).tobytes())
                 first = False
             out.write(b"+" if first else b"")
     except FileError as error:

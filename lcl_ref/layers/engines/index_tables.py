@@ -35,7 +35,7 @@ def _along(values: Any, axis: int, axes: int) -> Any:
 
 
 def reads_padding(spec: Spec, table: Any) -> bool:
-    """Tell whether any tap of `sites` lies in the padding."""
+    """Return whether any tap of `sites` lies in the padding."""
     return bool((table == math.prod(spec.input_size)).any())
 
 

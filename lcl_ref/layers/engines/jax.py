@@ -45,7 +45,7 @@ def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:
 
 
 def _few_blocks(spec: Spec, x: Any) -> bool:
-    """Tell whether the layer is a linear map of few, wide blocks."""
+    """Return whether the layer is a linear map of few, wide blocks."""
     blocks, one_site = x.shape[-2], math.prod(spec.kernel_size) == math.prod(spec.output_size) == 1
     return one_site and blocks <= FEW_BLOCKS and spec.out_channels // blocks >= WIDE
 

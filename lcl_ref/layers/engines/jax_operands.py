@@ -35,7 +35,7 @@ def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any
 def add_bias(y: Any, bias: Any) -> Any:
     """Return y plus the bias of its last axes.
 
-    By a product with ones, so that the cotangent of the bias is one too: XLA's sum over the first axis of a large array
+    By a product with ones, so that the gradient of the bias is one too: XLA's sum over the first axis of a large array
     takes up to fifty times as long on the CPU.
     """
     import jax

@@ -1,12 +1,12 @@
 """The layer in JAX, a tile of positions at a time, as operations that JAX can differentiate, transpose and map.
 
-A layer is bilinear in input and weight, and has three products: the output, the cotangent of the input, the cotangent
+A layer is bilinear in input and weight, and has three products: the output, the gradient of the input, the gradient
 of the weight. Each is a primitive of JAX here, and the derivatives of each are the other two; so every mode and order
 of differentiation runs tile by tile, and nothing is kept from one pass for the next but the operands. Autodiff of the
 loop itself would keep the windows of every tile.
 
 Inside, positions are flat (`lcl_ref.layers.engines.tiling.Walk`). Sites come with the batch last, so that a site of all
-samples is one run of memory: gathering windows, and adding up the cotangents they leave behind, move such runs.
+samples is one run of memory: gathering windows, and adding up the gradients they leave behind, move such runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     return _from_rows(spec, walk.over(tile, jnp.zeros(shape, x.dtype)))
 
 
-def _input_cotangent(dy: Any, weight: Any, *, spec: Spec) -> Any:
+def _input_gradient(dy: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
     walk = _Walk(spec, len(dy), dy.dtype.itemsize)
 
@@ -64,7 +64,7 @@ def _input_cotangent(dy: Any, weight: Any, *, spec: Spec) -> Any:
     return _unpadded(spec, walk.over(tile, jnp.zeros((math.prod(sites), count * channels, batch), dy.dtype)))
 
 
-def _weight_cotangent(x: Any, dy: Any, *, spec: Spec) -> Any:
+def _weight_gradient(x: Any, dy: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (n, o*, g, co/g) -> (o*, k*, cg, co)``."""
     walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _padded_layout(spec, x)
 
@@ -186,23 +186,23 @@ def _mapped(primitive: Any, operands: Any, axes: Any, *, spec: Spec) -> Any:
 
 
 OUTPUT = _primitive(_output, lambda batch, spec: (batch, *spec.output_size, groups(spec), width(spec)))
-INPUT_COTANGENT = _primitive(
-    _input_cotangent, lambda batch, spec: (batch, *spec.input_size, groups(spec), spec.group_channels)
+INPUT_GRADIENT = _primitive(
+    _input_gradient, lambda batch, spec: (batch, *spec.input_size, groups(spec), spec.group_channels)
 )
-WEIGHT_COTANGENT = _primitive(_weight_cotangent, lambda _, spec: spec.weight_shape)
+WEIGHT_GRADIENT = _primitive(_weight_gradient, lambda _, spec: spec.weight_shape)
 
 ad.defbilinear(
     OUTPUT,
-    lambda dy, _, weight, spec: INPUT_COTANGENT.bind(dy, weight, spec=spec),
-    lambda dy, x, _, spec: WEIGHT_COTANGENT.bind(x, dy, spec=spec),
+    lambda dy, _, weight, spec: INPUT_GRADIENT.bind(dy, weight, spec=spec),
+    lambda dy, x, _, spec: WEIGHT_GRADIENT.bind(x, dy, spec=spec),
 )
 ad.defbilinear(
-    INPUT_COTANGENT,
+    INPUT_GRADIENT,
     lambda dx, _, weight, spec: OUTPUT.bind(dx, weight, spec=spec),
-    lambda dx, dy, _, spec: WEIGHT_COTANGENT.bind(dx, dy, spec=spec),
+    lambda dx, dy, _, spec: WEIGHT_GRADIENT.bind(dx, dy, spec=spec),
 )
 ad.defbilinear(
-    WEIGHT_COTANGENT,
-    lambda dw, _, dy, spec: INPUT_COTANGENT.bind(dy, dw, spec=spec),
+    WEIGHT_GRADIENT,
+    lambda dw, _, dy, spec: INPUT_GRADIENT.bind(dy, dw, spec=spec),
     lambda dw, x, _, spec: OUTPUT.bind(x, dw, spec=spec),
 )

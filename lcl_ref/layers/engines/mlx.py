@@ -25,7 +25,7 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     Half types are summed in float32 and rounded once. Differentiable to any order.
     """
     dtype = mx.result_type(x, weight)
-    if len(x) == 0:  # MLX leaves sums over nothing unset; what reads no operand has cotangents of 0
+    if len(x) == 0:  # MLX leaves sums over nothing unset; what reads no operand has gradients of 0
         return mx.zeros(spec.y_shape(0), dtype)
     wide = widened(dtype)
     y = _at_once(spec, x, weight, wide) if _small(spec, len(x), wide.size) else mlx_tiles.output(spec)(x, weight)
@@ -33,7 +33,7 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _small(spec: Spec, batch: int, itemsize: int) -> bool:
-    """Tell whether windows are few, or none overlaps since there is one position."""
+    """Return whether windows are few, or none overlaps since there is one position."""
     room = SAMPLE_BYTES if batch == 1 else SMALL_BYTES
     return math.prod(spec.output_size) == 1 or tiling.windows_bytes(spec, batch, itemsize) <= room
 

@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 TILES_AHEAD = 4
-"""So many tiles may be multiplied before they are added to the cotangent of the input."""
+"""So many tiles may be multiplied before they are added to the gradient of the input."""
 
 
 class Sum:

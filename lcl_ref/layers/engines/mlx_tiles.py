@@ -1,11 +1,11 @@
 """The three products of a layer in MLX, a tile of positions at a time (`lcl_ref.layers.engines.tiling`).
 
-They are the output, the cotangent of the input and the cotangent of the weight; the derivatives of each are the other
+They are the output, the gradient of the input and the gradient of the weight; the derivatives of each are the other
 two. Each is a chain of tiles written into one result, which MLX does in place since nothing else refers to it. Left to
 itself, MLX would differentiate the strided view of the windows by a scatter of every element.
 
 Factors lie in memory so that the innermost loop of a matrix product, the last axis of its right factor, runs over
-memory: over samples in the output and the cotangent of the input, over the elements of a window in that of the weight.
+memory: over samples in the output and the gradient of the input, over the elements of a window in that of the weight.
 The BLAS inside MLX's wheels for Linux takes them as they come, and a dot product costs it twice as much.
 """
 
@@ -32,7 +32,7 @@ TILE_BYTES = 3 << 18
 them: MLX works some ten operations ahead, and may hold the windows of as many tiles."""
 
 SLIGHT = 12
-"""Windows so many times smaller than the weights are made all at once for the cotangent of the weight, which then is
+"""Windows so many times smaller than the weights are made all at once for the gradient of the weight, which then is
 one product: of its pieces, far larger than their windows, MLX would hold a dozen."""
 
 WIDE = 32
@@ -76,8 +76,8 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
     return y.value.reshape(spec.y_shape(len(x)))
 
 
-def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
-    """Return ``dx (n, i*, ci)``: a cotangent per window, added up where windows overlap."""
+def _input_gradient(spec: Spec, dy: Any, weight: Any) -> Any:
+    """Return ``dx (n, i*, ci)``: a gradient per window, added up where windows overlap."""
     dtype, first = widened(mx.result_type(dy, weight)), _samples_first(spec)
     dx = Sum(spec.x_shape(len(dy)), dtype)
     for part in tiling.parts(spec, len(dy), dtype.size):
@@ -92,7 +92,7 @@ def _input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
     return dx.value
 
 
-def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
+def _weight_gradient(spec: Spec, x: Any, dy: Any) -> Any:
     """Return ``dw (o*, k*, cg, co)``, wide; tiles add up along shared axes, and so do parts of the batch."""
     dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
     dw, parts = Sum(spec.weight_shape, dtype), tiling.parts(spec, len(x), dtype.size)
@@ -111,7 +111,7 @@ def _weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
 
 
 def _samples_first(spec: Spec) -> bool:
-    """Tell whether output channels are enough for the innermost loop, or the input serves as it lies."""
+    """Return whether output channels are enough for the innermost loop, or the input serves as it lies."""
     return tiling.side_by_side(spec) or width(spec) >= WIDE
 
 
@@ -247,11 +247,11 @@ def _overlapped(seen: Any, axis: int, stride: int, dilation: int) -> Any:
 
 
 output: Callable[[Spec], Product] = _differentiable(
-    _output, lambda spec, x, weight, dy: (input_cotangent(spec)(dy, weight), weight_cotangent(spec)(x, dy))
+    _output, lambda spec, x, weight, dy: (input_gradient(spec)(dy, weight), weight_gradient(spec)(x, dy))
 )
-input_cotangent: Callable[[Spec], Product] = _differentiable(
-    _input_cotangent, lambda spec, dy, weight, ddx: (output(spec)(ddx, weight), weight_cotangent(spec)(ddx, dy))
+input_gradient: Callable[[Spec], Product] = _differentiable(
+    _input_gradient, lambda spec, dy, weight, ddx: (output(spec)(ddx, weight), weight_gradient(spec)(ddx, dy))
 )
-weight_cotangent: Callable[[Spec], Product] = _differentiable(
-    _weight_cotangent, lambda spec, x, dy, ddw: (input_cotangent(spec)(dy, ddw), output(spec)(x, ddw))
+weight_gradient: Callable[[Spec], Product] = _differentiable(
+    _weight_gradient, lambda spec, x, dy, ddw: (input_gradient(spec)(dy, ddw), output(spec)(x, ddw))
 )

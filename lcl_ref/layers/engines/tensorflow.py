@@ -6,7 +6,7 @@ and holds the windows of one tile. The derivatives of the three products of a la
 every order run tile by tile.
 
 Inside, sites come with the batch last, so that a site of all samples is one run of memory: gathering windows, and
-adding up the cotangents they leave behind, move such runs. Outputs, and their cotangents, stay with the batch first:
+adding up the gradients they leave behind, move such runs. Outputs, and their cotangents, stay with the batch first:
 each tile reads or writes its own positions of them. So a loop holds, beyond its tile, one copy of the input or of its
 cotangent.
 """
@@ -104,27 +104,27 @@ def _output(spec: Spec) -> Callable[[Any, Any], Any]:
     return _differentiable(
         _run_output,
         spec,
-        lambda x, weight, dy: (_input_cotangent(spec)(dy, weight), _weight_cotangent(spec)(x, dy)),
+        lambda x, weight, dy: (_input_gradient(spec)(dy, weight), _weight_gradient(spec)(x, dy)),
     )
 
 
 @lru_cache(256)
-def _input_cotangent(spec: Spec) -> Callable[[Any, Any], Any]:
+def _input_gradient(spec: Spec) -> Callable[[Any, Any], Any]:
     """Return ``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
     return _differentiable(
-        _run_input_cotangent,
+        _run_input_gradient,
         spec,
-        lambda dy, weight, ddx: (_output(spec)(ddx, weight), _weight_cotangent(spec)(ddx, dy)),
+        lambda dy, weight, ddx: (_output(spec)(ddx, weight), _weight_gradient(spec)(ddx, dy)),
     )
 
 
 @lru_cache(256)
-def _weight_cotangent(spec: Spec) -> Callable[[Any, Any], Any]:
+def _weight_gradient(spec: Spec) -> Callable[[Any, Any], Any]:
     """Return ``(n, i*, g, cg), (n, o*, g, co/g) -> (o*, k*, cg, co)``."""
     return _differentiable(
-        _run_weight_cotangent,
+        _run_weight_gradient,
         spec,
-        lambda x, dy, ddw: (_input_cotangent(spec)(dy, ddw), _output(spec)(x, ddw)),
+        lambda x, dy, ddw: (_input_gradient(spec)(dy, ddw), _output(spec)(x, ddw)),
     )
 
 
@@ -147,7 +147,7 @@ def _run_output(spec: Spec, x: Any, weight: Any) -> Any:
     return _by_axes(spec, walk.over(tile, tf.zeros(shape, x.dtype)))
 
 
-def _run_input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
+def _run_input_gradient(spec: Spec, dy: Any, weight: Any) -> Any:
     walk, batch = _Walk(spec, dy), _batch(dy)
 
     def tile(own: Run, tied: Run, total: Any) -> Any:
@@ -160,7 +160,7 @@ def _run_input_cotangent(spec: Spec, dy: Any, weight: Any) -> Any:
     return tf.transpose(kept, (spec.rank + 2, *range(spec.rank + 2)))
 
 
-def _run_weight_cotangent(spec: Spec, x: Any, dy: Any) -> Any:
+def _run_weight_gradient(spec: Spec, x: Any, dy: Any) -> Any:
     walk, sites = _Walk(spec, x), _padded_layout(spec, x)
 
     def tile(own: Run, tied: Run, dw: Any) -> Any:

@@ -36,7 +36,7 @@ PADDED_BYTES = 8 << 20
 
 
 def side_by_side(spec: Spec) -> bool:
-    """Tell whether the windows partition the input: each element is in one window, and windows are a reshape of it."""
+    """Return whether the windows partition the input: each element is in one window, and they are a reshape of it."""
     axes = zip(spec.input_size, spec.output_size, spec.kernel_size, spec.stride, spec.dilation, strict=True)
     return not any(map(any, spec.padding)) and all(
         count * kernel == size and (count == 1 or stride == kernel) and (kernel == 1 or dilation == 1)

@@ -129,7 +129,7 @@ def _step(shape: Sizes, strides: Sizes) -> int:
 
 @lru_cache(SHAPES_KEPT)
 def joined(shape: Sizes, strides: Sizes) -> bool:
-    """Tell whether axes are one run of steps in memory."""
+    """Return whether axes are one run of steps in memory."""
     axes = [(size, step) for size, step in zip(shape, strides, strict=True) if size != 1]
     return all(outer == size * inner for (_, outer), (size, inner) in itertools.pairwise(axes))
 

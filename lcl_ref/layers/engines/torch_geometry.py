@@ -119,14 +119,14 @@ def side_by_side(spec: Spec) -> int:
 
 
 def rows_overlap(spec: Spec, strides: int) -> bool:
-    """Tell whether windows are longer than so many strides along the first of several axes, and without gaps."""
+    """Return whether windows are longer than so many strides along the first of several axes, and without gaps."""
     if spec.rank < 2 or spec.shared[0] or spec.dilation[0] > 1:
         return False
     return spec.output_size[0] > 1 and spec.kernel_size[0] > strides * spec.stride[0]
 
 
 def _in_runs(spec: Spec, padded_layout: Sequence[int]) -> bool:
-    """Tell whether every window of a sample is one run of memory."""
+    """Return whether every window of a sample is one run of memory."""
     *sites, step = padded_layout
     run = spec.group_channels
     for size, kernel, dilation in reversed(list(zip(sites, spec.kernel_size, spec.dilation, strict=True))):

@@ -122,7 +122,7 @@ def _plan(layer: str, product: Product, operands: Operands, limits: Thresholds) 
 
 
 def _in_place(route: Route, operands: Operands, *, whole: bool) -> bool:
-    """Tell whether an input, or all sites of some of its samples, serves as it lies."""
+    """Return whether an input, or all sites of some of its samples, serves as it lies."""
     in_order = operands.contiguous and operands.dtype == operands.wide and whole
     return in_order and route.as_given and not route.batch_last
 

@@ -161,7 +161,7 @@ def _tags(spec: Spec, batch: int, values: Values, degenerate: str | None) -> Ite
 
 
 def _tiles(spec: Spec) -> bool:
-    """Tell whether each element of the input is read by exactly one window."""
+    """Return whether each element of the input is read by exactly one window."""
     covered = tuple(o * k for o, k in zip(spec.output_size, spec.kernel_size, strict=True))
     return spec.rank > 0 and spec.stride == spec.kernel_size and spec.input_size == covered
 

@@ -66,7 +66,7 @@ def deciding_dtypes(values: str) -> tuple[str, ...]:
 
 
 def asks(tier: str, values: str, dtype: str) -> bool:
-    """Tell whether a tier asks cases with this kind of values in `dtype`."""
+    """Return whether a tier asks cases with this kind of values in `dtype`."""
     return tier != "smoke" or dtype in deciding_dtypes(values)
 
 

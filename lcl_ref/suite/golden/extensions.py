@@ -148,8 +148,8 @@ def by_formula(case: ExtensionCase, given: Mapping[str, Array]) -> Arrays:
     return route.get(case.kind, extension_formulas.transposed)(case.layer, arrays)
 
 
-def _named(y: Array, cotangents: tuple[Array, Array, Array | None]) -> Arrays:
-    results = dict(zip(("y", "dx", "dw", "db"), (y, *cotangents), strict=True))
+def _named(y: Array, gradients: tuple[Array, Array, Array | None]) -> Arrays:
+    results = dict(zip(("y", "dx", "dw", "db"), (y, *gradients), strict=True))
     return {name: array for name, array in results.items() if array is not None}
 
 

@@ -115,7 +115,7 @@ def _result(spec: Spec, operands: Mapping[str, Floats], result: str) -> Floats:
     x, weight, dy = operands["x"], operands["weight"], operands["dy"]
     if result == "y":
         return batched.forward(spec, x, weight, operands.get("bias"))
-    cotangents = dict(zip(("dx", "dw", "db"), batched.vjp(spec, x, weight, dy), strict=True))
-    found = cotangents[result]
+    gradients = dict(zip(("dx", "dw", "db"), batched.vjp(spec, x, weight, dy), strict=True))
+    found = gradients[result]
     assert found is not None
     return found

@@ -1,8 +1,8 @@
-"""Answers of whole layers held against their limits, a slab of positions at a time.
+"""Answers of whole layers compared with the reference, a chunk of positions at a time.
 
-The largest result of a locally connected layer is the cotangent of its weight, of which every position computes its own
+The largest result of a locally connected layer is the gradient of its weight, of which every position computes its own
 part. So golden results and limits, float64 all of them, are made for a few rows of positions, compared and dropped;
-what slabs share, the cotangents of the input and of a bias per channel, is added up over them.
+what chunks share, the gradient of the input and of a bias per channel, is added up over them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lcl_ref.suite.judge.bounds import Magnitude
 from lcl_ref.suite.judge.compare import Expected, Malformed, Mismatch, axes_of, check, check_form
 from lcl_ref.suite.judge.tasks import Task
 
-SLAB_BYTES = 4 << 20
-"""Aim for the weights of one slab in float64; some ten arrays of that size are alive at a time."""
+CHUNK_BYTES = 4 << 20
+"""Aim for the weights of one chunk in float64; some ten arrays of that size are alive at a time."""
 
 
 @dataclass
@@ -91,14 +91,14 @@ def hold(spec: Spec, dtype: str, operands: Mapping[str, Array], questions: Seque
     """
     fit = [question for question in questions if _has_form(question, spec, dtype, operands)]
     joined = _Joined(spec, operands)
-    for slab in slabs(spec):
-        task = _task(slab, dtype, operands)
-        joined.add(slab, task)
+    for chunk in chunks(spec):
+        task = _task(chunk, dtype, operands)
+        joined.add(chunk, task)
         for question in fit:
             for expected in task.expected(question.op, question.accumulation):
                 if expected.result not in joined.results:
-                    answer = slab.part(expected.result, question.answers[expected.result])
-                    question.hold(replace(expected, origin=slab.origin), answer, slab.name)
+                    answer = chunk.part(expected.result, question.answers[expected.result])
+                    question.hold(replace(expected, origin=chunk.origin), answer, chunk.name)
     for question in fit:
         for result in joined.results:
             if result in OPERATIONS[question.op].results:
@@ -127,7 +127,7 @@ def _no_limit() -> Magnitude:
 
 
 @dataclass(frozen=True)
-class Slab:
+class Chunk:
     """Some rows of positions as a layer of its own.
 
     Parameters
@@ -151,11 +151,11 @@ class Slab:
 
     @property
     def name(self) -> str:
-        """The slab in words, to follow a message; empty for the whole layer."""
+        """The chunk in words, to follow a message; empty for the whole layer."""
         return "".join(f" (of {axis} {at} to {self.rows.stop - 1})" for axis, at in self.origin.items() if self.rows)
 
     def part(self, name: str, array: Array) -> Array:
-        """Return this slab's part of an operand or result called `name`."""
+        """Return this chunk's part of an operand or result called `name`."""
         if self.rows is None or (name in ("bias", "db") and self.spec.bias == "channel"):
             return array
         if name in ("x", "dx"):
@@ -163,43 +163,43 @@ class Slab:
         return array[:, self.rows] if name in ("y", "dy") else array[self.rows]
 
 
-def slabs(spec: Spec) -> list[Slab]:
-    """Cut a layer along its first position axis; one slab where that axis is shared or there is none."""
+def chunks(spec: Spec) -> list[Chunk]:
+    """Cut a layer along its first position axis; one chunk where that axis is shared or there is none."""
     if spec.rank == 0 or spec.shared[0]:
-        return [Slab(spec)]
+        return [Chunk(spec)]
     row = 8 * math.prod(spec.weight_shape[1:])
-    step, count = max(1, SLAB_BYTES // row), spec.output_size[0]
+    step, count = max(1, CHUNK_BYTES // row), spec.output_size[0]
     made = [_cut(spec, slice(start, min(start + step, count))) for start in range(0, count, step)]
-    whole = len(made) == 1 or any(slab.seen is not None and slab.seen.start >= slab.seen.stop for slab in made)
-    return [Slab(spec)] if whole else made  # rows of positions that see nothing but padding are no layer
+    whole = len(made) == 1 or any(chunk.seen is not None and chunk.seen.start >= chunk.seen.stop for chunk in made)
+    return [Chunk(spec)] if whole else made  # rows of positions that see nothing but padding are no layer
 
 
-def _cut(spec: Spec, rows: slice) -> Slab:
-    """Return the slab of these rows, its padding what is left of the layer's; its spec only where it sees anything."""
+def _cut(spec: Spec, rows: slice) -> Chunk:
+    """Return the chunk of these rows, its padding what is left of the layer's; its spec only where it sees anything."""
     (lo, _), size, step = spec.padding[0], spec.input_size[0], spec.stride[0]
     first = rows.start * step - lo
     end = (rows.stop - 1) * step - lo + window_extent(spec.kernel_size[0], spec.dilation[0])
     seen = slice(max(first, 0), min(end, size))
     if seen.start >= seen.stop:
-        return Slab(spec, rows, seen)
+        return Chunk(spec, rows, seen)
     own = {
         "input_size": (seen.stop - seen.start, *spec.input_size[1:]),
         "padding": ((max(-first, 0), max(end - size, 0)), *spec.padding[1:]),
     }
-    return Slab(Spec.from_dict(spec.to_dict() | own), rows, seen)
+    return Chunk(Spec.from_dict(spec.to_dict() | own), rows, seen)
 
 
-def _task(slab: Slab, dtype: str, operands: Mapping[str, Array]) -> Task:
-    """Return the slab's operands, and what the reference computes from them in float64."""
-    own = {name: slab.part(name, array) for name, array in operands.items()}
+def _task(chunk: Chunk, dtype: str, operands: Mapping[str, Array]) -> Task:
+    """Return the chunk's operands, and what the reference computes from them in float64."""
+    own = {name: chunk.part(name, array) for name, array in operands.items()}
     wide = {name: array.astype(np.float64) for name, array in own.items()}
-    dx, dw, db = batched.vjp(slab.spec, wide["x"], wide["weight"], wide["dy"])
-    golden = {"y": batched.forward(slab.spec, wide["x"], wide["weight"], wide.get("bias")), "dx": dx, "dw": dw}
-    return Task(slab.spec, dtype, False, (), own, golden | ({} if db is None else {"db": db}))
+    dx, dw, db = batched.vjp(chunk.spec, wide["x"], wide["weight"], wide["dy"])
+    golden = {"y": batched.forward(chunk.spec, wide["x"], wide["weight"], wide.get("bias")), "dx": dx, "dw": dw}
+    return Task(chunk.spec, dtype, False, (), own, golden | ({} if db is None else {"db": db}))
 
 
 class _Joined:
-    """Golden results to which more than one slab adds, with S and K of their elements."""
+    """Golden results to which more than one chunk adds, with S and K of their elements."""
 
     def __init__(self, spec: Spec, operands: Mapping[str, Array]) -> None:
         shapes = {"dx": operands["x"].shape} | ({"db": operands["bias"].shape} if spec.bias == "channel" else {})
@@ -208,14 +208,14 @@ class _Joined:
             {result: np.zeros(shape) for result, shape in shapes.items()} for _ in range(3)
         )
 
-    def add(self, slab: Slab, task: Task) -> None:
-        """Add what one slab computes."""
+    def add(self, chunk: Chunk, task: Task) -> None:
+        """Add what one chunk computes."""
         self._slabs += 1
         for result in self.results:
             size = task.magnitude(result)
             parts = ((self._golden, task.golden[result]), (self._total, size.total), (self._terms, size.terms))
             for whole, part in parts:
-                slab.part(result, whole[result])[...] += part
+                chunk.part(result, whole[result])[...] += part
 
     def expected(self, result: str, dtype: str, accumulation: FloatFormat) -> Expected:
         """Return the whole golden result; S is widened by the rounding of its own sum."""

@@ -52,7 +52,7 @@ LADDER = (
     Rung("settings per axis", "clauses 1.2, 1.4 to 1.6", ("stride", "dilation"), (2, 3)),
     Rung("padding per axis", "clauses 2 and 7", ("padding",), (2, 3)),
     Rung("groups", "clause 4.2: groups in every rank", ("groups",)),
-    Rung("shared axes", "clause 5: one weight along an axis, and its cotangent summed", ("shared",)),
+    Rung("shared axes", "clause 5: one weight along an axis, and its gradient summed", ("shared",)),
     Rung("connection table", "clause 4.3: any input channels for any output channel", ("table",), (0, 1, 2, 3)),
     Rung("batch and channel counts", "clause 3.4: no samples, one, as many as channels", ("batch", "channels")),
     Rung("inf and NaN", "clause 7.3: they reach the outputs whose window holds them", ("nonfinite",), (0, 1, 2, 3)),

@@ -118,7 +118,7 @@ def observations(hypothesis, tier="core"):
 
 
 def same_layer(left, right, tier):
-    """Tell whether two hypotheses answer every cell alike, where both answer."""
+    """Return whether two hypotheses answer every cell alike, where both answer."""
     for _, op, task in tasks(tier):
         try:
             one, other = (results(task.spec, task.operands, hypothesis, op) for hypothesis in (left, right))

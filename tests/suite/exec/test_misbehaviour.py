@@ -82,7 +82,7 @@ def pids(folder):
 
 
 def alive(pid):
-    """Tell whether a process runs; a zombie, which waits for a parent that is not ours, does not."""
+    """Return whether a process runs; a zombie, which waits for a parent that is not ours, does not."""
     command = ["ps", "-o", "stat=", "-p", str(pid)]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return bool(listed.strip()) and not listed.startswith("Z")

@@ -277,9 +277,9 @@ def asked(spec, batch, seed):
 
 
 def cut_small(monkeypatch, spec):
-    """Cut the layer into slabs of one row or two."""
+    """Cut the layer into chunks of one row or two."""
     row = 8 * int(np.prod(spec.weight_shape[1:]))
-    monkeypatch.setattr(chunked, "SLAB_BYTES", row * (1 + spec.output_size[0] % 2) if spec.rank else row)
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", row * (1 + spec.output_size[0] % 2) if spec.rank else row)
 
 
 def test_slabs_compute_what_the_whole_layer_does(monkeypatch):
@@ -287,7 +287,7 @@ def test_slabs_compute_what_the_whole_layer_does(monkeypatch):
     for number in range(150):
         spec = random_spec(draw)
         cut_small(monkeypatch, spec)
-        cut += len(chunked.slabs(spec)) > 1
+        cut += len(chunked.chunks(spec)) > 1
         operands, questions = asked(spec, 2, number)
         chunked.hold(spec, "float32", operands, questions)
         for question in questions:
@@ -300,7 +300,7 @@ def test_slabs_compute_what_the_whole_layer_does(monkeypatch):
 def test_one_wrong_number_is_found_in_any_slab_and_its_place_is_told(monkeypatch, result, bias):
     spec = lcl.Spec(input_size=(9, 4), in_channels=2, out_channels=3, kernel_size=3, padding=1, bias=bias)
     cut_small(monkeypatch, spec)
-    assert len(chunked.slabs(spec)) == 5
+    assert len(chunked.chunks(spec)) == 5
     operands, questions = asked(spec, 2, 0)
     question = next(question for question in questions if result in question.answers)
     place = tuple(length - 1 for length in question.answers[result].shape)

@@ -1,4 +1,4 @@
-"""Results of an edited plan: y, and the cotangents automatic differentiation of that layer would give.
+"""Results of an edited plan: y, and the gradients automatic differentiation of that layer would give.
 
 Everything is float64, hence exact on the integers of the exact cases. Shapes: ``n`` samples, ``o`` positions and ``k``
 taps flattened.
@@ -33,7 +33,7 @@ def forward(plan: Plan, x: Array, weight: Array, bias: Array | None) -> Array:
     return _finished(plan, forth(plan.on_y, y), batch)
 
 
-def input_cotangent(plan: Plan, weight: Array, dy: Array) -> Array:
+def input_gradient(plan: Plan, weight: Array, dy: Array) -> Array:
     """Return ``dx (n, i*, ci)``; also what `transpose` gives for ``dy``."""
     batch, where = len(dy), sites(plan.axes, plan.outside, len(dy))
     rows = rounded(_rows(plan, dy), plan.operands)
@@ -47,7 +47,7 @@ def input_cotangent(plan: Plan, weight: Array, dy: Array) -> Array:
     return _finished(plan, back(plan.on_x, dx), batch)
 
 
-def weight_cotangent(plan: Plan, x: Array, dy: Array, weight: Array) -> Array:
+def weight_gradient(plan: Plan, x: Array, dy: Array, weight: Array) -> Array:
     """Return ``dw (o*, k*, cg, co)``; of `weight` only the shape is used."""
     batch, where = len(x), sites(plan.axes, plan.outside, len(x))
     patches = rounded(_patches(plan, where, x), plan.operands)
@@ -63,7 +63,7 @@ def weight_cotangent(plan: Plan, x: Array, dy: Array, weight: Array) -> Array:
     return _finished(plan, back(plan.on_weight, _tied(plan, dw, weight.shape)), batch)
 
 
-def bias_cotangent(plan: Plan, dy: Array, bias: Array) -> Array:
+def bias_gradient(plan: Plan, dy: Array, bias: Array) -> Array:
     """Return ``db``, shaped like the bias."""
     db = _outputs(plan, dy).sum(axis=0)
     if bias.ndim == 1:
@@ -150,7 +150,7 @@ def _product(left: Array, right: Array, accumulator: str) -> Array:
 
 
 def _scattered(plan: Plan, where: Sites, patches: Array, batch: int) -> Array:
-    """Bring the cotangents of patches ``(n, o, k, ci)`` home to the sites they were read from."""
+    """Bring the gradients of patches ``(n, o, k, ci)`` home to the sites they were read from."""
     rows = batch * math.prod(plan.sizes)
     if plan.overlap == "overwrite":
         dx = np.zeros((rows + 1, plan.in_channels))

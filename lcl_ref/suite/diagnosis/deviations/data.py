@@ -114,7 +114,7 @@ def _border_skipped(plan: Plan, y: Array) -> Array:
 
 
 def _tiles(plan: Plan) -> bool:
-    """Tell whether windows lie side by side along one axis and cover the input: blocks of a vector."""
+    """Return whether windows lie side by side along one axis and cover the input: blocks of a vector."""
     return plan.rank == 1 and all(
         axis.stride == axis.kernel and axis.dilation == 1 and axis.lo == 0 and axis.size == axis.positions * axis.kernel
         for axis in plan.axes

@@ -50,8 +50,8 @@ def _wrong(identity: str, sentence: str, fix: str, needs: str, edit: Edit, known
 DEVIATIONS: tuple[Deviation, ...] = (
     _wrong(
         "dx/overlap-overwritten",
-        "where windows overlap, the cotangent of the last one overwrites the others",
-        "add the windows' cotangents (scatter-add), as x.at[i].add or index_put with accumulate=True",
+        "where windows overlap, the gradient of the last one overwrites the others",
+        "add the gradients of the windows (scatter-add), as x.at[i].add or index_put with accumulate=True",
         "overlapping windows",
         setting(overlap="overwrite"),
         "dx[..., window] = ... in a loop; index_put without accumulate",

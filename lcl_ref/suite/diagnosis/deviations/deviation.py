@@ -98,7 +98,7 @@ def changed_fields(spec: Spec, batch: int, deviation: Deviation) -> frozenset[st
 
 
 def _all_stay(hooks: tuple[Hook, ...], shape: tuple[int, ...] | None) -> bool:
-    """Tell whether rearrangements leave every element of an array of this shape in its place."""
+    """Return whether rearrangements leave every element of an array of this shape in its place."""
     if shape is None:
         return True
     numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
@@ -106,7 +106,7 @@ def _all_stay(hooks: tuple[Hook, ...], shape: tuple[int, ...] | None) -> bool:
 
 
 def touches(spec: Spec, batch: int, deviation: Deviation, op: str) -> bool:
-    """Tell whether an operation of this layer is computed from an edited plan."""
+    """Return whether an operation of this layer is computed from an edited plan."""
     return not set(OPERATIONS[op].results).isdisjoint(deviation.parts) and bool(changed_fields(spec, batch, deviation))
 
 
@@ -133,10 +133,10 @@ def result(spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Devia
     if part == "y":
         return compute.forward(plan, operands["x"], operands["weight"], operands.get("bias"))
     if part == "dx":
-        return compute.input_cotangent(plan, operands["weight"], operands["dy"])
+        return compute.input_gradient(plan, operands["weight"], operands["dy"])
     if part == "dw":
-        return compute.weight_cotangent(plan, operands["x"], operands["dy"], operands["weight"])
-    return compute.bias_cotangent(plan, operands["dy"], operands["bias"])
+        return compute.weight_gradient(plan, operands["x"], operands["dy"], operands["weight"])
+    return compute.bias_gradient(plan, operands["dy"], operands["bias"])
 
 
 def results(

@@ -2,7 +2,7 @@
 
 The unedited plan is the layer of SPEC.md (tested equal to the reference on every exact case). An edit changes a field:
 how positions and taps find input sites, which channels are read, what lies outside the input, how operands are
-rearranged, how cotangents are summed.
+rearranged, how gradients are summed.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Plan:
         Linear maps of the operands before the sums, of the sums before the bias, and of the output; each keeps the
         shape.
     overlap : {"add", "overwrite"}
-        How the cotangents of overlapping windows meet in dx.
+        How the gradients of overlapping windows meet in dx.
     tie : {"sum", "first", "last"}
-        How the cotangents of positions that share a weight meet in dw.
+        How the gradients of positions that share a weight meet in dw.
     operands : str
         Format both operands of every product are rounded to, or empty.
     accumulator : str

@@ -1,4 +1,4 @@
-"""What keeps torch.fast from the machine's limit: `python benchmarks/torch_walls.py`, in processor time of one thread.
+"""What keeps torch.fast from the limit: `python benchmarks/torch_roofline.py`, in processor time of one thread.
 
 Two tables: what the first write to fresh memory costs; and the multiply-adds per second of torch's batched product, at
 the matrices of each workload, as a share of the rate that the limit of `lcl bench` assumes.

@@ -1,4 +1,4 @@
-"""Every way of MLX to multiply the matrices of a layer, beside NumPy's: ``python benchmarks/mlx_walls.py``.
+"""Every way of MLX to multiply the matrices of a layer, beside NumPy's: ``python benchmarks/mlx_roofline.py``.
 
 A row of DeepFace L5: for each of its positions, windows ``(32, 784)`` times weights ``(784, 16)``. Set
 ``OPENBLAS_NUM_THREADS=1``, for NumPy's sake.
