@@ -42,7 +42,7 @@ class Shown:
     how : str
         How it is used.
     layer : str
-        Name of the layer in ``tests/errata``.
+        Name of the layer in ``errata``.
     mistake : str
         Id of the deviation that must be named; empty where the snippet is right, or one of the following.
     words : str

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from errata.printed import LAYERS, cases_of
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE
 from lcl_ref.suite.diagnosis.diagnose import diagnose
 from lcl_ref.suite.golden.fixtures import default_root
@@ -14,7 +15,6 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.user_layer import as_adapter
-from tests.errata.printed import LAYERS, cases_of
 from tests.support.paths import ROOT
 from tools import seeds
 

@@ -5,8 +5,7 @@ import pytest
 from mlx import core as mx
 
 import lcl_ref as lcl
-from lcl_backends.support.tensorflow import load_keras2
-from tests.errata.framework_snippets import (
+from errata.framework_snippets import (
     Grouped,
     GroupedRepaired,
     fused_kernel,
@@ -20,6 +19,7 @@ from tests.errata.framework_snippets import (
     times,
     times_repaired,
 )
+from lcl_backends.support.tensorflow import load_keras2
 from tests.errata.whole_numbers import integers, raises, repaired_by
 
 IMAGE = lcl.Spec(input_size=(5, 6), in_channels=2, out_channels=3, kernel_size=(2, 3))

@@ -6,7 +6,7 @@ import torch
 from mlx import core as mx
 
 import lcl_ref as lcl
-from tests.errata.mlx_snippets import (
+from errata.mlx_snippets import (
     Printed,
     PrintedImage,
     Repaired,

@@ -8,9 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from lcl_backends.torch import tied
-from tests.errata.counting_work import Written
-from tests.errata.thread_snippets import (
+from errata.thread_snippets import (
     LAYERS_IN_A_ROW,
     LAYERS_IN_A_ROW_REPAIRED,
     LIST_OF_LAYERS,
@@ -34,6 +32,8 @@ from tests.errata.thread_snippets import (
     first_is_useless,
     first_is_useless_repaired,
 )
+from lcl_backends.torch import tied
+from tests.errata.counting_work import Written
 from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
 
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import lcl_ref as lcl
-from lcl_backends.torch import batch_in_groups
-from tests.errata.channel_snippets import (
+from errata.channel_snippets import (
     IMPORTS,
     IMPORTS_REPAIRED,
     OneBias,
@@ -28,6 +27,7 @@ from tests.errata.channel_snippets import (
     share_of_channels_repaired,
     share_with_the_batch_in_groups,
 )
+from lcl_backends.torch import batch_in_groups
 from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
 
 

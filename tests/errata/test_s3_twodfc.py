@@ -8,8 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from tests.errata.counting_work import Written
-from tests.errata.twodfc_snippets import (
+from errata.twodfc_snippets import (
     IMPORTS,
     IMPORTS_REPAIRED,
     AsLinear,
@@ -24,6 +23,7 @@ from tests.errata.twodfc_snippets import (
     linear_shape,
     linear_shape_repaired,
 )
+from tests.errata.counting_work import Written
 from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
 
 

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 import lcl_ref as lcl
+from errata.thread_snippets import LoopRepaired, MaskedRepaired
 from lcl_ref.cli import cli, laws
 from lcl_ref.suite.identities import identity, maps
 from lcl_ref.suite.identities.catalogue import LAWS
 from lcl_ref.suite.identities.identity import operations, system, verify
-from tests.errata.thread_snippets import LoopRepaired, MaskedRepaired
 
 DTYPES = ("float32", "float64")
 BY_ID = {entry.id: entry for entry in LAWS}

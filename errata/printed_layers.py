@@ -1,7 +1,7 @@
 """Snippets as printed, behind the door for layers of one's own: what `lcl diagnose` is shown.
 
 Each takes canonical arrays and does with them what the snippet, or a port that trusts it, does, on the layers it is
-printed for. Here are those for vectors and windows that tile (S0, S1); `tests.errata.printed` lists them all.
+printed for. Here are those for vectors and windows that tile (S0, S1); `errata.printed` lists them all.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from mlx import core as mx
 from torch.nn.functional import conv1d
 
-from tests.errata import mlx_snippets, thread_snippets
+from errata import mlx_snippets, thread_snippets
 
 
 class Layer:

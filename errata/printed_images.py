@@ -7,8 +7,8 @@ import torch
 from mlx import core as mx
 from torch.nn.functional import conv1d, conv2d, pad
 
-from tests.errata import channel_snippets, framework_snippets, twodfc_snippets
-from tests.errata.printed_layers import Layer, is_plain, is_unpadded
+from errata import channel_snippets, framework_snippets, twodfc_snippets
+from errata.printed_layers import Layer, is_plain, is_unpadded
 
 
 def is_dense(spec):
