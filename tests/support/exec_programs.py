@@ -1,7 +1,7 @@
-"""Programs for `test_exec_misbehaviour.py`: one that behaves, in plain Python, and a catalogue of those that do not.
+"""Programs for `test_misbehaviour.py`: one that behaves, in plain Python, and tables of those that do not.
 
-``python exec_programs.py NAME`` speaks lcl-exec/1 as the class NAME does. A class says what becomes of its cell: the
-kind of error, or the state, and words of the message.
+``python exec_programs.py NAME`` speaks lcl-exec/1 as the program NAME does. A table says what becomes of the cell of a
+program, the kind of error, or the state, and words of the message, and which steps of the one that behaves it replaces.
 """
 
 import base64
@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+from itertools import cycle, repeat
 from pathlib import Path
 
 FOREVER = 600
@@ -98,400 +99,207 @@ class Good:
         command = ["sleep", str(FOREVER)]
         self.remember(subprocess.Popen(command).pid)
 
-    def y_with(self, message, **fields):
-        """Return the right result with fields of its tensor replaced."""
-        return {"y": Good.results(self, message)["y"] | fields}
 
+GOOD = object()
+"""Among the parts of a step: the step of the program that behaves."""
 
-class AtStart(Good):
-    """Goes wrong before the first question: every cell gets that error."""
 
+def other(expected, message="", **steps):
+    """Return a program with some steps of its own: a function, or parts that are done one after the other."""
+    own = {name: step if callable(step) else in_order(getattr(Good, name), step) for name, step in steps.items()}
+    return type("Other", (Good,), own | {"expected": (expected, message)})
 
-class Exits(AtStart):
-    expected = "crash", "exit status 1; its stderr ends: out of luck"
 
-    def start(self, message):
-        sys.exit("out of luck")
+def in_order(good, parts):
+    def step(self, message):
+        for part in parts:
+            (good if part is GOOD else part)(self, message)
 
+    return step
 
-class IsSilent(AtStart):
-    expected = "timeout", "no answer within 6 s"
 
-    def start(self, message):
-        time.sleep(FOREVER)
+def write(text):
+    return lambda self, _: self.write(text)
 
 
-class GreetsInProse(AtStart):
-    expected = "malformed", "got 'Welcome!', expected one JSON object per command"
+def leave(status):
+    return lambda *_: sys.exit(status)
 
-    def start(self, message):
-        self.write("Welcome!\n")
 
+def sleep(*_):
+    time.sleep(FOREVER)
 
-class ForgetsAField(AtStart):
-    expected = "malformed", "no field 'capabilities'"
 
-    def greeting(self):
-        return {name: value for name, value in super().greeting().items() if name != "capabilities"}
+def spawn(self, _):
+    self.spawn()
 
 
-class MisspellsACapability(AtStart):
-    expected = "malformed", "did you mean 'dtypes'?"
+def give(value):
+    return lambda *_: value
 
-    def capabilities(self):
-        return super().capabilities() | {"dtype": []}
 
+def greet(**fields):
+    return lambda self: Good.greeting(self) | fields
 
-class SpeaksAnotherVersion(AtStart):
-    expected = "malformed", 'protocol: got "lcl-exec/2", expected "lcl-exec/1"'
 
-    def greeting(self):
-        return super().greeting() | {"protocol": "lcl-exec/2"}
-
-
-class DiesOfASignal(AtStart):
-    expected = "crash", "killed by SIGSEGV"
-
-    def start(self, message):
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-
-class InACell(Good):
-    """Goes wrong over a question."""
-
-
-class PrintsABanner(InACell):
-    expected = "malformed", "got 'computing...', expected one JSON object per command"
-
-    def run(self, message):
-        self.write("computing...\n")
-
-
-class PrintsAfterItsAnswer(InACell):
-    expected = "malformed", "got 'done', expected one JSON object per command"
-
-    def run(self, message):
-        super().run(message)
-        self.write("done\n")
-
-
-class AnswersHalfALineAndExits(InACell):
-    expected = "crash", "exit status 0 in the middle of a line, '{\"id\": '"
-
-    def run(self, message):
-        self.write('{"id": ')
-        sys.exit(0)
-
-
-class AnswersHalfALineAndWaits(InACell):
-    expected = "timeout", "stdout holds 7 bytes without an end of line"
-
-    def run(self, message):
-        self.write('{"id": ')
-        time.sleep(FOREVER)
-
-
-class Drips(InACell):
-    expected = "timeout", "bytes without an end of line"
-
-    def run(self, message):
-        while True:
-            self.write(" ")
-            time.sleep(0.05)
-
-
-class RepeatsAnId(InACell):
-    expected = "malformed", "got id 0, expected 1"
-
-    def run(self, message):
-        self.say({"id": 0} | self.answer(message))
-
-
-class AnswersTwice(InACell):
-    expected = "malformed", "got id 1, expected 2"
-
-    def run(self, message):
-        super().run(message)
-        super().run(message)
-
-
-class AnswersNoJson(InACell):
-    expected = "malformed", "expected one JSON object per command"
-
-    def answer(self, message):
-        return {"error": float("nan")}
-
-
-class NestsWithoutEnd(InACell):
-    expected = "malformed", "expected one JSON object per command"
-
-    def run(self, message):
-        self.write("[" * 100_000 + "\n")
-
-
-class AnswersBytes(InACell):
-    expected = "malformed", "expected one JSON object per command"
-
-    def run(self, message):
-        os.write(1, b"\xff\xfe\n")
-
-
-class AnswersTwoWays(InACell):
-    expected = "malformed", "exactly one of"
-
-    def answer(self, message):
-        return {"error": "no", "unsupported": "no"}
-
-
-class Hangs(InACell):
-    expected = "timeout", "no answer within 2 s"
-
-    def run(self, message):
-        time.sleep(FOREVER)
-
-
-class HangsWithAChild(InACell):
-    expected = "timeout", "no answer within 2 s"
-
-    def run(self, message):
-        self.spawn()
-        time.sleep(FOREVER)
-
-
-class FloodsOneLine(InACell):
-    expected = "malformed", f"a line of more than {MAX_LINE} bytes"
-
-    def run(self, message):
-        while True:
-            self.write("x" * 65536)
-
-
-class FloodsManyLines(InACell):
-    expected = "malformed", "got 'x', expected one JSON object per command"
-
-    def run(self, message):
-        while True:
-            self.write("x\n" * 32768)
-
-
-class FloodsStderr(InACell):
-    expected = "timeout", "no answer within 2 s; its stderr ends: "
-
-    def run(self, message):
-        while True:
-            sys.stderr.write("help " * 9999)
-
-
-class ClosesStdout(InACell):
-    expected = "crash", "closed its output and went on running"
-
-    def run(self, message):
-        os.close(1)
-        time.sleep(FOREVER)
-
-
-class DiesAndLeavesAChild(InACell):
-    expected = "crash", "exit status 4"
-
-    def run(self, message):
-        self.spawn()
-        os._exit(4)
-
-
-class SaysItFailed(InACell):
-    expected = "exception", "the program says: out of memory"
-
-    def answer(self, message):
-        return {"error": "out of memory"}
-
-
-class LeavesOutAResult(InACell):
-    expected = "malformed", "results: got nothing, expected y"
-
-    def results(self, message):
-        return {}
-
-
-class AddsAResult(InACell):
-    expected = "malformed", "results: got y, dx, expected y"
-
-    def results(self, message):
-        return self.y_with(message) | {"dx": self.tensor([1], [0.0])}
-
-
-class AnswersAnotherShape(InACell):
-    expected = "malformed", "y: got shape (5, 3), expected (3, 5)"
-
-    def results(self, message):
-        return self.y_with(message, shape=[5, 3])
-
-
-class AnswersAnotherDtype(InACell):
-    expected = "malformed", "y: got dtype float64, expected float32"
-
-    def results(self, message):
-        return self.y_with(message, dtype="F64", data=base64.b64encode(bytes(8 * 15)).decode())
-
-
-class AnswersTooFewBytes(InACell):
-    expected = "malformed", "y: data of 57 bytes, expected 60 (3 * 5 elements of 4 bytes)"
-
-    def results(self, message):
-        return self.y_with(message, data=base64.b64encode(bytes(57)).decode())
-
-
-class AnswersNoBase64(InACell):
-    expected = "malformed", "y: data is not base64"
-
-    def results(self, message):
-        return self.y_with(message, data="!!!")
-
-
-class PromisesAFile(InACell):
-    expected = "malformed", "no file 1-results.safetensors"
-
-    def results(self, message):
-        return "file"
-
-
-class WritesOutsideItsFolder(InACell):
-    expected = "malformed", "no file 1-results.safetensors"
-
-    def results(self, message):
-        (Path(message["results"]).parent.parent / "stray.safetensors").write_text("x")
-        return "file"
-
-
-class AnswersWithALink(InACell):
-    expected = "malformed", "is a symbolic link, expected a regular file"
-
-    def results(self, message):
-        Path(message["results"]).symlink_to(__file__)
-        return "file"
-
-
-class AnswersWithAPipe(InACell):
-    expected = "malformed", "is a pipe, expected a regular file"
-
-    def results(self, message):
-        os.mkfifo(message["results"])
-        return "file"
-
-
-class AnswersWithAHugeFile(InACell):
-    expected = "malformed", "has 1073741824 bytes, expected at most 65596"
-
-    def results(self, message):
-        with Path(message["results"]).open("wb") as file:
-            file.truncate(1 << 30)
-        return "file"
-
-
-class AnswersWithADamagedFile(InACell):
-    expected = "malformed", "expected a safetensors file"
-
-    def results(self, message):
-        Path(message["results"]).write_bytes(struct.pack(">Q", 2) + b"{}")
-        return "file"
-
-
-class AnswersNan(InACell):
-    expected = "fail", "got nan"
-
-    def results(self, message):
-        return {"y": self.tensor([3, 5], [float("nan")] * 15)}
-
-
-class SwapsBytes(InACell):
-    expected = "fail", "y: "
-
-    def results(self, message):
-        return {"y": self.tensor(*self.dense(message["operands"]), order=">")}
-
-
-class AnswersDifferently(InACell):
-    expected = "fail", "nondeterministic: y differs"
-
-    def results(self, message):
-        shape, values = self.dense(message["operands"])
-        return {"y": self.tensor(shape, [value + self.asked - 1 for value in values])}
-
-
-class BadManners(InACell):
-    """Answers well and misbehaves beside it."""
-
-    expected = "pass", ""
-
-
-class IgnoresStop(BadManners):
-    def stop(self, message):
-        pass
-
-
-class IgnoresStopAndTheEndOfItsInput(BadManners):
-    def stop(self, message):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(FOREVER)
-
-
-class LeavesAChild(BadManners):
-    def stop(self, message):
-        self.spawn()
-        super().stop(message)
-
-
-class LeavesFiles(BadManners):
-    def results(self, message):
-        folder = Path(os.environ["TMPDIR"]) / str(self.asked)
-        folder.mkdir()
-        (folder / "scratch").touch()
-        return super().results(message)
-
-
-class ChattersOnStderr(BadManners):
-    def run(self, message):
-        sys.stderr.write("debug " * 50_000)
-        sys.stderr.flush()
-        super().run(message)
-
-
-class TakesLiberties(InACell):
-    """Does what the protocol allows and few programs do."""
-
-    expected = "pass", ""
-
-
-class AnswersInlineWhatCameAsAFile(TakesLiberties):
-    def greeting(self):
-        return super().greeting() | {"inline_bytes": 0}
-
-
-class WritesMetadataAndAnOddHeader(TakesLiberties):
-    def results(self, message):
-        tensor = super().results(message)["y"]
-        data = base64.b64decode(tensor.pop("data"))
-        entry = tensor | {"data_offsets": [0, len(data)]}
-        header = json.dumps({"__metadata__": {"by": "a port"}, "y": entry}).encode()
-        header += b" " * (1 - len(header) % 2)
-        Path(message["results"]).write_bytes(struct.pack("<Q", len(header)) + header + data)
-        return "file"
-
-
-class Losing(Good):
-    """Loses more than one cell."""
-
-
-class DiesEveryThirdQuestion(Losing):
-    def run(self, message):
-        if self.asked == 3:
-            sys.exit(7)
-        super().run(message)
-
-
-class AlwaysDies(Losing):
-    def run(self, message):
-        sys.exit(7)
-
+def give_y(**fields):
+    """Give the right result with fields of its tensor replaced."""
+    return lambda self, message: {"y": Good.results(self, message)["y"] | fields}
+
+
+def give_file(make=lambda _: None):
+    """Promise a file, after doing something to its path."""
+    return lambda _, message: (make(Path(message["results"])), "file")[1]
+
+
+def encoded(data):
+    return base64.b64encode(data).decode()
+
+
+def huge(path):
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+
+
+def differing(self, message):
+    shape, values = self.dense(message["operands"])
+    return {"y": self.tensor(shape, [value + self.asked - 1 for value in values])}
+
+
+def littering(self, message):
+    folder = Path(os.environ["TMPDIR"]) / str(self.asked)
+    folder.mkdir()
+    (folder / "scratch").touch()
+    return Good.results(self, message)
+
+
+def with_metadata(self, message):
+    """Write the right result to a file whose header has metadata, and an odd length."""
+    tensor = Good.results(self, message)["y"]
+    data = base64.b64decode(tensor.pop("data"))
+    entry = tensor | {"data_offsets": [0, len(data)]}
+    header = json.dumps({"__metadata__": {"by": "a port"}, "y": entry}).encode()
+    header += b" " * (1 - len(header) % 2)
+    Path(message["results"]).write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return "file"
+
+
+NO_JSON = "expected one JSON object per command"
+NO_FILE = "no file 1-results.safetensors"
+
+AT_START = {
+    "Exits": other("crash", "exit status 1; its stderr ends: out of luck", start=leave("out of luck")),
+    "IsSilent": other("timeout", "no answer within 6 s", start=sleep),
+    "GreetsInProse": other("malformed", f"got 'Welcome!', {NO_JSON}", start=write("Welcome!\n")),
+    "ForgetsAField": other(
+        "malformed",
+        "no field 'capabilities'",
+        greeting=lambda self: {name: value for name, value in Good.greeting(self).items() if name != "capabilities"},
+    ),
+    "MisspellsACapability": other(
+        "malformed", "did you mean 'dtypes'?", capabilities=lambda self: Good.capabilities(self) | {"dtype": []}
+    ),
+    "SpeaksAnotherVersion": other(
+        "malformed", 'protocol: got "lcl-exec/2", expected "lcl-exec/1"', greeting=greet(protocol="lcl-exec/2")
+    ),
+    "DiesOfASignal": other("crash", "killed by SIGSEGV", start=lambda *_: os.kill(os.getpid(), signal.SIGSEGV)),
+}
+"""They go wrong before the first question: every cell gets that error."""
+
+WRONG = {
+    "PrintsABanner": other("malformed", f"got 'computing...', {NO_JSON}", run=write("computing...\n")),
+    "PrintsAfterItsAnswer": other("malformed", f"got 'done', {NO_JSON}", run=[GOOD, write("done\n")]),
+    "AnswersHalfALineAndExits": other(
+        "crash", "exit status 0 in the middle of a line, '{\"id\": '", run=[write('{"id": '), leave(0)]
+    ),
+    "AnswersHalfALineAndWaits": other(
+        "timeout", "stdout holds 7 bytes without an end of line", run=[write('{"id": '), sleep]
+    ),
+    "Drips": other("timeout", "bytes without an end of line", run=cycle([write(" "), lambda *_: time.sleep(0.05)])),
+    "RepeatsAnId": other(
+        "malformed", "got id 0, expected 1", run=lambda self, message: self.say({"id": 0} | self.answer(message))
+    ),
+    "AnswersTwice": other("malformed", "got id 1, expected 2", run=[GOOD, GOOD]),
+    "AnswersNoJson": other("malformed", NO_JSON, answer=give({"error": float("nan")})),
+    "NestsWithoutEnd": other("malformed", NO_JSON, run=write("[" * 100_000 + "\n")),
+    "AnswersBytes": other("malformed", NO_JSON, run=lambda *_: os.write(1, b"\xff\xfe\n")),
+    "AnswersTwoWays": other("malformed", "exactly one of", answer=give({"error": "no", "unsupported": "no"})),
+    "Hangs": other("timeout", "no answer within 2 s", run=sleep),
+    "HangsWithAChild": other("timeout", "no answer within 2 s", run=[spawn, sleep]),
+    "FloodsOneLine": other("malformed", f"a line of more than {MAX_LINE} bytes", run=repeat(write("x" * 65536))),
+    "FloodsManyLines": other("malformed", f"got 'x', {NO_JSON}", run=repeat(write("x\n" * 32768))),
+    "FloodsStderr": other(
+        "timeout",
+        "no answer within 2 s; its stderr ends: ",
+        run=repeat(lambda *_: sys.stderr.write("help " * 9999)),
+    ),
+    "ClosesStdout": other("crash", "closed its output and went on running", run=[lambda *_: os.close(1), sleep]),
+    "DiesAndLeavesAChild": other("crash", "exit status 4", run=[spawn, lambda *_: os._exit(4)]),
+    "SaysItFailed": other("exception", "the program says: out of memory", answer=give({"error": "out of memory"})),
+    "LeavesOutAResult": other("malformed", "results: got nothing, expected y", results=give({})),
+    "AddsAResult": other(
+        "malformed",
+        "results: got y, dx, expected y",
+        results=lambda self, message: Good.results(self, message) | {"dx": self.tensor([1], [0.0])},
+    ),
+    "AnswersAnotherShape": other("malformed", "y: got shape (5, 3), expected (3, 5)", results=give_y(shape=[5, 3])),
+    "AnswersAnotherDtype": other(
+        "malformed",
+        "y: got dtype float64, expected float32",
+        results=give_y(dtype="F64", data=encoded(bytes(8 * 15))),
+    ),
+    "AnswersTooFewBytes": other(
+        "malformed",
+        "y: data of 57 bytes, expected 60 (3 * 5 elements of 4 bytes)",
+        results=give_y(data=encoded(bytes(57))),
+    ),
+    "AnswersNoBase64": other("malformed", "y: data is not base64", results=give_y(data="!!!")),
+    "PromisesAFile": other("malformed", NO_FILE, results=give_file()),
+    "WritesOutsideItsFolder": other(
+        "malformed",
+        NO_FILE,
+        results=give_file(lambda path: (path.parent.parent / "stray.safetensors").write_text("x")),
+    ),
+    "AnswersWithALink": other(
+        "malformed",
+        "is a symbolic link, expected a regular file",
+        results=give_file(lambda path: path.symlink_to(__file__)),
+    ),
+    "AnswersWithAPipe": other("malformed", "is a pipe, expected a regular file", results=give_file(os.mkfifo)),
+    "AnswersWithAHugeFile": other("malformed", "has 1073741824 bytes, expected at most 65596", results=give_file(huge)),
+    "AnswersWithADamagedFile": other(
+        "malformed",
+        "expected a safetensors file",
+        results=give_file(lambda path: path.write_bytes(struct.pack(">Q", 2) + b"{}")),
+    ),
+    "AnswersNan": other("fail", "got nan", results=lambda self, _: {"y": self.tensor([3, 5], [float("nan")] * 15)}),
+    "SwapsBytes": other(
+        "fail", "y: ", results=lambda self, message: {"y": self.tensor(*self.dense(message["operands"]), order=">")}
+    ),
+    "AnswersDifferently": other("fail", "nondeterministic: y differs", results=differing),
+}
+"""They go wrong over a question."""
+
+ODD = {
+    "IgnoresStop": other("pass", stop=[]),
+    "IgnoresStopAndTheEndOfItsInput": other(
+        "pass", stop=[lambda *_: signal.signal(signal.SIGTERM, signal.SIG_IGN), sleep]
+    ),
+    "LeavesAChild": other("pass", stop=[spawn, GOOD]),
+    "LeavesFiles": other("pass", results=littering),
+    "ChattersOnStderr": other("pass", run=[lambda *_: os.write(2, b"debug " * 50_000), GOOD]),
+    "AnswersInlineWhatCameAsAFile": other("pass", greeting=greet(inline_bytes=0)),
+    "WritesMetadataAndAnOddHeader": other("pass", results=with_metadata),
+}
+"""They answer well, misbehave beside it or do what the protocol allows and few programs do."""
+
+LOSING = {
+    "DiesEveryThirdQuestion": other("crash", run=[lambda self, _: self.asked == 3 and sys.exit(7), GOOD]),
+    "AlwaysDies": other("crash", run=leave(7)),
+}
+"""They lose more than one cell."""
+
+PROGRAMS = {"Good": Good} | AT_START | WRONG | ODD | LOSING
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]().main()
+    PROGRAMS[sys.argv[1]]().main()
