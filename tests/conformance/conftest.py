@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from tests.support.paths import EXAMPLES
+from tests.support.programs import run
 
 TOOLS = {"js": "node", "c": "gcc"}
 """Port -> the program it needs. In CI it must be there; elsewhere what is missing is not run, and named at the end."""
@@ -44,6 +44,5 @@ def build(tmp_path_factory):
 
 def _compile(sources, program):
     strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    command = ["gcc", *strict, "-o", str(program), *map(str, sorted(sources.glob("*.c")))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = run("gcc", *strict, "-o", program, *sorted(sources.glob("*.c")))
     assert done.returncode == 0, done.stderr

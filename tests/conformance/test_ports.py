@@ -2,8 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -17,6 +15,7 @@ from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import EXEC, load, resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from tests.support.paths import EXAMPLES
+from tests.support.programs import lcl
 
 MISTAKES = {
     "js": ("layer.js", " - padding[axis][0]);", ");", "padding/ignored"),
@@ -85,7 +84,6 @@ def test_smoke_tells_a_deviating_layer_from_a_broken_program(mistaken, tmp_path)
 
 
 def smoke(word):
-    command = [sys.executable, "-m", "lcl_ref", "smoke", "-b", word]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = lcl("smoke", "-b", word)
     assert done.returncode == 1
     return done.stdout

@@ -2,8 +2,6 @@
 
 import builtins
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +14,7 @@ from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.user_layer import as_adapter
 from tests.support.paths import ROOT
+from tests.support.programs import lcl
 from tools import seeds
 
 STORE = Store(default_root())
@@ -73,8 +72,7 @@ def run_diagnose(folder, layers):
     """The command in a process of its own, as a user has it: layers by file and name."""
     files = [f"{layer.__module__.replace('.', '/')}.py:{layer.__name__}" for layer in layers]
     backends = [word for file in files for word in ("-b", file)]
-    command = [sys.executable, "-m", "lcl_ref", "diagnose", *backends, "--json", str(folder / "found.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900)
+    done = lcl("diagnose", *backends, "--json", folder / "found.json", cwd=ROOT, timeout=900)
     return done, json.loads((folder / "found.json").read_text())["diagnoses"]
 
 

@@ -1,8 +1,6 @@
 """A model of DeepFace's size, over 100 million weights: time and memory of a conversion, and of its proof."""
 
 import json
-import subprocess
-import sys
 
 import h5py
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.files import convert_file, open_weights
+from tests.support.programs import python
 
 LAYERS = {  # input size, kernel, stride; 16 -> 16 channels each
     "L4": (63, 9, 1),
@@ -74,9 +73,7 @@ def deepface(tmp_path_factory):
 def test_time_and_memory(deepface, name, target):
     size, out = deepface.stat().st_size, deepface.with_name(name)
     assert size > 4 * 100_000_000
-    done = subprocess.run(
-        [sys.executable, "-c", CONVERT, deepface, out, target], capture_output=True, text=True, check=True
-    )
+    done = python("-c", CONVERT, deepface, out, target, check=True)
     seconds, peak = json.loads(done.stdout)
     with open_weights(out) as file:
         assert [layer.name for layer in file.layers] == list(LAYERS)
@@ -104,7 +101,7 @@ def test_a_port_is_verified_in_a_minute_of_processor_time(deepface):
     """Forward and gradient of 73 million weights, in the old layer and in the new one, against proved limits."""
     out = deepface.with_name("new.safetensors")
     convert_file(deepface, out, source="stored", target="canonical")
-    done = subprocess.run([sys.executable, "-c", VERIFY, deepface, out], capture_output=True, text=True, check=True)
+    done = python("-c", VERIFY, deepface, out, check=True)
     states, seconds, peak = json.loads(done.stdout)
     out.unlink()
     assert states == ["pass"] * 15

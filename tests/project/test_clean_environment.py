@@ -2,10 +2,7 @@
 
 import re
 import shutil
-import subprocess
-import sys
 import venv
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.support.paths import ROOT
+from tests.support.programs import run
 
 
 def required_by(name):
@@ -43,16 +41,6 @@ def link(distribution, site):
             (site / top).symlink_to(Path(distribution.locate_file(top)).resolve())
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = out.glob("*.whl")
-    return path
-
-
 @pytest.fixture
 def environment(wheel, tmp_path):
     """Give a function that makes a virtual environment with the wheel and some distributions."""
@@ -66,24 +54,18 @@ def environment(wheel, tmp_path):
         for name, distribution in required_by("lcl-ref").items():
             if name != "lcl-ref":
                 link(distribution, site)
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site)
+        wheel.extractall(site)
         return tmp_path / "venv" / "bin" / "python"
 
     return make
 
 
-def run(python, folder, *arguments):
-    command = [str(python), "-P", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-
-
 def test_the_suite_runs_without_any_framework(environment, tmp_path):
     python = environment()
     shutil.copy(ROOT / "examples" / "my_layer.py", tmp_path)
-    assert run(python, tmp_path, "-c", "import torch").returncode == 1
+    assert run(python, "-P", "-c", "import torch", cwd=tmp_path).returncode == 1
     words = ["--pyargs", "lcl_ref.suite", "--lcl-backend", "my_layer.py", "--lcl-tier", "smoke"]
-    done = run(python, tmp_path, "-m", "pytest", "-q", *words)
+    done = run(python, "-P", "-m", "pytest", "-q", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d\d passed", done.stdout)
 
@@ -98,7 +80,7 @@ def test_the_plugin_runs_beside_one_framework(environment, tmp_path):
         "test_conformance = conformance_tests(Layer)",
     ]
     (tmp_path / "test_theirs.py").write_text("\n".join(lines) + "\n")
-    assert run(python, tmp_path, "-c", "import jax").returncode == 1
-    done = run(python, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=prepend")
+    assert run(python, "-P", "-c", "import jax", cwd=tmp_path).returncode == 1
+    done = run(python, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=prepend", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d\d passed", done.stdout)

@@ -1,19 +1,17 @@
 """The examples do what they are there to show: they run, conform, and say what they do not support."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.support.paths import EXAMPLES
+from tests.support.programs import lcl, python
 
 
 def run(folder, backend, *arguments):
     """Run the suite on a layer as a user would; return the exit status and the report."""
     report = folder / "report.json"
-    command = [sys.executable, "-m", "lcl_ref", "run", "-b", str(backend), "--json", str(report), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = lcl("run", "-b", backend, "--json", report, *arguments, cwd=folder)
     assert report.is_file(), done.stdout + done.stderr
     return done.returncode, json.loads(report.read_text())
 
@@ -62,8 +60,7 @@ def test_the_readme_names_every_example():
 
 def test_the_digits_are_learned_and_the_twins_end_together(tmp_path):
     script = EXAMPLES / "twodfc_digits.py"
-    command = [sys.executable, str(script), "--steps", "400", "--figure", str(tmp_path / "curves.png")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
+    done = python(script, "--steps", "400", "--figure", tmp_path / "curves.png", check=True)
     ends = {
         line[:38].strip(): float(line.split(" end ")[1].split()[0])
         for line in done.stdout.splitlines()

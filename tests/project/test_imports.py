@@ -5,8 +5,6 @@ import doctest
 import importlib
 import inspect
 import json
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import entry_points
 
@@ -20,6 +18,7 @@ from lcl_ref import layouts
 from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.run.registered import families, registered
 from tests.support.paths import ROOT
+from tests.support.programs import python
 
 FRAMEWORKS = ("torch", "jax", "jaxlib", "flax", "mlx", "keras", "tf_keras", "tensorflow")
 MODULES = sorted(
@@ -51,21 +50,16 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-def run(program):
-    """Run a program in a fresh interpreter and return the completed process."""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-
-
 def loaded_by(program, before=""):
     """Return the top-level modules outside the standard library that `program` adds to those of `before`."""
-    done = run(LOADED.format(before=before, program=program))
+    done = python("-c", LOADED.format(before=before, program=program))
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
 
 
 def without_frameworks(program):
     """Run `program` where no framework can be imported."""
-    return run(BLOCKED.format(frameworks=FRAMEWORKS, program=program))
+    return python("-c", BLOCKED.format(frameworks=FRAMEWORKS, program=program))
 
 
 def test_lcl_ref_loads_numpy_and_the_standard_library_only():

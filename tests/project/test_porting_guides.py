@@ -2,13 +2,13 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import ROOT, SUPPORT
+from tests.support.programs import python
 
 GUIDES = ROOT / "docs" / "porting"
 CHILD = SUPPORT / "guide_child.py"
@@ -21,10 +21,7 @@ def follow(guide, folder):
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    command = [sys.executable, str(CHILD), str(guide)]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+    return python(CHILD, guide, cwd=folder, env=environment)
 
 
 @pytest.mark.slow

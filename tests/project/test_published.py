@@ -2,13 +2,12 @@
 
 import importlib.util
 import re
-import subprocess
-import sys
 
 import pytest
 
 from lcl_ref.bench import published
 from tests.support.paths import ROOT
+from tests.support.programs import lcl
 
 FOLDER = ROOT / "benchmarks" / "published"
 
@@ -58,7 +57,6 @@ def test_packages_are_pinned():
 
 @pytest.mark.parametrize("name", ["Square", "Line"])
 def test_the_idioms_of_the_forum_conform(name):
-    command = [sys.executable, "-m", "lcl_ref", "run", "-b", f"{FOLDER / 'forum_layers.py'}:{name}", "--jobs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = lcl("run", "-b", f"{FOLDER / 'forum_layers.py'}:{name}", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^[1-9]\d* pass, 0 fail, 0 error", done.stdout, re.MULTILINE)

@@ -1,17 +1,13 @@
 """The script of costs runs, and what it counts (not what it times) says what it says it does."""
 
-import subprocess
-import sys
-
 from tests.support.paths import ROOT
+from tests.support.programs import python
 
 SCRIPT = ROOT / "benchmarks" / "seed_costs.py"
 
 
 def test_counts_of_the_script():
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--quick"], capture_output=True, text=True, check=True, timeout=180
-    )
+    done = python(SCRIPT, "--quick", check=True)
     words = [line.split() for line in done.stdout.splitlines()]
     saved = {(" ".join(row[:-3]), int(row[-3])): int(row[-1]) for row in words if row and row[0] in ROUTES}
     assert len(saved) == 2 * len(ROUTES)

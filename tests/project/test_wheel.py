@@ -1,27 +1,14 @@
 """The wheel: what is in it, and that it works where only it and its dependencies are."""
 
 import os
-import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.programs import python
 from tools.long_description import absolute
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Build the wheel once and return it as an open archive."""
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = out.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
-        yield archive
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +22,7 @@ def installed(wheel, tmp_path_factory):
 def run(folder, *arguments):
     """Run Python with `folder` in front of everything else, far from the checkout."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return python(*arguments, cwd=folder, env=environment)
 
 
 def metadata_folder(names):

@@ -14,7 +14,7 @@ from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.testing import conformance_tests
 from tests.support.paths import EXAMPLES
-from tests.support.programs import FOREGROUND
+from tests.support.programs import FOREGROUND, python
 
 WHOLE = """
 import my_layer
@@ -36,8 +36,7 @@ test_conformance = conformance_tests(layer, cases=["0d/*"]{arguments})
 
 def run(folder, *arguments):
     """Run pytest in `folder` as its owner would."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return python("-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments, cwd=folder)
 
 
 def counts(done):

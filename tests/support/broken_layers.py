@@ -1,6 +1,7 @@
 """Layers that users might write, each with one mistake; by hand, in plain loops, without the catalogue.
 
-``BROKEN`` maps the id of the deviation that a diagnosis has to name to the layer that has it.
+``BROKEN`` maps the id of the deviation that a diagnosis has to name to the layer that has it. Most are the right layer
+with one step replaced; their table is `STEPS`.
 """
 
 from itertools import product
@@ -11,35 +12,48 @@ import numpy as np
 class Loops:
     """A right layer: one position after the other. The broken ones replace one step."""
 
+    mode = "constant"
+
+    def sides(self, lo, hi):
+        return lo, hi
+
     def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *spec.padding, (0, 0)])
+        widths = [(0, 0), *(self.sides(*pair) for pair in spec.padding), (0, 0)]
+        return np.pad(x, widths, mode=self.mode if len(x) else "constant")
 
     def positions(self, spec):
         return product(*map(range, spec.output_size))
 
+    def sites(self, spec, axis, at):
+        return at * spec.stride[axis] + np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
+
     def window(self, spec, xp, o):
-        taken = xp
         for axis, at in enumerate(o):
-            first = at * spec.stride[axis]
-            index = first + np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
-            taken = taken.take(index, axis + 1)
-        return taken  # (n, k*, ci)
+            xp = xp.take(self.sites(spec, axis, at), axis + 1)
+        return xp  # (n, k*, ci)
 
     def kernel(self, spec, weight, o):
         return weight[tuple(0 if tied else at for at, tied in zip(o, spec.shared, strict=True))]
 
+    def group(self, spec, f):
+        return f // (spec.out_channels // spec.groups)
+
+    def block(self, spec, group):
+        return list(range(group * spec.group_channels, (group + 1) * spec.group_channels))
+
     def channels(self, spec, f):
-        if spec.channel_table is not None:
-            return list(spec.channel_table[f])
-        width = spec.in_channels // spec.groups
-        group = f // (spec.out_channels // spec.groups)
-        return list(range(group * width, (group + 1) * width))
+        return self.block(spec, self.group(spec, f)) if spec.channel_table is None else list(spec.channel_table[f])
+
+    def row(self, spec, patch):
+        return patch.reshape(len(patch), spec.fan_in)
+
+    def column(self, spec, kernel):
+        return np.ascontiguousarray(kernel).reshape(spec.fan_in)
 
     def multiply(self, spec, window, kernel):
         out = np.zeros((len(window), spec.out_channels), window.dtype)
         for f in range(spec.out_channels):
-            seen = window[..., self.channels(spec, f)].reshape(len(window), spec.fan_in)
-            out[:, f] = seen @ np.ascontiguousarray(kernel[..., f]).reshape(spec.fan_in)
+            out[:, f] = self.row(spec, window[..., self.channels(spec, f)]) @ self.column(spec, kernel[..., f])
         return out
 
     def bias(self, spec, bias, o):
@@ -49,7 +63,7 @@ class Loops:
         return y
 
     def forward(self, spec, x, weight, bias):
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return self.computed(spec, x, weight, bias)
 
     def computed(self, spec, x, weight, bias):
@@ -62,278 +76,131 @@ class Loops:
         return self.finish(spec, y)
 
 
-class FlippedTaps(Loops):
-    def window(self, spec, xp, o):
-        return np.flip(super().window(spec, xp, o), tuple(range(1, spec.rank + 1)))
+def by_columns(self, spec, xp, o):
+    window = Loops.window(self, spec, xp, o)
+    return window.transpose(0, *range(spec.rank, 0, -1), spec.rank + 1).reshape(window.shape)
 
 
-class FlippedAlongX(Loops):
-    def window(self, spec, xp, o):
-        window = super().window(spec, xp, o)
-        return window[..., ::-1, :] if spec.rank else window
+def of_transposed_position(self, spec, weight, o):
+    count = np.arange(np.prod(spec.weight_size, dtype=int)).reshape(spec.weight_size, order="F")
+    return weight.reshape(-1, *weight.shape[spec.rank :])[Loops.kernel(self, spec, count, o)]
 
 
-class ChannelMajorPatch(Loops):
-    """Flattens the patch (c, k) and the kernel (k, c)."""
-
-    def multiply(self, spec, window, kernel):
-        columns = []
-        for f in range(spec.out_channels):
-            patch = np.moveaxis(window[..., self.channels(spec, f)], -1, 1).reshape(len(window), spec.fan_in)
-            columns.append(patch @ kernel[..., f].reshape(-1))
-        return np.stack(columns, -1)
+def read_as_out_in(self, spec, weight, o):
+    kernel = Loops.kernel(self, spec, weight, o)
+    return np.swapaxes(kernel.reshape(*spec.kernel_size, spec.out_channels, spec.group_channels), -1, -2)
 
 
-class ChannelMajorKernel(Loops):
-    """Flattens the kernel (c, k) and the patch (k, c)."""
-
-    def multiply(self, spec, window, kernel):
-        columns = []
-        for f in range(spec.out_channels):
-            patch = window[..., self.channels(spec, f)].reshape(len(window), spec.fan_in)
-            columns.append(patch @ np.moveaxis(kernel[..., f], -1, 0).reshape(-1))
-        return np.stack(columns, -1)
+def read_as_oihw(self, spec, weight, o):
+    kernel = Loops.kernel(self, spec, weight, o)
+    return np.moveaxis(kernel.reshape(spec.out_channels, spec.group_channels, *spec.kernel_size), (0, 1), (-1, -2))
 
 
-class TransposedPatch(Loops):
-    """Takes the taps column by column."""
-
-    def window(self, spec, xp, o):
-        window = super().window(spec, xp, o)
-        order = (0, *range(spec.rank, 0, -1), spec.rank + 1)
-        return window.transpose(order).reshape(window.shape)
-
-
-class ColumnMajorPositions(Loops):
-    """Counts the weights' positions column by column."""
-
-    def kernel(self, spec, weight, o):
-        at = super().kernel(
-            spec, np.arange(np.prod(spec.weight_size, dtype=int)).reshape(spec.weight_size, order="F"), o
-        )
-        return weight.reshape(-1, *weight.shape[spec.rank :])[at]
-
-
-class OutByIn(Loops):
-    """Takes the last two axes of the weight for (out, in)."""
-
-    def kernel(self, spec, weight, o):
-        kernel = super().kernel(spec, weight, o)
-        return np.swapaxes(kernel.reshape(*spec.kernel_size, spec.out_channels, spec.group_channels), -1, -2)
-
-
-class TorchOrderKernel(Loops):
-    """Takes every kernel for (out, in, taps)."""
-
-    def kernel(self, spec, weight, o):
-        kernel = super().kernel(spec, weight, o)
-        foreign = kernel.reshape(spec.out_channels, spec.group_channels, *spec.kernel_size)
-        return np.moveaxis(foreign, (0, 1), (-1, -2))
-
-
-class Convolution(Loops):
-    """Has one kernel, that of the first position."""
-
-    def kernel(self, spec, weight, o):
-        return weight[(0,) * spec.rank]
-
-
-class SharedAlongY(Loops):
-    def kernel(self, spec, weight, o):
-        return super().kernel(spec, weight, (*o[:-2], 0, o[-1]) if spec.rank > 1 else o)
-
-
-class NoBias(Loops):
-    def bias(self, spec, bias, o):
-        return 0
-
-
-class OneBias(Loops):
-    def bias(self, spec, bias, o):
-        return bias.reshape(-1, spec.out_channels)[0]
-
-
-class MeanBias(Loops):
-    def bias(self, spec, bias, o):
-        return bias.reshape(-1, spec.out_channels).mean(0)
-
-
-class ReshapedBias(Loops):
+def reshaped_bias(_, spec, bias, o):
     """Works channels-first and reshapes the bias to it."""
-
-    def bias(self, spec, bias, o):
-        return bias.reshape(spec.out_channels, *spec.output_size)[:, *o] if spec.bias == "position" else bias
+    return bias.reshape(spec.out_channels, *spec.output_size)[:, *o] if spec.bias == "position" else bias
 
 
-class BiasTwice(Loops):
-    def bias(self, spec, bias, o):
-        return super().bias(spec, bias, o) + super().bias(spec, bias, o)
+def reshaped_to_channels_last(_, __, y):
+    return np.stack([np.moveaxis(sample, -1, 0).reshape(sample.shape) for sample in y]) if len(y) else y
 
 
-class Padded(Loops):
-    """Has room behind the input, for windows in the wrong place."""
-
-    def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *((lo, hi + 40) for lo, hi in spec.padding), (0, 0)])
-
-
-class StrideForgotten(Padded):
-    def window(self, spec, xp, o):
-        for axis, at in enumerate(o):
-            xp = xp.take(at + np.arange(spec.kernel_size[axis]) * spec.dilation[axis], axis + 1)
-        return xp
-
-
-class StridesSwapped(Padded):
-    def window(self, spec, xp, o):
-        strides = spec.stride[::-1]
-        for axis, at in enumerate(o):
-            index = at * strides[axis] + np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
-            xp = xp.take(index, axis + 1)
-        return xp
-
-
-class DilationForgotten(Padded):
-    def window(self, spec, xp, o):
-        for axis, at in enumerate(o):
-            first = at * spec.stride[axis]
-            xp = xp.take(range(first, first + spec.kernel_size[axis]), axis + 1)
-        return xp
-
-
-class PaddedBehind(Loops):
-    """Puts all padding behind the input."""
-
-    def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *((0, lo + hi) for lo, hi in spec.padding), (0, 0)])
-
-
-class PaddedOtherSide(Loops):
-    def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *((hi, lo) for lo, hi in spec.padding), (0, 0)])
-
-
-class EdgePadding(Loops):
-    def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *spec.padding, (0, 0)], mode="edge") if len(x) else super().padded(spec, x)
-
-
-class CircularPadding(Loops):
-    def padded(self, spec, x):
-        return np.pad(x, [(0, 0), *spec.padding, (0, 0)], mode="wrap") if len(x) else super().padded(spec, x)
-
-
-class OneSiteLate(Loops):
-    def padded(self, spec, x):
-        xp = np.pad(x, [(0, 0), *((lo, hi + 1) for lo, hi in spec.padding), (0, 0)])
-        return xp[:, *[slice(1, None)] * spec.rank]
-
-
-class FirstGroupOnly(Loops):
-    def channels(self, spec, f):
-        if spec.channel_table is not None:
-            return super().channels(spec, f)
-        return list(range(spec.group_channels))
-
-
-class DealtInputs(Loops):
-    """Group g reads channels g, g + groups, ..."""
-
-    def channels(self, spec, f):
-        if spec.groups == 1:
-            return super().channels(spec, f)
-        return list(range(f // (spec.out_channels // spec.groups), spec.in_channels, spec.groups))
-
-
-class DealtOutputs(Loops):
-    """Output channel f belongs to group f % groups."""
-
-    def channels(self, spec, f):
-        if spec.groups == 1:
-            return super().channels(spec, f)
-        first = f % spec.groups * spec.group_channels
-        return list(range(first, first + spec.group_channels))
-
-
-class BlocksReversed(Loops):
-    def channels(self, spec, f):
-        if spec.groups == 1:
-            return super().channels(spec, f)
-        last = spec.in_channels - f // (spec.out_channels // spec.groups) * spec.group_channels
-        return list(range(last - spec.group_channels, last))
-
-
-class SortedTable(Loops):
-    def channels(self, spec, f):
-        return sorted(super().channels(spec, f))
-
-
-class ReshapedToChannelsLast(Loops):
-    """Computes channels-first and reshapes at the end."""
-
-    def finish(self, spec, y):
-        return np.stack([np.moveaxis(sample, -1, 0).reshape(sample.shape) for sample in y]) if len(y) else y
-
-
-class ChannelsFirst(Loops):
-    def finish(self, spec, y):
-        return np.moveaxis(y, -1, 1)
-
-
-class Squeezed(Loops):
-    def finish(self, spec, y):
-        return y.squeeze()
-
-
-class NeverCleared(Loops):
-    """One accumulator for the whole batch."""
-
-    def finish(self, spec, y):
-        total = np.zeros(y.shape[1:], y.dtype)
-        for n in range(len(y)):
-            total = total + y[n]
-            y[n] = total
-        return y
-
-
-class BatchReversed(Loops):
-    def forward(self, spec, x, weight, bias):
-        return super().forward(spec, x, weight, bias)[::-1]
-
-
-class LastPositionForgotten(Loops):
-    def positions(self, spec):
-        every = list(super().positions(spec))
-        return every[:-1] if spec.rank else every
-
-
-class FourAtATime(Loops):
+def without_tail(self, spec, x):
     """Multiplies channels in vectors of four and drops the tail."""
-
-    def padded(self, spec, x):
-        x = x.copy()
-        x[..., x.shape[-1] - x.shape[-1] % 4 :] = 0
-        return super().padded(spec, x)
+    x = x.copy()
+    x[..., x.shape[-1] - x.shape[-1] % 4 :] = 0
+    return Loops.padded(self, spec, x)
 
 
-class Singles(Loops):
-    def forward(self, spec, x, weight, bias):
-        narrow = [None if array is None else array.astype(np.float32) for array in (x, weight, bias)]
-        return super().forward(spec, *narrow).astype(x.dtype)
+def in_single(self, spec, x, weight, bias):
+    narrow = [None if array is None else array.astype(np.float32) for array in (x, weight, bias)]
+    return Loops.forward(self, spec, *narrow).astype(x.dtype)
 
 
-class HalfOutput(Loops):
-    def finish(self, spec, y):
-        with np.errstate(over="ignore"):
-            return y.astype(np.float16).astype(y.dtype)
+def refuses_empty(_, spec, y):
+    return y.reshape(-1, *spec.output_size, int(y.size / len(y) / max(np.prod(spec.output_size, dtype=int), 1)))
+
+
+def with_room(_, lo, hi):
+    """Leaves room behind the input, for windows in the wrong place."""
+    return lo, hi + 40
+
+
+STEPS = {
+    "taps/flipped": {"window": lambda self, *given: np.flip(w := Loops.window(self, *given), range(1, w.ndim - 1))},
+    "taps/flipped[x]": {
+        "window": lambda self, spec, xp, o: Loops.window(self, spec, xp, o)[..., :: -1 if spec.rank else 1, :]
+    },
+    "patch/channel-major": {"row": lambda self, spec, patch: Loops.row(self, spec, np.moveaxis(patch, -1, 1))},
+    "patch/channel-major-stored": {
+        "column": lambda self, spec, kernel: Loops.column(self, spec, np.moveaxis(kernel, -1, 0))
+    },
+    "taps/axes-swapped": {"window": by_columns},
+    "weights/positions-transposed": {"kernel": of_transposed_position},
+    "weights/in-out-swapped": {"kernel": read_as_out_in},
+    "weights/read-as-oihw": {"kernel": read_as_oihw},
+    "weights/first-position": {"kernel": lambda _, spec, weight, __: weight[(0,) * spec.rank]},
+    "weights/tied[y]": {
+        "kernel": lambda self, spec, weight, o: Loops.kernel(
+            self, spec, weight, (*o[:-2], 0, o[-1]) if spec.rank > 1 else o
+        )
+    },
+    "bias/dropped": {"bias": lambda *_: 0},
+    "bias/first-position": {"bias": lambda _, spec, bias, __: bias.reshape(-1, spec.out_channels)[0]},
+    "bias/mean": {"bias": lambda _, spec, bias, __: bias.reshape(-1, spec.out_channels).mean(0)},
+    "bias/reshaped": {"bias": reshaped_bias},
+    "bias/twice": {"bias": lambda self, *given: Loops.bias(self, *given) + Loops.bias(self, *given)},
+    "stride/ignored": {
+        "sides": with_room,
+        "sites": lambda _, spec, axis, at: at + np.arange(spec.kernel_size[axis]) * spec.dilation[axis],
+    },
+    "stride/axes-swapped": {
+        "sides": with_room,
+        "sites": lambda _, spec, axis, at: (
+            at * spec.stride[::-1][axis] + np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
+        ),
+    },
+    "dilation/ignored": {
+        "sides": with_room,
+        "sites": lambda _, spec, axis, at: at * spec.stride[axis] + np.arange(spec.kernel_size[axis]),
+    },
+    "padding/ignored": {"sides": lambda _, lo, hi: (0, lo + hi)},
+    "padding/sides-swapped": {"sides": lambda _, lo, hi: (hi, lo)},
+    "padding/edge": {"mode": "edge"},
+    "padding/wrap": {"mode": "wrap"},
+    "windows/one-late": {
+        "sides": lambda _, lo, hi: (lo, hi + 1),
+        "sites": lambda self, *given: Loops.sites(self, *given) + 1,
+    },
+    "groups/ignored": {"group": lambda *_: 0},
+    "groups/interleaved-input": {"block": lambda _, spec, group: list(range(group, spec.in_channels, spec.groups))},
+    "groups/interleaved-output": {"group": lambda _, spec, f: f % spec.groups},
+    "groups/reversed": {"group": lambda self, spec, f: spec.groups - 1 - Loops.group(self, spec, f)},
+    "table/sorted": {"channels": lambda self, *given: sorted(Loops.channels(self, *given))},
+    "output/reshaped-to-channels-last": {"finish": reshaped_to_channels_last},
+    "output/channels-first": {"finish": lambda _, __, y: np.moveaxis(y, -1, 1)},
+    "output/squeezed": {"finish": lambda _, __, y: y.squeeze()},
+    "batch/leak": {"finish": lambda _, __, y: y.cumsum(axis=0)},
+    "batch/reversed": {"forward": lambda self, *given: Loops.forward(self, *given)[::-1]},
+    "batch/empty-refused": {"finish": refuses_empty},
+    "positions/last-skipped": {
+        "positions": lambda self, spec: list(Loops.positions(self, spec))[: -1 if spec.rank else None]
+    },
+    "channels/vector-tail": {"padded": without_tail},
+    "precision/single": {"forward": in_single},
+    "precision/half-output": {"finish": lambda _, __, y: y.astype(np.float16).astype(y.dtype)},
+}
+"""Deviation -> the steps of `Loops` that it replaces."""
 
 
 class TensorFloat(Loops):
     """Cuts operands to eleven bits as a tensor core does."""
 
+    dropped = 13
+
     def cut(self, array):
         bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-        bits = (bits + 0xFFF + (bits >> 13 & 1)) & ~np.uint64(0x1FFF)
+        bits = (bits + ((1 << self.dropped - 1) - 1) + (bits >> self.dropped & 1)) & ~np.uint64((1 << self.dropped) - 1)
         return bits.astype(np.uint32).view(np.float32).astype(array.dtype)
 
     def forward(self, spec, x, weight, bias):
@@ -346,10 +213,7 @@ class TensorFloat(Loops):
 class BrainFloat(TensorFloat):
     """Cuts operands to bfloat16."""
 
-    def cut(self, array):
-        bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-        bits = (bits + 0x7FFF + (bits >> 16 & 1)) & ~np.uint64(0xFFFF)
-        return bits.astype(np.uint32).view(np.float32).astype(array.dtype)
+    dropped = 16
 
 
 class MaskedDense(Loops):
@@ -366,11 +230,6 @@ class MaskedDense(Loops):
                 .reshape(len(x), *spec.output_size, -1 if len(x) else spec.out_channels)
             )
         return y if bias is None else y + bias
-
-
-class NoEmptyBatch(Loops):
-    def finish(self, spec, y):
-        return y.reshape(-1, *spec.output_size, int(y.size / len(y) / max(np.prod(spec.output_size, dtype=int), 1)))
 
 
 class Mutating(Loops):
@@ -423,93 +282,41 @@ class Gradients(Loops):
                 for j, c in enumerate(row):
                     dseen[..., c] += out.reshape(-1, *[1] * spec.rank) * kernel[..., j, f]
                     part[..., j, f] = (out.reshape(-1, *[1] * spec.rank) * seen[..., c]).sum(axis=0)
-            sites = [at * spec.stride[a] + np.arange(spec.kernel_size[a]) * spec.dilation[a] for a, at in enumerate(o)]
+            sites = [self.sites(spec, axis, at) for axis, at in enumerate(o)]
             self.store(dxp, np.ix_(range(len(x)), *sites, range(spec.in_channels)), dseen)
             self.store_dw(dw, q, part, dy)
         inner = [slice(lo, lo + size) for (lo, _), size in zip(spec.padding, spec.input_size, strict=True)]
         return dxp[:, *inner], dw, None if bias is None else self.db(spec, dy)
 
 
-class OverlapOverwritten(Gradients):
-    def store(self, total, index, part):
-        total[index] = part
+def averaged(self, spec, x, *given):
+    dx, dw, db = Gradients.vjp(self, spec, x, *given)
+    return dx, dw / max(len(x), 1), db
 
 
-class DxFlipped(Gradients):
-    def for_dx(self, kernel):
-        return np.flip(kernel, tuple(range(kernel.ndim - 2)))
+def detached(self, *given):
+    dx, dw, db = Gradients.vjp(self, *given)
+    return np.zeros_like(dx), dw, db
 
 
-class DwAveraged(Gradients):
-    def vjp(self, spec, x, weight, bias, dy):
-        dx, dw, db = super().vjp(spec, x, weight, bias, dy)
-        return dx, dw / max(len(x), 1), db
-
-
-class DwNotSummed(Gradients):
-    def store_dw(self, dw, q, part, dy):
-        dw[q] = part
-
-
-class DbOfOneSample(Gradients):
-    def db(self, spec, dy):
-        return super().db(spec, dy[:1])
-
-
-class Detached(Gradients):
-    def vjp(self, spec, x, weight, bias, dy):
-        dx, dw, db = super().vjp(spec, x, weight, bias, dy)
-        return np.zeros_like(dx), dw, db
-
+GRADIENT_STEPS = {
+    "dx/overlap-overwritten": {"store": lambda _, total, index, part: total.__setitem__(index, part)},
+    "dx/flipped-kernel": {"for_dx": lambda _, kernel: np.flip(kernel, range(kernel.ndim - 2))},
+    "dx/missing": {"vjp": detached},
+    "dw/batch-averaged": {"vjp": averaged},
+    "dw/last-shared-position": {"store_dw": lambda _, dw, q, part, __: dw.__setitem__(q, part)},
+    "db/one-sample": {"db": lambda self, spec, dy: Gradients.db(self, spec, dy[:1])},
+}
+"""Deviation -> the steps of `Gradients` that it replaces."""
 
 BROKEN = {
-    "taps/flipped": FlippedTaps(),
-    "taps/flipped[x]": FlippedAlongX(),
-    "patch/channel-major": ChannelMajorPatch(),
-    "patch/channel-major-stored": ChannelMajorKernel(),
-    "taps/axes-swapped": TransposedPatch(),
-    "weights/positions-transposed": ColumnMajorPositions(),
-    "weights/in-out-swapped": OutByIn(),
-    "weights/read-as-oihw": TorchOrderKernel(),
-    "weights/first-position": Convolution(),
-    "weights/tied[y]": SharedAlongY(),
-    "bias/dropped": NoBias(),
-    "bias/first-position": OneBias(),
-    "bias/mean": MeanBias(),
-    "bias/reshaped": ReshapedBias(),
-    "bias/twice": BiasTwice(),
-    "stride/ignored": StrideForgotten(),
-    "stride/axes-swapped": StridesSwapped(),
-    "dilation/ignored": DilationForgotten(),
-    "padding/ignored": PaddedBehind(),
-    "padding/sides-swapped": PaddedOtherSide(),
-    "padding/edge": EdgePadding(),
-    "padding/wrap": CircularPadding(),
-    "windows/one-late": OneSiteLate(),
-    "groups/ignored": FirstGroupOnly(),
-    "groups/interleaved-input": DealtInputs(),
-    "groups/interleaved-output": DealtOutputs(),
-    "groups/reversed": BlocksReversed(),
-    "table/sorted": SortedTable(),
-    "output/reshaped-to-channels-last": ReshapedToChannelsLast(),
-    "output/channels-first": ChannelsFirst(),
-    "output/squeezed": Squeezed(),
-    "batch/leak": NeverCleared(),
-    "batch/reversed": BatchReversed(),
-    "batch/empty-refused": NoEmptyBatch(),
-    "positions/last-skipped": LastPositionForgotten(),
-    "channels/vector-tail": FourAtATime(),
-    "precision/single": Singles(),
-    "precision/half-output": HalfOutput(),
+    name: type("Broken", (base,), steps)()
+    for base, table in ((Loops, STEPS), (Gradients, GRADIENT_STEPS))
+    for name, steps in table.items()
+} | {
     "precision/tf32-operands": TensorFloat(),
     "precision/bfloat16-operands": BrainFloat(),
     "nonfinite/masked-dense": MaskedDense(),
-    "dx/overlap-overwritten": OverlapOverwritten(),
-    "dx/flipped-kernel": DxFlipped(),
-    "dx/missing": Detached(),
-    "dw/batch-averaged": DwAveraged(),
-    "dw/last-shared-position": DwNotSummed(),
-    "db/one-sample": DbOfOneSample(),
     "behaviour/input-mutated": Mutating(),
     "behaviour/stale-weights": Remembering(),
     "behaviour/nondeterministic": Racing(),

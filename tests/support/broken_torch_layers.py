@@ -54,41 +54,31 @@ class TorchUnfold:
         return (*grads, None) if bias is None else grads
 
 
-class TorchChannelMajor(TorchUnfold):
+def channel_major(_, __, patches, matrix):
     """Multiplies what unfold gives, channel-major, with the weight as it lies in memory."""
-
-    def combine(self, spec, patches, matrix):
-        n, k, c, p = patches.shape
-        return torch.einsum("njp,pjf->npf", patches.transpose(1, 2).reshape(n, c * k, p), matrix.reshape(p, k * c, -1))
+    n, k, c, p = patches.shape
+    return torch.einsum("njp,pjf->npf", patches.transpose(1, 2).reshape(n, c * k, p), matrix.reshape(p, k * c, -1))
 
 
-class TorchReshapedInput(TorchUnfold):
-    def image(self, x):
-        return x.reshape(len(x), x.shape[-1], *x.shape[1:-1])
+def reshaped_output(self, *given):
+    y = TorchUnfold.output(self, *given)
+    return y.movedim(-1, 1).reshape(y.shape)
 
 
-class TorchReshapedOutput(TorchUnfold):
-    def output(self, spec, rows, bias):
-        y = super().output(spec, rows, bias)
-        return y.movedim(-1, 1).reshape(y.shape)
-
-
-class TorchKernelTransposed(TorchUnfold):
+def transposed_kernels(self, spec, weight):
     """Stores the kernels (kx, ky) and multiplies them with patches (ky, kx)."""
-
-    def matrix(self, spec, weight):
-        return super().matrix(spec, weight.transpose(2, 3).reshape(weight.shape))
+    return TorchUnfold.matrix(self, spec, weight.transpose(2, 3).reshape(weight.shape))
 
 
-class TorchOneKernel(TorchUnfold):
-    def matrix(self, spec, weight):
-        return super().matrix(spec, weight[:1, :1].expand(weight.shape))
+def one_kernel(self, spec, weight):
+    return TorchUnfold.matrix(self, spec, weight[:1, :1].expand(weight.shape))
 
 
-IN_TORCH = {
-    "patch/channel-major": TorchChannelMajor(),
-    "input/reshaped-from-channels-first": TorchReshapedInput(),
-    "output/reshaped-to-channels-last": TorchReshapedOutput(),
-    "taps/axes-swapped-stored": TorchKernelTransposed(),
-    "weights/first-position": TorchOneKernel(),
+STEPS = {
+    "patch/channel-major": {"combine": channel_major},
+    "input/reshaped-from-channels-first": {"image": lambda _, x: x.reshape(len(x), x.shape[-1], *x.shape[1:-1])},
+    "output/reshaped-to-channels-last": {"output": reshaped_output},
+    "taps/axes-swapped-stored": {"matrix": transposed_kernels},
+    "weights/first-position": {"matrix": one_kernel},
 }
+IN_TORCH = {name: type("Broken", (TorchUnfold,), steps)() for name, steps in STEPS.items()}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +14,7 @@ from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
 from tests.support.covering import cheapest, choose_core, choose_smoke, layers, prices
 from tests.support.kills import STORE, matrix
+from tests.support.programs import lcl as program
 
 
 def pairs() -> dict[coverage.Pair, list[str]]:
@@ -90,11 +89,10 @@ def test_the_cheapest_cover_meets_every_need_that_can_be_met() -> None:
 
 
 def test_the_commands_take_a_tier() -> None:
-    command = [sys.executable, "-m", "lcl_ref", "cases", "--tier", "smoke", "--json"]
-    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    listed = json.loads(program("cases", "--tier", "smoke", "--json", check=True).stdout)
     assert [case["id"] for case in listed["accepted"]] == list(SMOKE)
     assert listed["refused"] == []
-    words = ["run", "-b", "numpy.matmul", "--tier", "smoke", "--dtype", "float32", "--op", "forward", "--jobs", "1"]
-    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    words = ("-b", "numpy.matmul", "--tier", "smoke", "--dtype", "float32", "--op", "forward", "--jobs", "1")
+    done = program("run", *words)
     assert done.returncode == 0, done.stderr
     assert f"{len(SMOKE)} pass, 0 fail" in done.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import textwrap
 import time
 from functools import cache
@@ -24,9 +22,10 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.observation import Observation, rejected
 from lcl_ref.suite.judge.tasks import cell_exists, load_task
 from lcl_ref.suite.run.user_layer import as_adapter
-from tests.support.broken_layers import BROKEN, RIGHT, ChannelMajorPatch, FlippedTaps, Gradients, Loops
+from tests.support.broken_layers import BROKEN, RIGHT, Gradients, Loops
 from tests.support.broken_torch_layers import IN_TORCH, TorchUnfold
 from tests.support.paths import SUPPORT
+from tests.support.programs import lcl, python
 
 STORE = Store(default_root())
 LIMIT_SECONDS = 20
@@ -185,7 +184,7 @@ def assert_claims_hold(found, seen):
             assert all(reproduces(hypothesis, each) for each in concerned)
 
 
-class TwoMistakes(ChannelMajorPatch):
+class TwoMistakes(type(BROKEN["patch/channel-major"])):
     """Drops the bias besides."""
 
     def bias(self, spec, bias, o):
@@ -196,7 +195,7 @@ class ForwardAndBackward(Gradients):
     """Flips the taps forward, and overwrites overlaps backward: two mistakes in two operations."""
 
     def forward(self, spec, x, weight, bias):
-        return FlippedTaps().forward(spec, x, weight, bias)
+        return BROKEN["taps/flipped"].forward(spec, x, weight, bias)
 
     def store(self, total, index, part):
         total[index] = part
@@ -274,30 +273,31 @@ def test_almost_right_hypothesis_is_not_claimed():
 
 def write(folder, body):
     """Write a layer file that takes its layer from the broken ones."""
-    imports = "from broken_torch_layers import *" if "Torch" in body else "from broken_layers import *"
+    imports = "from broken_torch_layers import *" if "TORCH" in body else "from broken_layers import *"
     text = f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\n{imports}\n{textwrap.dedent(body)}"
     (folder / "layer.py").write_text(text)
 
 
 def run_diagnose(folder, *words):
-    command = [sys.executable, "-m", "lcl_ref", "diagnose", "--tier", "core", *(words or ("-b", "layer.py"))]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
+    return lcl("diagnose", "--tier", "core", *(words or ("-b", "layer.py")), cwd=folder)
 
 
 @pytest.mark.parametrize(
     ("body", "attribute", "deviation"),
     [
-        ("forward = FlippedTaps().forward", "", "taps/flipped"),
-        ("class Mine(NoBias): pass", ":Mine", "bias/dropped"),
-        ("mine = TorchReshapedInput()", ":mine", "input/reshaped-from-channels-first"),
+        ("forward = BROKEN['taps/flipped'].forward", "", "taps/flipped"),
+        ("class Mine(type(BROKEN['bias/dropped'])): pass", ":Mine", "bias/dropped"),
+        ("mine = IN_TORCH['input/reshaped-from-channels-first']", ":mine", "input/reshaped-from-channels-first"),
         (
-            "def mine(spec, x, weight, bias): return OneSiteLate().forward(spec, x, weight, bias)",
+            "def mine(spec, x, weight, bias): return BROKEN['windows/one-late'].forward(spec, x, weight, bias)",
             ":mine",
             "windows/one-late",
         ),
-        pytest.param("mine = DwAveraged()", ":mine", "dw/batch-averaged", marks=pytest.mark.slow),
-        pytest.param("mine = FirstGroupOnly()", ":mine", "groups/ignored", marks=pytest.mark.slow),
-        pytest.param("mine = PaddedOtherSide()", ":mine", "padding/sides-swapped", marks=pytest.mark.slow),
+        pytest.param("mine = BROKEN['dw/batch-averaged']", ":mine", "dw/batch-averaged", marks=pytest.mark.slow),
+        pytest.param("mine = BROKEN['groups/ignored']", ":mine", "groups/ignored", marks=pytest.mark.slow),
+        pytest.param(
+            "mine = BROKEN['padding/sides-swapped']", ":mine", "padding/sides-swapped", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_command_names_the_mistake_with_a_program_that_shows_it(tmp_path, body, attribute, deviation):
@@ -311,18 +311,18 @@ def test_command_names_the_mistake_with_a_program_that_shows_it(tmp_path, body, 
     program = finding["program"]
     assert len(program.splitlines()) <= 24
     assert "lcl_ref" not in program
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    shown = python("-c", program, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "differs: [[" in shown.stdout
 
 
 def test_program_calls_a_right_layer_right(tmp_path):
     """The program's own loops are right: they find nothing in a layer that is."""
-    write(tmp_path, "class Mine(Gradients): pass\nmine = DwAveraged()")
+    write(tmp_path, "class Mine(Gradients): pass\nmine = BROKEN['dw/batch-averaged']")
     run_diagnose(tmp_path, "-b", "layer.py:mine", "--json", "found.json")
     program = json.loads((tmp_path / "found.json").read_text())["diagnoses"][0]["findings"][0]["program"]
     right = program.replace("layer = layer.mine", "layer = layer.Mine()")
-    shown = subprocess.run([sys.executable, "-c", right], capture_output=True, text=True, check=False, cwd=tmp_path)
+    shown = python("-c", right, cwd=tmp_path)
     assert "is right" in shown.stdout
     assert "differs" not in shown.stdout
 
@@ -359,7 +359,7 @@ def test_layer_that_dies_now_and_then_is_diagnosed_from_the_rest(tmp_path):
         tmp_path,
         """
         import os
-        class Mine(FlippedTaps):
+        class Mine(type(BROKEN["taps/flipped"])):
             def forward(self, spec, x, weight, bias):
                 if spec.rank == 3 and spec.groups == 2:
                     os._exit(7)

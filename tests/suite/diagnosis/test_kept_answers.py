@@ -1,20 +1,19 @@
 """A failing run is diagnosed from its own answers: no question of the golden data is asked a second time."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
 from tests.support.paths import SUPPORT
+from tests.support.programs import lcl
 
 LAYER = f"""
 import hashlib, os, sys
 sys.path.insert(0, {str(SUPPORT)!r})
-from broken_layers import FlippedTaps
+from broken_layers import BROKEN
 
-class Logged(FlippedTaps):
+class Logged(type(BROKEN["taps/flipped"])):
     def forward(self, spec, x, weight, bias):
         question = hashlib.sha256(spec.to_json().encode() + x.tobytes() + weight.tobytes()).hexdigest()
         with open("questions", "a") as log:
@@ -32,8 +31,7 @@ def asked(folder, *words):
     """Run a command over the smoke tier; return how often each question was asked, and its report."""
     (folder / "layer.py").write_text(LAYER)
     (folder / "questions").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "lcl_ref", *words, "--tier", "smoke", "--json", "report.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
+    done = lcl(*words, "--tier", "smoke", "--json", "report.json", cwd=folder)
     assert done.returncode == 1, done.stderr
     return Counter((folder / "questions").read_text().splitlines()), json.loads((folder / "report.json").read_text())
 

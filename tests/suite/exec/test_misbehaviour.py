@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import os
 import shlex
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from tests.support.paths import SUPPORT
-from tests.support.programs import FOREGROUND
+from tests.support.programs import FOREGROUND, LCL, run
 
 FILE = SUPPORT / "exec_programs.py"
 CASE = "0d/linear/position-bias"
@@ -78,8 +77,7 @@ def pids(folder):
 
 def alive(pid):
     """Return whether a process runs; a zombie, which waits for a parent that is not ours, does not."""
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    listed = run("ps", "-o", "stat=", "-p", pid).stdout
     return bool(listed.strip()) and not listed.startswith("Z")
 
 
@@ -206,13 +204,8 @@ def test_the_protocol_check_names_the_rule_that_is_broken(folder, name, rule, se
 @pytest.fixture
 def hanging_run(folder):
     """Start ``lcl run`` on a program that hangs, and wait until it does."""
-    command = [sys.executable, "-m", "lcl_ref", "run", "-b", word("HangsWithAChild"), "-c", CASE, "--dtype", "float32"]
-    with subprocess.Popen(
-        [*FOREGROUND, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    ) as process:
+    command = [*FOREGROUND, *LCL, "run", "-b", word("HangsWithAChild"), "-c", CASE, "--dtype", "float32"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: len(pids(folder)) == 2, 60.0)
         yield process
         with contextlib.suppress(ProcessLookupError):

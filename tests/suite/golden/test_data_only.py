@@ -5,7 +5,6 @@ import itertools
 import math
 import re
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
+from tests.support.programs import python, run
 
 DATA = default_root()
 PAGE = (DATA / "README.md").read_text()
@@ -45,8 +45,7 @@ def test_the_reader_is_short_and_imports_only_the_standard_library():
 def test_the_reader_runs_as_it_stands(tmp_path):
     program = tmp_path / "reader.py"
     program.write_text(READER)
-    command = [sys.executable, "-I", "-S", str(program), str(DATA)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = python("-I", "-S", program, DATA)
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(Store(DATA).entries)
 
@@ -205,6 +204,6 @@ def rounded(number):
 
 
 def test_checksums_hold_by_the_ordinary_tool():
-    done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=DATA, capture_output=True, check=False)
+    done = run("sha256sum", "-c", "--quiet", "SHA256SUMS", cwd=DATA)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(DATA / "SHA256SUMS").read_text().count("README.md") == 1

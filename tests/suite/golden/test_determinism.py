@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -20,6 +19,7 @@ from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun, Settings
 from tests.support.paths import ROOT, SUPPORT
+from tests.support.programs import lcl, run
 
 CHILD = SUPPORT / "determinism_child.py"
 
@@ -52,13 +52,7 @@ each_surroundings = pytest.mark.parametrize("name", SURROUNDINGS)
 
 def child(*words: str, python: str = sys.executable, **environment: str) -> dict:
     """Return what the child process prints, in these surroundings."""
-    done = subprocess.run(
-        [python, str(CHILD), *words],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(python, CHILD, *words, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, timeout=None)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -94,13 +88,7 @@ def test_hash_seeds_reach_the_child() -> None:
 @pytest.mark.slow
 @each_surroundings
 def test_all_golden_data_is_the_same_in_these_surroundings(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lcl_ref", "fixtures", "check"],
-        env=os.environ | SURROUNDINGS[name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = lcl("fixtures", "check", env=os.environ | SURROUNDINGS[name], timeout=None)
     assert done.returncode == 0, done.stderr
     assert "regenerate byte for byte" in done.stdout
 
@@ -116,8 +104,7 @@ def test_the_oldest_numpy_makes_the_same_bytes(tmp_path: Path) -> None:
     venv.create(tmp_path, with_pip=True)
     python = str(tmp_path / "bin" / "python")
     packages = ["numpy==1.26.*", "ml_dtypes", "safetensors"]
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    done = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages, timeout=None)
     assert done.returncode == 0, done.stderr
     old = child(python=python)
     assert old["numpy"].startswith("1.26.")

@@ -1,8 +1,6 @@
 """`lcl export`: every container gives back what the golden data holds."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import safetensors.numpy
 from lcl_ref.suite.golden.export import CONTAINERS, export
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
+from tests.support.programs import lcl
 
 STORE = Store(default_root())
 CASES = ["0d/groups/two", "0d/linear/empty-batch", "1d/nonfinite/padding", "0d/rounded/one-term"]
@@ -77,8 +76,7 @@ def test_extensions_have_a_section_of_their_own(tmp_path):
 
 
 def test_the_command_writes_the_cases_of_a_glob_and_their_index(tmp_path):
-    words = ["export", "--format", "json", "--case", "0d/groups/*", "-o", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    done = lcl("export", "--format", "json", "--case", "0d/groups/*", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     listed = json.loads((tmp_path / "index.json").read_text())["cases"]
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")}
@@ -88,14 +86,13 @@ def test_the_command_writes_the_cases_of_a_glob_and_their_index(tmp_path):
 
 def test_wrong_words_are_refused(tmp_path):
     for words in (["--format", "pickle"], ["--format", "npz", "--case", "9d/*"]):
-        command = [sys.executable, "-m", "lcl_ref", "export", *words, "-o", str(tmp_path / "out")]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+        assert lcl("export", *words, "-o", tmp_path / "out").returncode == 2
     assert not (tmp_path / "out").exists()
 
 
 def test_globs_of_extensions_and_of_cases_may_be_mixed(tmp_path):
-    words = ["export", "--format", "json", "-c", "extension/quantised/*", "-c", "*/padding/mixed", "-o", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-m", "lcl_ref", *words], capture_output=True, text=True, check=False)
+    words = ("-c", "extension/quantised/*", "-c", "*/padding/mixed")
+    done = lcl("export", "--format", "json", *words, "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     listed = json.loads((tmp_path / "index.json").read_text())
     assert [entry["id"] for entry in listed["cases"]] == [
@@ -117,13 +114,12 @@ def test_globs_of_extensions_and_of_cases_may_be_mixed(tmp_path):
     ],
 )
 def test_cases_of_extensions_are_listed(globs, accepted, extended):
-    command = [sys.executable, "-m", "lcl_ref", "cases", "--json", *(word for glob in globs for word in ("-c", glob))]
-    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    words = [word for glob in globs for word in ("-c", glob)]
+    listed = json.loads(lcl("cases", "--json", *words, check=True).stdout)
     assert (len(listed["accepted"]), len(listed["extensions"])) == (accepted, extended)
 
 
 def test_a_run_says_that_extensions_are_no_cases_of_adapters():
-    command = [sys.executable, "-m", "lcl_ref", "run", "-b", "numpy.loop", "-c", "extension/*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = lcl("run", "-b", "numpy.loop", "-c", "extension/*")
     assert done.returncode == 2
     assert "those of extensions (SPEC 14) are data for ports" in done.stderr

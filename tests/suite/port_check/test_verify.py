@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -19,6 +17,7 @@ from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.port_check import chunked
 from lcl_ref.suite.port_check.verify import verify_port
 from tests.support.layer_answers import golden, integers, random_spec
+from tests.support.programs import lcl as program
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +113,7 @@ def test_a_network_verifies_for_every_layer_to_drop_in(network, tmp_path, backen
 def test_a_network_verifies_for_the_layer_of_keras_3_on_every_backend(network, tmp_path, backend, suffix):
     path, new = network / f"model{suffix}", tmp_path / "new.npz"
     convert_file(path, new, source="stored", target="canonical")
-    command = [sys.executable, "-m", "lcl_ref", "verify-port", str(path), str(new), "-b", backend, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = program("verify-port", path, new, "-b", backend, "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads(done.stdout)
     assert {row["state"] for row in rows} == {"pass"}

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +14,7 @@ from lcl_ref.suite.report.document import count_states, write_json
 from lcl_ref.suite.report.document import document as report_of
 from lcl_ref.suite.report.page import page
 from lcl_ref.suite.run.matrix import BackendReport
+from tests.support.programs import lcl
 
 CELLS = [Cell("torch.loop", f"2d/plain/{name}", "forward", "float32") for name in ("a", "b", "c", "d")]
 BASE = report_of(
@@ -47,11 +46,6 @@ def write(tmp_path):
         return path
 
     return written
-
-
-def lcl(*words):
-    command = [sys.executable, "-m", "lcl_ref", "report", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 METAL = {"system": "Darwin", "release": "25.1", "machine": "arm64", "driver": "Metal 4"}
@@ -169,7 +163,7 @@ def test_changes_have_names_and_an_exit_status(write, was, now, change, worse):
     before, after = write("before", changed([was])), write("after", changed([now]))
     found = merge.difference(before, after)
     assert {name: len(cells) for name, cells in found.changes.items()} == ({change: 1} if change else {})
-    done = lcl("diff", before, after)
+    done = lcl("report", "diff", before, after)
     assert (found.worse, done.returncode) == (worse, int(worse))
     if change:
         assert f"{change}: 1\n  torch.loop 2d/plain/a forward float32" in done.stdout
@@ -182,7 +176,7 @@ def test_cells_that_come_and_go_are_told(write):
     whole, part = write("whole", BASE), write("part", fewer)
     assert set(merge.difference(whole, part).changes) == {"no longer asked"}
     assert set(merge.difference(part, whole).changes) == {"new"}
-    assert lcl("diff", whole, part).returncode == 1
+    assert lcl("report", "diff", whole, part).returncode == 1
 
 
 def test_merged_reports_are_compared_run_by_run(write):
@@ -195,17 +189,17 @@ def test_merged_reports_are_compared_run_by_run(write):
 
 
 def test_different_golden_data_cannot_be_compared(write):
-    done = lcl("diff", write("a", BASE), write("b", changed(digest="0" * 64)))
+    done = lcl("report", "diff", write("a", BASE), write("b", changed(digest="0" * 64)))
     assert done.returncode == 2
     assert "golden data" in done.stderr
 
 
 def test_the_commands_write_what_they_say(write, tmp_path):
     paths = write("linux", BASE), write("metal", changed(["fail"], METAL))
-    done = lcl("merge", *paths, "-o", tmp_path / "both.json")
+    done = lcl("report", "merge", *paths, "-o", tmp_path / "both.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "both.json").read_text()) == merge.merge(paths)
-    assert lcl("html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
+    assert lcl("report", "html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
     text = (tmp_path / "both.html").read_text()
     for words in (
         "torch.loop on metal",

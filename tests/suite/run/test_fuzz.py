@@ -1,10 +1,10 @@
 """`lcl fuzz` finds what is wrong, shrinks it, and finds nothing in a right layer."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from tests.support.programs import lcl
 
 LAYERS = """
 import os
@@ -32,8 +32,7 @@ def fuzz(tmp_path):
     (tmp_path / "layers.py").write_text(LAYERS)
 
     def run(name, *words):
-        command = [sys.executable, "-m", "lcl_ref", "fuzz", "-b", f"layers.py:{name}", "--examples", "150", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False)
+        done = lcl("fuzz", "-b", f"layers.py:{name}", "--examples", "150", *words, cwd=tmp_path)
         return done.returncode, done.stdout
 
     return run

@@ -1,14 +1,13 @@
 """`lcl run --ladder`, and the name of the mistake under a failure of `lcl run`."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.run.ladder import LADDER, rung_of
+from tests.support.programs import lcl
 
 LAYERS = """
 import lcl_ref
@@ -30,8 +29,7 @@ def run(tmp_path):
     (tmp_path / "layers.py").write_text(LAYERS)
 
     def call(name, *words):
-        command = [sys.executable, "-m", "lcl_ref", "run", "-b", f"layers.py:{name}", "--json", "report.json", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False)
+        done = lcl("run", "-b", f"layers.py:{name}", "--json", "report.json", *words, cwd=tmp_path)
         return done.returncode, done.stdout, json.loads((tmp_path / "report.json").read_text())
 
     return call

@@ -2,18 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from lcl_ref.suite.golden.fixtures import default_root
 from tests.support.paths import SUPPORT
-from tests.support.programs import FOREGROUND
+from tests.support.programs import FOREGROUND, LCL, run
 
-LCL = [sys.executable, "-m", "lcl_ref"]
 SLEEP = f"600.{os.getpid()}"
 """Seconds that a layer which hangs sleeps: a number that no other test run has."""
 
@@ -21,10 +21,8 @@ ENVIRONMENT = os.environ | {"LCL_TEST_SLEEP": SLEEP}
 CASES = ["-c", "1d/stride/two-even", "-c", "2d/stride/two-even", "-c", "0d/linear/no-bias", "--dtype", "float32"]
 
 
-def lcl(*words, cwd=SUPPORT, timeout=120):
-    done = subprocess.run(
-        [*LCL, *words], capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False, env=ENVIRONMENT
-    )
+def lcl(*words, cwd=SUPPORT):
+    done = run(*LCL, *words, cwd=cwd, env=ENVIRONMENT)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -110,7 +108,7 @@ def commands_running():
     """Return the command lines of all processes, from /proc or, where there is none, from ps."""
     proc = Path("/proc")
     if not proc.is_dir():
-        return subprocess.run(["ps", "-Ao", "command"], capture_output=True, text=True, check=True).stdout
+        return run("ps", "-Ao", "command", check=True).stdout
     lines = []
     for entry in proc.glob("[0-9]*/cmdline"):
         try:
@@ -122,15 +120,9 @@ def commands_running():
 
 def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     report = tmp_path / "report.json"
-    words = [*LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
-    running = subprocess.Popen(
-        [*FOREGROUND, *words],
-        cwd=SUPPORT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=ENVIRONMENT,
-    )
+    words = [*FOREGROUND, *LCL, "run", "-b", "misbehaving.py:hangs", *CASES, "--json", str(report)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(words, cwd=SUPPORT, start_new_session=True, env=ENVIRONMENT, **pipes)
     deadline = time.monotonic() + 60
     while f"sleep {SLEEP}" not in commands_running() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -178,10 +170,6 @@ def test_nothing_run_is_exit_status_three():
 
 
 def test_damaged_golden_data_stops_the_run(tmp_path):
-    import shutil
-
-    from lcl_ref.suite.golden.fixtures import default_root
-
     data = tmp_path / "data"
     shutil.copytree(default_root(), data)
     path = data / "1d-stride.safetensors"

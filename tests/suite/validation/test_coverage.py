@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import combinations, product
 
 import pytest
@@ -15,6 +13,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.coverage import IMPOSSIBLE, PARAMETERS, pairs, settings_of
 from tests.support.paths import ROOT
+from tests.support.programs import lcl as program
 
 ENTRIES = Store(default_root()).entries
 DESIGN = (ROOT / "docs" / "design-of-the-suite.md").read_text(encoding="utf-8")
@@ -112,8 +111,6 @@ def test_the_page_lists_the_values() -> None:
 
 
 def test_the_command_prints_what_is_missing() -> None:
-    command = [sys.executable, "-m", "lcl_ref", "cases", "--coverage", "--json"]
-    whole = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    whole = json.loads(program("cases", "--coverage", "--json", check=True).stdout)
     assert whole["covered"] == whole["legal"] == len(pairs())
-    part = subprocess.run([*command[:-1], "-c", "1d/*"], capture_output=True, text=True, check=True).stdout
-    assert "some + empty" in part
+    assert "some + empty" in program("cases", "--coverage", "-c", "1d/*", check=True).stdout
