@@ -34,22 +34,7 @@ from errata.thread_snippets import (
 )
 from lcl_backends.torch import tied
 from tests.errata.counting_work import Written
-from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
-
-
-def tensor(*shape, seed=0, dtype=torch.float32):
-    return torch.from_numpy(integers(*shape, seed=seed)).to(dtype)
-
-
-def with_integers(module):
-    """The module with whole numbers for parameters."""
-    for seed, parameter in enumerate(module.parameters()):
-        parameter.data = tensor(*parameter.shape, seed=seed, dtype=parameter.dtype)
-    return module
-
-
-def same_bits(one, other):
-    return torch.equal(one.detach(), other.detach())
+from tests.errata.whole_numbers import accepts, integers, raises, repaired_by, same_bits, tensor, with_integers
 
 
 @repaired_by(POSTED=POSTED_REPAIRED)

@@ -1,6 +1,7 @@
 """Errata C1 to C10: the article on channel-local convolution."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,23 +29,9 @@ from errata.channel_snippets import (
     share_with_the_batch_in_groups,
 )
 from lcl_backends.torch import batch_in_groups
-from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
+from tests.errata.whole_numbers import accepts, raises, repaired_by, same_bits, tensor, with_integers
 
-
-def with_integers(module):
-    for seed, parameter in enumerate(module.parameters()):
-        parameter.data = torch.from_numpy(integers(*parameter.shape, seed=seed)).float()
-    return module
-
-
-def image(*shape, seed=5):
-    return torch.from_numpy(integers(*shape, seed=seed)).float()
-
-
-def same_bits(one, other):
-    return torch.equal(one.detach(), other.detach())
-
-
+image = partial(tensor, seed=5)
 LINE = "weight = nn.Parameter(torch.randn(2, 2))\n"
 
 
@@ -54,10 +41,8 @@ def test_C1_torch_itself_is_not_imported():
     exec(IMPORTS_REPAIRED + LINE, {})  # noqa: S102 -- the text under test
 
 
-SETTINGS = [
-    (batch, groups, per_group, kernel_size)
-    for batch, groups, per_group, kernel_size in itertools.product((1, 2, 3), (1, 2, 3), (1, 2), (1, 2, 3))
-]
+SETTINGS = list(itertools.product((1, 2, 3), (1, 2, 3), (1, 2), (1, 2, 3)))
+"""Batch, groups, channels per group, kernel size."""
 
 
 @repaired_by(Printed=Repaired)

@@ -1,7 +1,7 @@
 """Errata D1 to D7: the article on a fully connected layer in two dimensions."""
 
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -24,19 +24,9 @@ from errata.twodfc_snippets import (
     linear_shape_repaired,
 )
 from tests.errata.counting_work import Written
-from tests.errata.whole_numbers import accepts, integers, raises, repaired_by
+from tests.errata.whole_numbers import accepts, raises, repaired_by, tensor, with_integers
 
-
-def with_integers(module):
-    for seed, parameter in enumerate(module.parameters()):
-        parameter.data = torch.from_numpy(integers(*parameter.shape, seed=seed)).float()
-    return module
-
-
-def image(*shape):
-    return torch.from_numpy(integers(*shape, seed=5)).float()
-
-
+image = partial(tensor, seed=5)
 LINE = "fan_in = np.prod((28, 28))\n"
 
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 
 def integers(*shape, seed=0, largest=9):
@@ -13,6 +14,22 @@ def integers(*shape, seed=0, largest=9):
 def counting(*shape):
     """Distinct whole numbers from 1."""
     return np.arange(1.0, math.prod(shape) + 1).reshape(shape)
+
+
+def tensor(*shape, seed=0, dtype=torch.float32):
+    """The same integers in torch."""
+    return torch.from_numpy(integers(*shape, seed=seed)).to(dtype)
+
+
+def with_integers(module):
+    """The module with whole numbers for parameters."""
+    for seed, parameter in enumerate(module.parameters()):
+        parameter.data = tensor(*parameter.shape, seed=seed, dtype=parameter.dtype)
+    return module
+
+
+def same_bits(one, other):
+    return torch.equal(one.detach(), other.detach())
 
 
 def raises(error, function, *arguments):

@@ -11,8 +11,8 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`[^`\n]*`")
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "backends/*.md", "tests/*.md", "examples/*.md", "conformance_data/*.md")
-    for path in ROOT.glob(pattern)
+    for folder in ("", "docs/**/", "backends/**/", "tests/**/", "examples/**/", "conformance_data/")
+    for path in ROOT.glob(f"{folder}*.md")
 )
 
 
