@@ -1,5 +1,6 @@
 """`lcl bench`: what it measures is right, what it prints is what it measured, and what is wrong is shown as wrong."""
 
+import contextlib
 import json
 import os
 import sys
@@ -23,14 +24,8 @@ from lcl_ref.cli.bench import _refs
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.registered import named
 
-SMALL = Workload(
-    "small",
-    lcl.Spec(
-        input_size=(7, 6), in_channels=4, out_channels=6, kernel_size=(3, 2), stride=2, padding=(1, (0, 2)), groups=2
-    ),
-    3,
-    "a test",
-)
+SPEC = {"input_size": (7, 6), "in_channels": 4, "out_channels": 6, "kernel_size": (3, 2), "padding": (1, (0, 2))}
+SMALL = Workload("small", lcl.Spec(**SPEC, stride=2, groups=2), 3, "a test")
 
 
 def results(workload, held):
@@ -99,19 +94,23 @@ def test_growth_is_the_exponent_of_time():
     assert tables.growth(found[:-1]) == []
 
 
-def test_a_process_that_is_late_is_ended_and_started_again():
-    process = BackendProcess(*resolve(["numpy.matmul"]), 1)
-    try:
-        assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
-        assert process.ask(0.0, "time", "step", "wall") == {"refused": "no answer within 0 s"}
-        assert "prepare" not in process.ask(30.0, "prepare", "mhcflurry", 0)
-        assert process.ask(30.0, "time", "forward", "processor")["seconds"] > 0
-        assert "KeyError" in process.ask(30.0, "nonsense")["refused"]
-    finally:
-        process.close()
+@pytest.fixture
+def start():
+    """Give a function that starts the process of a backend, which ends with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda word: stack.enter_context(contextlib.closing(BackendProcess(*resolve([word]), 1)))
 
 
-def test_a_backend_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
+def test_a_process_that_is_late_is_ended_and_started_again(start):
+    process = start("numpy.matmul")
+    assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
+    assert process.ask(0.0, "time", "step", "wall") == {"refused": "no answer within 0 s"}
+    assert "prepare" not in process.ask(30.0, "prepare", "mhcflurry", 0)
+    assert process.ask(30.0, "time", "forward", "processor")["seconds"] > 0
+    assert "KeyError" in process.ask(30.0, "nonsense")["refused"]
+
+
+def test_a_backend_runs_on_as_many_cores_as_it_may_use_threads(tmp_path, start):
     """XLA counts cores, whatever the variables say."""
     (tmp_path / "layer.py").write_text(
         "import os\n"
@@ -119,12 +118,9 @@ def test_a_backend_runs_on_as_many_cores_as_it_may_use_threads(tmp_path):
         "def forward(spec, x, weight, bias): raise OSError(f'{len(cores(0))} cores')\n"
         "def vjp(spec, x, weight, bias, dy): return None, None, None\n"
     )
-    process = BackendProcess(*resolve([str(tmp_path / "layer.py")]), 1)
-    try:
-        assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
-        assert process.ask(30.0, "time", "forward", "wall") == {"refused": "OSError: 1 cores"}
-    finally:
-        process.close()
+    process = start(str(tmp_path / "layer.py"))
+    assert process.ask(30.0, "prepare", "mhcflurry", 0) == {}
+    assert process.ask(30.0, "time", "forward", "wall") == {"refused": "OSError: 1 cores"}
 
 
 def test_memory_is_that_beyond_the_results():

@@ -26,17 +26,8 @@ KERNEL, KERAS_BIAS = lcl.layouts.convert(SPEC, WEIGHT, BIAS, source="canonical",
 
 def model_config(**changes):
     """A Keras model of one locally connected layer; `changes` are made to its settings."""
-    settings = {
-        "name": "local",
-        "filters": 3,
-        "kernel_size": [2],
-        "strides": [2],
-        "padding": "valid",
-        "use_bias": True,
-        "data_format": "channels_last",
-        "implementation": 3,
-        "activation": "linear",
-    }
+    settings = {"name": "local", "filters": 3, "kernel_size": [2], "strides": [2], "padding": "valid", "use_bias": True}
+    settings |= {"data_format": "channels_last", "implementation": 3, "activation": "linear"}
     layers = [
         {"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 7, 2]}},
         {"class_name": "LocallyConnected1D", "config": settings | changes},
@@ -91,14 +82,11 @@ def npz(**arrays):
     return memory.getvalue()
 
 
+SQUARE = lcl.Spec(input_size=(4, 4), in_channels=1, out_channels=2, kernel_size=2)
 DARKNET = struct.pack("<iiiQ", 0, 2, 0, 0) + b"".join(
     array.astype("<f4").tobytes()
     for array in lcl.layouts.convert(
-        lcl.Spec(input_size=(4, 4), in_channels=1, out_channels=2, kernel_size=2),
-        np.ones((3, 3, 2, 2, 1, 2)),
-        np.ones((3, 3, 2)),
-        source="canonical",
-        target="darknet",
+        SQUARE, np.ones(SQUARE.weight_shape), np.ones(SQUARE.bias_shape), source="canonical", target="darknet"
     )[::-1]
 )
 SAFE = safetensors.numpy.save({"local.weight": WEIGHT, "local.bias": BIAS})
@@ -106,17 +94,11 @@ SAFE = safetensors.numpy.save({"local.weight": WEIGHT, "local.bias": BIAS})
 
 def document(**changes):
     """Return the description of a layer in a file without a configuration."""
-    layer = {
-        "name": "local",
-        "layout": "canonical",
-        "weight": "local.weight",
-        "bias": "local.bias",
-        "spec": SPEC.to_dict(),
-    }
+    layer = {"name": "local", "layout": "canonical", "weight": "local.weight", "bias": "local.bias"}
+    layer["spec"] = SPEC.to_dict()
     return {"format": "lcl-weights/1", "layers": [layer | changes]}
 
 
-SQUARE = lcl.Spec(input_size=(4, 4), in_channels=1, out_channels=2, kernel_size=2)
 GOOD = {
     ".h5": (keras_h5(), None),
     ".keras": (keras_zip(), None),
@@ -127,6 +109,9 @@ GOOD = {
 }
 """Kind of file -> a good one, and the description beside it."""
 
+TRICKS = ("../evil", "/etc/evil", "a/../../b", "a//b", "..\\evil", "a\x1b[2Jb")
+"""Names that no array and no member may have."""
+
 DAMAGED = {}
 """Name -> (suffix, bytes, description beside it)."""
 
@@ -136,22 +121,17 @@ def add(name, suffix, data, beside=None):
     DAMAGED[name] = suffix, data, beside if beside is not None else GOOD[suffix][1]
 
 
+def at_once(build):
+    """Let a function add its files where it stands."""
+    build()
+    return build
+
+
+@at_once
 def cut_and_grown():
     for suffix, (data, _) in GOOD.items():
-        lengths = {
-            0,
-            1,
-            3,
-            7,
-            11,
-            40,
-            len(data) // 10,
-            len(data) // 3,
-            len(data) // 2,
-            3 * len(data) // 4,
-            len(data) - 1,
-        }
-        for length in sorted(lengths):
+        size = len(data)
+        for length in sorted({0, 1, 3, 7, 11, 40, size // 10, size // 3, size // 2, 3 * size // 4, size - 1}):
             add(f"cut {suffix} to {length}", suffix, data[:length])
 
 
@@ -159,6 +139,7 @@ def flipped(data, place):
     return data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :]
 
 
+@at_once
 def altered_hdf5():
     """Flip bytes of the superblock, and of the marks of the structures that hold names and links."""
     for suffix in (".h5", "plain.h5"):
@@ -172,6 +153,7 @@ def altered_hdf5():
                 place, count = data.find(mark, place + 1), count + 1
 
 
+@at_once
 def altered_archives():
     """Flip bytes of members, which have a checksum, and of the directory."""
     for suffix in (".keras", ".npz"):
@@ -187,6 +169,7 @@ def altered_archives():
             add(f"flip {suffix} {mark!r}", suffix, flipped(data, data.rfind(mark)))
 
 
+@at_once
 def altered_headers():
     header = struct.unpack("<Q", SAFE[:8])[0]
     for place in (0, 1, 3, 7, 8, 8 + header - 1):
@@ -204,6 +187,7 @@ def safe_header(header, data=b""):
     return struct.pack("<Q", len(text)) + text + data
 
 
+@at_once
 def absurd_safetensors():
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     headers = {
@@ -222,7 +206,7 @@ def absurd_safetensors():
     }
     for name, data in headers.items():
         add(f".safetensors {name}", ".safetensors", data)
-    for trick in ("../evil", "/etc/evil", "a/../../b", "a//b", "", "a\0b", "..\\evil", "a\x1b[2Jb"):
+    for trick in (*TRICKS, "", "a\0b"):
         add(f".safetensors named {trick!r}", ".safetensors", safe_header({trick: entry}, b"\0" * 8))
 
 
@@ -251,23 +235,15 @@ MEMBERS = {
 """What is wrong -> bytes of a member of a .npz file."""
 
 
+@at_once
 def absurd_npz():
     for name, data in MEMBERS.items():
         add(f".npz {name}", ".npz", archive([("local.weight.npy", data)]))
-    for trick in (
-        "../evil.npy",
-        "/evil.npy",
-        "a/../../b.npy",
-        "a//b.npy",
-        ".npy",
-        "..\\evil.npy",
-        "a.txt",
-        "a.pkl",
-        "dir/",
-    ):
+    for trick in (*(f"{trick}.npy" for trick in (*TRICKS, "")), "a.txt", "a.pkl", "dir/"):
         add(f".npz member {trick!r}", ".npz", archive([(trick, npy(NPY, b"\0" * 8))]))
 
 
+@at_once
 def hostile_npz():
     zeros = npy(NPY | {"shape": (1 << 25,)}, bytes(1 << 27))
     add(".npz bomb", ".npz", archive([("local.weight.npy", zeros)], zipfile.ZIP_DEFLATED))
@@ -279,6 +255,7 @@ def hostile_npz():
     add(".npz encrypted", ".npz", bytes(locked))
 
 
+@at_once
 def hostile_hdf5():
     def loop(group):
         group["local/again"] = group
@@ -338,6 +315,7 @@ SETTINGS = {
 """What is wrong -> settings of the layer in the configuration of its model."""
 
 
+@at_once
 def hostile_configurations():
     texts = {
         "no JSON": "{not json",
@@ -360,8 +338,9 @@ def hostile_configurations():
         add(f".h5 kernel {name}", ".h5", keras_h5(kernel=kernel))
 
 
+@at_once
 def hostile_archives():
-    for trick in ("../evil", "/etc/evil", "a/../../b", "a//b", "..\\evil", "./config.json", "a\x1b[2J"):
+    for trick in (*TRICKS, "./config.json"):
         add(f".keras member {trick!r}", ".keras", keras_zip([(trick, b"x")]))
     add(
         ".keras bomb",
@@ -376,6 +355,7 @@ def hostile_archives():
         add(".keras with two configurations", ".keras", keras_zip([("config.json", b"{}")]))
 
 
+@at_once
 def hostile_descriptions():
     spec = SPEC.to_dict()
     changes = {
@@ -403,22 +383,6 @@ def hostile_descriptions():
     }
     for name, values in beside.items():
         add(f"description {name}", ".npz", npz(), values)
-
-
-for build in (
-    cut_and_grown,
-    altered_hdf5,
-    altered_archives,
-    altered_headers,
-    absurd_safetensors,
-    absurd_npz,
-    hostile_npz,
-    hostile_hdf5,
-    hostile_configurations,
-    hostile_archives,
-    hostile_descriptions,
-):
-    build()
 
 
 def put(folder, suffix, data, beside):

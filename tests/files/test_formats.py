@@ -32,9 +32,8 @@ def stored(layout=FLAX, dtype=np.float32, spec=SPEC):
     )
 
 
-def arrays(prefix="local", names=("weight", "bias"), dtype=np.float32):
-    weight, bias = stored(dtype=dtype)
-    return {f"{prefix}.{names[0]}": weight, f"{prefix}.{names[1]}": bias, "head.weight": numbers((4, 2), dtype)}
+def arrays(names=("local.weight", "local.bias"), dtype=np.float32):
+    return dict(zip(names, stored(dtype=dtype), strict=True)) | {"head.weight": numbers((4, 2), dtype)}
 
 
 def write(path, values):
@@ -56,13 +55,27 @@ def spec_file(tmp_path):
     return path
 
 
+@pytest.fixture
+def old(tmp_path):
+    return write(tmp_path / "old.npz", arrays())
+
+
+@pytest.fixture
+def change(spec_file):
+    """Give a function that converts the layer of a file, to `canonical` if nothing else is said."""
+    options = {"source": FLAX, "target": "canonical", "spec": spec_file, "layer": "local"}
+    return lambda old, new, **changes: convert_file(old, new, **options | changes)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("target_suffix", [".safetensors", ".npz", ".h5"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".h5"])
-def test_every_format_into_every_format(tmp_path, spec_file, suffix, target_suffix):
+def test_every_format_into_every_format(tmp_path, suffix, target_suffix, change):
     old, new = write(tmp_path / f"old{suffix}", arrays()), tmp_path / f"new{target_suffix}"
-    report = convert_file(
-        old, new, source=FLAX, target="torch7/spatial_convolution_local", spec=spec_file, layer="local"
-    )
+    report = change(old, new, target="torch7/spatial_convolution_local")
     assert report.carried == ("head.weight",)
     weight, bias = stored("torch7/spatial_convolution_local")
     with open_weights(new) as file:
@@ -73,10 +86,9 @@ def test_every_format_into_every_format(tmp_path, spec_file, suffix, target_suff
         np.testing.assert_array_equal(file.tensors["head.weight"].read(), numbers((4, 2)))
 
 
-def test_safetensors_and_numpy_read_what_is_written(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
+def test_safetensors_and_numpy_read_what_is_written(tmp_path, old, change):
     for name in ("new.safetensors", "new.npz"):
-        convert_file(old, tmp_path / name, source=FLAX, target="canonical", spec=spec_file, layer="local")
+        change(old, tmp_path / name)
     plain = safetensors.numpy.load_file(tmp_path / "new.safetensors")
     with np.load(tmp_path / "new.npz", allow_pickle=False) as archive:
         assert set(archive.files) == set(plain) == set(arrays())
@@ -85,7 +97,7 @@ def test_safetensors_and_numpy_read_what_is_written(tmp_path, spec_file):
     np.testing.assert_array_equal(plain["local.weight"], numbers(SPEC.weight_shape))
 
 
-def test_output_is_the_same_every_time_and_has_the_usual_permissions(tmp_path, spec_file):
+def test_output_is_the_same_every_time_and_has_the_usual_permissions(tmp_path, change):
     old = write(tmp_path / "old.safetensors", arrays())
     umask = os.umask(0o022)
     try:
@@ -93,7 +105,7 @@ def test_output_is_the_same_every_time_and_has_the_usual_permissions(tmp_path, s
             (tmp_path / folder).mkdir()
             for suffix in (".safetensors", ".npz"):
                 new = tmp_path / folder / f"new{suffix}"
-                convert_file(old, new, source=FLAX, target="canonical", spec=spec_file, layer="local")
+                change(old, new)
                 assert stat.S_IMODE(new.stat().st_mode) == 0o644
     finally:
         os.umask(umask)
@@ -102,58 +114,52 @@ def test_output_is_the_same_every_time_and_has_the_usual_permissions(tmp_path, s
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int32"])
-def test_dtypes_survive(tmp_path, spec_file, dtype):
+def test_dtypes_survive(tmp_path, dtype, change):
     kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
     old = write(tmp_path / "old.safetensors", arrays(dtype=kind))
-    convert_file(old, tmp_path / "new.safetensors", source=FLAX, target="canonical", spec=spec_file, layer="local")
+    change(old, tmp_path / "new.safetensors")
     with open_weights(tmp_path / "new.safetensors") as file:
         weight = file.tensors["local.weight"]
         assert weight.dtype == kind
         np.testing.assert_array_equal(weight.read(), numbers(SPEC.weight_shape, kind))
 
 
-def test_bfloat16_does_not_fit_a_npz_file(tmp_path, spec_file):
+def test_bfloat16_does_not_fit_a_npz_file(tmp_path, change):
     old = write(tmp_path / "old.safetensors", arrays(dtype=ml_dtypes.bfloat16))
     with pytest.raises(lcl.FileError, match=r"write a \.safetensors file"):
-        convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical", spec=spec_file, layer="local")
+        change(old, tmp_path / "new.npz")
     assert not (tmp_path / "new.npz").exists()
 
 
 @pytest.mark.parametrize(("weight", "bias"), [("kernel", "bias"), ("W", "b"), ("weights", "biases")])
-def test_arrays_of_a_layer_are_found_by_their_names(tmp_path, spec_file, weight, bias):
-    old = write(tmp_path / "old.npz", arrays(names=(weight, bias)))
-    report = convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical", spec=spec_file, layer="local")
+def test_arrays_of_a_layer_are_found_by_their_names(tmp_path, weight, bias, change):
+    old = write(tmp_path / "old.npz", arrays(names=(f"local.{weight}", f"local.{bias}")))
+    report = change(old, tmp_path / "new.npz")
     assert (report.layers[0].weight, report.layers[0].bias) == (f"local.{weight}", f"local.{bias}")
 
 
-def test_a_single_specification_needs_to_know_which_layer_and_which_layout(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
+def test_a_single_specification_needs_to_know_which_layer_and_which_layout(tmp_path, spec_file, old, change):
     with pytest.raises(lcl.FileError, match=r"2 layers with a weight, expected one \(there are: head, local\)"):
         convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical", spec=spec_file)
     with pytest.raises(
         lcl.FileError, match=r"name it with --from: local.weight has shape .*, that of .*flax/conv_local"
     ):
-        convert_file(old, tmp_path / "new.npz", source="stored", target="canonical", spec=spec_file, layer="local")
+        change(old, tmp_path / "new.npz", source="stored")
     with pytest.raises(lcl.FileError, match="describe its layers with --spec"):
         convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical")
 
 
-def test_a_wrong_layout_is_refused_with_file_layer_axis_and_arithmetic(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
+def test_a_wrong_layout_is_refused_with_file_layer_axis_and_arithmetic(tmp_path, old, change):
     with pytest.raises(lcl.LayoutError, match=r"old.npz, layer local: weight: got 4 axes .* flax/conv_local"):
-        convert_file(old, tmp_path / "n.npz", source="chainer", target="canonical", spec=spec_file, layer="local")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.npz", "spec.json"]
+        change(old, tmp_path / "n.npz", source="chainer")
+    assert names(tmp_path) == ["old.npz", "spec.json"]
 
 
-def test_a_chain_of_conversions_returns_every_bit(tmp_path, spec_file):
+def test_a_chain_of_conversions_returns_every_bit(tmp_path, change):
     old = write(tmp_path / "old.safetensors", arrays())
-    steps = [
-        ("a.npz", "chainer"),
-        ("b.h5", "keras2/impl3/channels_first"),
-        ("c.npz", "lasagne"),
-        ("d.safetensors", FLAX),
-    ]
-    convert_file(old, tmp_path / "start.npz", source=FLAX, target="canonical", spec=spec_file, layer="local")
+    steps = [("a.npz", "chainer"), ("b.h5", "keras2/impl3/channels_first"), ("c.npz", "lasagne")]
+    steps.append(("d.safetensors", FLAX))
+    change(old, tmp_path / "start.npz")
     last = tmp_path / "start.npz"
     for name, target in steps:
         convert_file(last, tmp_path / name, source="stored", target=target)
@@ -176,38 +182,34 @@ def test_what_is_lost_is_counted(tmp_path):
     assert report.loses == (f"layer: {entries} entries of the dense matrix that join no window",)
 
 
-def test_a_bias_that_differs_per_position_does_not_fit_and_nothing_is_written(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
+def test_a_bias_that_differs_per_position_does_not_fit_and_nothing_is_written(tmp_path, old, change):
     with pytest.raises(lcl.LayoutError, match=r"old.npz, layer local: bias: got a bias that differs between positions"):
-        convert_file(old, tmp_path / "new.npz", source=FLAX, target="dl4j/nchw", spec=spec_file, layer="local")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.npz", "spec.json"]
+        change(old, tmp_path / "new.npz", target="dl4j/nchw")
+    assert names(tmp_path) == ["old.npz", "spec.json"]
 
 
-def test_the_input_is_never_the_output_and_bad_targets_leave_nothing(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
-    before = old.read_bytes()
-    options = {"source": FLAX, "target": "canonical", "spec": spec_file, "layer": "local"}
-    with pytest.raises(lcl.FileError, match="another file to write to"):
-        convert_file(old, old, **options)
-    with pytest.raises(lcl.FileError, match="a folder and a format"):
-        convert_file(old, tmp_path / "no" / "such" / "folder.npz", **options)
-    with pytest.raises(lcl.FileError, match=r"suffix '.bin'"):
-        convert_file(old, tmp_path / "new.bin", **options)
+def test_the_input_is_never_the_output_and_bad_targets_leave_nothing(tmp_path, old, change):
+    before, new = old.read_bytes(), tmp_path / "new.npz"
+    for source, target, message in (
+        (old, old, "another file to write to"),
+        (old, tmp_path / "no" / "such" / "folder.npz", "a folder and a format"),
+        (old, tmp_path / "new.bin", r"suffix '.bin'"),
+        (tmp_path / "missing.npz", old, "no such file"),
+        (tmp_path, new, "no regular file"),
+    ):
+        with pytest.raises(lcl.FileError, match=message):
+            change(source, target)
     with pytest.raises(lcl.LayoutError, match="did you mean"):
-        convert_file(old, tmp_path / "new.npz", **options | {"target": "flax/convlocal"})
-    with pytest.raises(lcl.FileError, match="no such file"):
-        convert_file(tmp_path / "missing.npz", old, **options)
-    with pytest.raises(lcl.FileError, match="no regular file"):
-        convert_file(tmp_path, tmp_path / "new.npz", **options)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.npz", "spec.json"]
+        change(old, new, target="flax/convlocal")
+    assert names(tmp_path) == ["old.npz", "spec.json"]
     assert old.read_bytes() == before
 
 
-def test_names_that_cannot_stand_beside_each_other_in_hdf5_leave_nothing(tmp_path, spec_file):
+def test_names_that_cannot_stand_beside_each_other_in_hdf5_leave_nothing(tmp_path, change):
     old = write(tmp_path / "old.safetensors", arrays() | {"a": numbers((2,)), "a/b": numbers((2,))})
     with pytest.raises(lcl.FileError, match="format that can take the arrays"):
-        convert_file(old, tmp_path / "new.h5", source=FLAX, target="canonical", spec=spec_file, layer="local")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.safetensors", "spec.json"]
+        change(old, tmp_path / "new.h5")
+    assert names(tmp_path) == ["old.safetensors", "spec.json"]
 
 
 CFG = """
@@ -300,9 +302,8 @@ def test_darknet_to_darknet_keeps_every_byte(tmp_path):
     assert (tmp_path / "again.weights").read_bytes() == path.read_bytes()
 
 
-def test_layers_become_a_darknet_file_that_is_read_by_its_document(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
-    report = convert_file(old, tmp_path / "new.weights", source=FLAX, target="darknet", spec=spec_file, layer="local")
+def test_layers_become_a_darknet_file_that_is_read_by_its_document(tmp_path, old, change):
+    report = change(old, tmp_path / "new.weights", target="darknet")
     assert report.left == ("head.weight",)
     data = np.frombuffer((tmp_path / "new.weights").read_bytes()[20:], "<f4")
     bias, weight = np.split(data, [np.prod(SPEC.bias_shape)])
@@ -313,27 +314,26 @@ def test_layers_become_a_darknet_file_that_is_read_by_its_document(tmp_path, spe
         np.testing.assert_array_equal(archive["local/weights"], stored()[0])
 
 
-def test_darknet_needs_a_description_float32_and_a_sound_pad(tmp_path, spec_file):
+def test_darknet_needs_a_description_float32_and_a_sound_pad(tmp_path, change):
     path, cfg, _ = darknet_file(tmp_path)
     with pytest.raises(lcl.FileError, match=r"give the network's \.cfg file"):
         convert_file(path, tmp_path / "o.npz", source="darknet", target="canonical")
-    cfg.write_text(CFG.replace("size=3\nstride=1\npad=1\nfilters=4", "size=5\nstride=1\npad=1\nfilters=4"))
-    with pytest.raises(lcl.FileError, match="size=5, pad=1, expected pad=0 or pad=2"):
-        convert_file(path, tmp_path / "o.npz", source="darknet", target="canonical", spec=cfg)
-    cfg.write_text(CFG.replace("filters=4", "filters=6"))
-    with pytest.raises(lcl.FileError, match=r"expected \d+ = 20 \+ 4\*\d+ numbers of 5 layers"):
-        convert_file(path, tmp_path / "o.npz", source="darknet", target="canonical", spec=cfg)
-    cfg.write_text(CFG + "[lstm]\noutput=3\n")
-    with pytest.raises(lcl.FileError, match=r"section \[lstm\]"):
-        convert_file(path, tmp_path / "o.npz", source="darknet", target="canonical", spec=cfg)
+    local = "stride=1\npad=1\nfilters=4"
+    for text, message in (
+        (CFG.replace(f"size=3\n{local}", f"size=5\n{local}"), "size=5, pad=1, expected pad=0 or pad=2"),
+        (CFG.replace("filters=4", "filters=6"), r"expected \d+ = 20 \+ 4\*\d+ numbers of 5 layers"),
+        (CFG + "[lstm]\noutput=3\n", r"section \[lstm\]"),
+    ):
+        cfg.write_text(text)
+        with pytest.raises(lcl.FileError, match=message):
+            convert_file(path, tmp_path / "o.npz", source="darknet", target="canonical", spec=cfg)
     old = write(tmp_path / "old.npz", arrays(dtype=np.float64))
     with pytest.raises(lcl.FileError, match=r"float32 and biases in a \.weights file"):
-        convert_file(old, tmp_path / "o.weights", source=FLAX, target="darknet", spec=spec_file, layer="local")
+        change(old, tmp_path / "o.weights", target="darknet")
 
 
-def test_a_document_lists_arrays_that_must_be_there(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
-    convert_file(old, tmp_path / "new.npz", source=FLAX, target="canonical", spec=spec_file, layer="local")
+def test_a_document_lists_arrays_that_must_be_there(tmp_path, old, change):
+    change(old, tmp_path / "new.npz")
     document = json.loads((tmp_path / "new.npz.spec.json").read_text())
     assert document["format"] == "lcl-weights/1"
     assert document["file"] == "new.npz"
@@ -350,8 +350,8 @@ def run(*words):
     return result.output
 
 
-def test_commands_convert_and_inspect(tmp_path, spec_file):
-    old, new = write(tmp_path / "old.npz", arrays()), tmp_path / "new.safetensors"
+def test_commands_convert_and_inspect(tmp_path, spec_file, old):
+    new = tmp_path / "new.safetensors"
     told = run(convert, old, new, "--from", FLAX, "--to", "chainer", "--spec", spec_file, "--layer", "local")
     assert "converted  local (local.weight) to chainer" in told
     assert "carried    1 other array\n" in told
@@ -364,8 +364,7 @@ def test_commands_convert_and_inspect(tmp_path, spec_file):
     assert "1 other array," in table
 
 
-def test_a_layout_is_never_guessed_and_the_error_lists_what_fits(tmp_path, spec_file):
-    old = write(tmp_path / "old.npz", arrays())
+def test_a_layout_is_never_guessed_and_the_error_lists_what_fits(tmp_path, spec_file, old):
     fits = r"that of flax/conv_local, .*and the array cannot tell"
     described = ["--spec", spec_file, "--layer", "local"]
     for words in ([convert, old, tmp_path / "new.npz", "--to", "chainer"], [inspect, old]):
@@ -403,7 +402,7 @@ def test_a_broken_file_ends_the_program_with_status_2(tmp_path, command, monkeyp
     assert capsys.readouterr().err.splitlines() == [
         "lcl: broken.npz: got BadZipFile File is not a zip file, expected a .npz archive, whole and undamaged"
     ]
-    assert [path.name for path in tmp_path.iterdir()] == ["broken.npz"]
+    assert names(tmp_path) == ["broken.npz"]
 
 
 def test_arrays_that_need_pickle_are_refused(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import warnings
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,15 +15,29 @@ from lcl_ref.files.keras.shapes import output_shape
 from lcl_ref.layouts import LAYOUTS, get
 
 
+@pytest.fixture(scope="module", name="tf_keras")
+def keras_2():
+    import tf_keras
+
+    return tf_keras
+
+
+@pytest.fixture
+def sequential(tf_keras, tmp_path):
+    """Return a model with integer weights, the file it is saved in, and a function that converts that file."""
+    model, path = build_sequential(tf_keras), tmp_path / "model.keras"
+    integer_weights(model)
+    model.save(path)
+    return model, path, lambda name, **options: convert_file(path, tmp_path / name, **{"source": "stored"} | options)
+
+
 def integer_weights(model):
     """Small integers everywhere, so that the layers compute exactly in float32; variances stay positive."""
     draw = np.random.default_rng(5)
     model.set_weights([draw.integers(1, 4, weight.shape).astype(np.float32) for weight in model.get_weights()])
 
 
-def build_sequential():
-    import tf_keras
-
+def build_sequential(tf_keras):
     layer = tf_keras.layers
     return tf_keras.Sequential(
         [
@@ -40,9 +53,7 @@ def build_sequential():
     )
 
 
-def build_functional():
-    import tf_keras
-
+def build_functional(tf_keras):
     layer = tf_keras.layers
     signal = layer.Input((12, 3), name="signal")
     left = layer.LocallyConnected1D(4, 3, strides=2, name="left")(signal)
@@ -53,9 +64,7 @@ def build_functional():
     return tf_keras.Model(signal, [output, joined])
 
 
-def build_nested():
-    import tf_keras
-
+def build_nested(tf_keras):
     layer = tf_keras.layers
     inner = tf_keras.Sequential(
         [layer.LocallyConnected2D(3, 2, implementation=2, name="local"), layer.Conv2D(2, 1, name="conv")], name="inner"
@@ -68,9 +77,7 @@ def build_nested():
     return tf_keras.Model(image, layer.Dense(2, name="dense")(outer(middle)))
 
 
-def build_channels_first():
-    import tf_keras
-
+def build_channels_first(tf_keras):
     layer = tf_keras.layers
     first = {"data_format": "channels_first"}
     return tf_keras.Sequential(
@@ -111,10 +118,10 @@ def find(model, name):
         name if name in ("nested", "channels_first") else pytest.param(name, marks=pytest.mark.slow) for name in MODELS
     ],
 )
-def saved(request, tmp_path_factory):
+def saved(request, tmp_path_factory, tf_keras):
     """Return a model with integer weights and the folder that holds it in every format of Keras."""
     build, names = MODELS[request.param]
-    model = build()
+    model = build(tf_keras)
     integer_weights(model)
     folder = tmp_path_factory.mktemp(request.param)
     model.save(folder / "model.keras")
@@ -226,9 +233,7 @@ def model_target(kind):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_model_converted_to_another_implementation_predicts_the_same(saved, name, tmp_path, request):
-    import tf_keras
-
+def test_a_model_converted_to_another_implementation_predicts_the_same(saved, name, tmp_path, request, tf_keras):
     model, names, folder = saved
     target = model_target(request.node.callspec.params["saved"])
     report = convert_file(folder / name, tmp_path / name, source="stored", target=target)
@@ -250,48 +255,33 @@ def test_a_model_cannot_take_a_layout_that_it_could_not_load(saved, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_implementation_1_is_refused_for_padding_that_it_does_not_take(tmp_path):
-    model = build_sequential()
-    model.save(tmp_path / "model.keras")
+def test_implementation_1_is_refused_for_padding_that_it_does_not_take(sequential):
+    _, _, change = sequential
     with pytest.raises(lcl.LayoutError, match="implementation 1 takes padding valid only"):
-        convert_file(
-            tmp_path / "model.keras", tmp_path / "out.keras", source="stored", target="keras2/impl1/channels_last"
-        )
+        change("out.keras", target="keras2/impl1/channels_last")
 
 
-def test_one_layer_of_several_is_converted_and_the_rest_described_as_it_is(tmp_path):
-    model = build_sequential()
-    integer_weights(model)
-    model.save(tmp_path / "model.keras")
-    out = tmp_path / "out.npz"
-    report = convert_file(
-        tmp_path / "model.keras", out, source="keras2/impl1/channels_last", target="chainer", layer="first"
-    )
+def test_one_layer_of_several_is_converted_and_the_rest_described_as_it_is(sequential, tmp_path):
+    model, _, change = sequential
+    report = change("out.npz", source="keras2/impl1/channels_last", target="chainer", layer="first")
     assert [(layer.name, layer.layout) for layer in report.layers] == [("first", "chainer")]
-    with open_weights(out) as file:
-        assert {layer.name: layer.layout for layer in file.layers} == {
-            "first": "chainer",
-            "second": "keras2/impl3/channels_last",
-        }
-        np.testing.assert_array_equal(
-            file.tensors[file.layer("second").weight].read(), model.get_layer("second").get_weights()[0]
-        )
+    with open_weights(tmp_path / "out.npz") as file:
+        layouts = {"first": "chainer", "second": "keras2/impl3/channels_last"}
+        assert {layer.name: layer.layout for layer in file.layers} == layouts
+        weight = file.tensors[file.layer("second").weight].read()
+        np.testing.assert_array_equal(weight, model.get_layer("second").get_weights()[0])
 
 
-def test_the_source_layout_must_be_the_one_that_the_file_states(tmp_path):
-    build_sequential().save(tmp_path / "model.keras")
+def test_the_source_layout_must_be_the_one_that_the_file_states(sequential, tmp_path):
+    _, path, change = sequential
     with pytest.raises(lcl.LayoutError, match="expected keras2/impl1/channels_last, as the file states"):
-        convert_file(
-            tmp_path / "model.keras", tmp_path / "o.npz", source="keras2/impl1/channels_first", target="canonical"
-        )
+        change("o.npz", source="keras2/impl1/channels_first", target="canonical")
     with pytest.raises(lcl.FileError, match="no layer called 'third', expected one of first, second"):
-        convert_file(tmp_path / "model.keras", tmp_path / "o.npz", source="stored", target="canonical", layer="third")
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+        change("o.npz", target="canonical", layer="third")
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_training_state_and_foreign_layers_are_named_not_loaded(tmp_path):
-    import tf_keras
-
+def test_training_state_and_foreign_layers_are_named_not_loaded(tmp_path, tf_keras):
     layer = tf_keras.layers
     model = tf_keras.Sequential(
         [
@@ -314,19 +304,11 @@ def test_training_state_and_foreign_layers_are_named_not_loaded(tmp_path):
         assert file.layers[0].spec.input_size == (6,)
 
 
-def test_an_input_size_that_the_file_does_not_tell_is_asked_for(tmp_path):
-    import tf_keras
-
-    layer = tf_keras.layers
-    model = tf_keras.Sequential(
-        [
-            layer.Input((7, 2)),
-            layer.Lambda(lambda x: x * 2),
-            layer.LocallyConnected1D(3, 2, strides=2, name="local"),
-        ]
-    )
+def test_an_input_size_that_the_file_does_not_tell_is_asked_for(tmp_path, tf_keras):
+    local = tf_keras.layers.LocallyConnected1D(3, 2, strides=2, name="local")
+    layers = [tf_keras.layers.Input((7, 2)), tf_keras.layers.Lambda(lambda x: x * 2), local]
     with pytest.warns(UserWarning, match="HDF5"):
-        model.save(tmp_path / "model.h5")
+        tf_keras.Sequential(layers).save(tmp_path / "model.h5")
     out = tmp_path / "out.npz"
     with pytest.raises(lcl.FileError, match="give its specification with --spec"):
         convert_file(tmp_path / "model.h5", out, source="stored", target="canonical")
@@ -399,35 +381,14 @@ def test_models_with_the_layers_of_this_project_convert_and_load_again(tmp_path,
     np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(kind(x)) for kind in (again, model)))
 
 
+COMMON_1 = {"border_mode": "valid", "dim_ordering": "th"}
+CONV_1 = {"name": "conv", "batch_input_shape": [None, 3, 8, 7], "nb_filter": 2, "nb_row": 2, "nb_col": 3}
+LOCAL_1 = {"name": "local", "nb_filter": 4, "nb_row": 3, "nb_col": 2, "bias": True}
 KERAS_1 = {
     "class_name": "Sequential",
     "config": [
-        {
-            "class_name": "Convolution2D",
-            "config": {
-                "name": "conv",
-                "batch_input_shape": [None, 3, 8, 7],
-                "nb_filter": 2,
-                "nb_row": 2,
-                "nb_col": 3,
-                "subsample": [1, 1],
-                "border_mode": "valid",
-                "dim_ordering": "th",
-            },
-        },
-        {
-            "class_name": "LocallyConnected2D",
-            "config": {
-                "name": "local",
-                "nb_filter": 4,
-                "nb_row": 3,
-                "nb_col": 2,
-                "subsample": [2, 1],
-                "border_mode": "valid",
-                "dim_ordering": "th",
-                "bias": True,
-            },
-        },
+        {"class_name": "Convolution2D", "config": CONV_1 | COMMON_1 | {"subsample": [1, 1]}},
+        {"class_name": "LocallyConnected2D", "config": LOCAL_1 | COMMON_1 | {"subsample": [2, 1]}},
     ],
 }
 """A model as Keras 1 wrote it: a list of layers, nb_filter, dim_ordering."""
@@ -487,18 +448,14 @@ def layers_by_input_shape(layer):
     return [((11, 9, 4), image), ((12, 3), signal), ((6, 5, 7, 2), volume), ((5,), vector)]
 
 
-def test_output_shapes_are_those_of_keras():
-    import tf_keras
-
+def test_output_shapes_are_those_of_keras(tf_keras):
     for shape, layers in layers_by_input_shape(tf_keras.layers):
         for built in layers:
             expected = tuple(built.compute_output_shape((None, *shape)))[1:]
             assert output_shape(type(built).__name__, built.get_config(), [shape]) == expected, built
 
 
-def test_joined_shapes_are_those_of_keras():
-    import tf_keras
-
+def test_joined_shapes_are_those_of_keras(tf_keras):
     shapes = [(4, 3, 2), (4, 5, 2)]
     for axis in (2, -2):
         merged = tf_keras.layers.Concatenate(axis=axis)
@@ -516,11 +473,10 @@ def test_names_of_stored_objects_are_those_of_keras(name):
     assert config.snake_case(name) == to_snake_case(name)
 
 
-def test_reading_an_archive_unpacks_nothing_beside_it(tmp_path):
-    build_sequential().save(tmp_path / "model.keras")
-    before = sorted(Path(tmp_path).iterdir())
-    with open_weights(tmp_path / "model.keras") as file:
+def test_reading_an_archive_unpacks_nothing_beside_it(sequential, tmp_path):
+    _, path, _ = sequential
+    with open_weights(path) as file:
         assert len(file.layers) == 2
-    assert sorted(Path(tmp_path).iterdir()) == before
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+    assert list(tmp_path.iterdir()) == [path]
+    with zipfile.ZipFile(path) as archive:
         assert "model.weights.h5" in archive.namelist()

@@ -24,113 +24,101 @@ WEIGHT, BIAS = np.ones(SPEC.weight_shape, np.float32), np.ones(SPEC.bias_shape, 
 X = np.ones(SPEC.x_shape(2), np.float32)
 
 
-def of_python():
-    loggers = {name: log for name, log in logging.root.manager.loggerDict.items() if isinstance(log, logging.Logger)}
-    loggers["root"] = logging.root
-    told = {name: (log.level, log.disabled, log.propagate, len(log.handlers)) for name, log in loggers.items()}
-    return {
-        "logging": {name: state for name, state in told.items() if state != (0, False, True, 0)},
-        "warnings": list(warnings.filters),
-        "environment": dict(os.environ),
-        "random": random.getstate(),
-        "numpy random": pickle.dumps(np.random.get_state()),  # noqa: NPY002 -- the state that others share
-        "numpy errors": np.geterr(),
-        "folder": os.getcwd(),  # noqa: PTH109
-        "path": list(sys.path),
-    }
+def loggers():
+    found = {name: log for name, log in logging.root.manager.loggerDict.items() if isinstance(log, logging.Logger)}
+    found["root"] = logging.root
+    told = {name: (log.level, log.disabled, log.propagate, len(log.handlers)) for name, log in found.items()}
+    return {name: state for name, state in told.items() if state != (0, False, True, 0)}
 
 
 PYTHON = {
-    "logging": lambda: logging.getLogger("tensorflow").setLevel(7),
-    "warnings": lambda: warnings.filterwarnings("ignore", "never said"),
-    "environment": lambda: os.environ.__setitem__("OMP_NUM_THREADS", "7"),
-    "random": random.random,
-    "numpy random": np.random.random,
-    "numpy errors": lambda: np.seterr(under="raise"),
-    "folder": lambda: os.chdir("/"),
-    "path": lambda: sys.path.append("/nowhere"),
+    "logging": (loggers, lambda: logging.getLogger("tensorflow").setLevel(7)),
+    "warnings": (lambda: list(warnings.filters), lambda: warnings.filterwarnings("ignore", "never said")),
+    "environment": (lambda: dict(os.environ), lambda: os.environ.__setitem__("OMP_NUM_THREADS", "7")),
+    "random": (random.getstate, random.random),
+    "numpy random": (lambda: pickle.dumps(np.random.get_state()), np.random.random),  # noqa: NPY002 -- what others share
+    "numpy errors": (np.geterr, lambda: np.seterr(under="raise")),
+    "folder": (os.getcwd, lambda: os.chdir("/")),
+    "path": (lambda: list(sys.path), lambda: sys.path.append("/nowhere")),
 }
+"""Part of the state -> how it is read, and how it is changed."""
 
 
 def torch_state():
     import torch
 
-    state = {
-        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
-        "grad": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
-        "dtype": torch.get_default_dtype(),
-        "deterministic": (torch.are_deterministic_algorithms_enabled(), torch.get_deterministic_debug_mode()),
-        "precision": torch.get_float32_matmul_precision(),
-        "framework random": torch.get_rng_state().tolist(),
+    grad = (torch.is_grad_enabled, torch.is_inference_mode_enabled, torch.is_anomaly_enabled)
+    deterministic = (torch.are_deterministic_algorithms_enabled, torch.get_deterministic_debug_mode)
+    return {
+        "threads": (each(torch.get_num_threads, torch.get_num_interop_threads), lambda: torch.set_num_threads(3)),
+        "grad": (each(*grad), lambda: torch.set_grad_enabled(False)),
+        "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
+        "deterministic": (each(*deterministic), lambda: torch.use_deterministic_algorithms(True)),
+        "precision": (torch.get_float32_matmul_precision, lambda: torch.set_float32_matmul_precision("medium")),
+        "framework random": (lambda: torch.get_rng_state().tolist(), lambda: torch.rand(1)),
     }
-    changes = {
-        "threads": lambda: torch.set_num_threads(3),
-        "grad": lambda: torch.set_grad_enabled(False),
-        "dtype": lambda: torch.set_default_dtype(torch.float64),
-        "deterministic": lambda: torch.use_deterministic_algorithms(True),
-        "precision": lambda: torch.set_float32_matmul_precision("medium"),
-        "framework random": lambda: torch.rand(1),
-    }
-    return state, changes
+
+
+def each(*questions):
+    return lambda: [question() for question in questions]
 
 
 def jax_state():
     import jax
 
-    state = {"configuration": {name: repr(value) for name, value in jax.config.values.items()}}
-    return state, {"configuration": lambda: jax.config.update("jax_enable_x64", True)}
+    def read():
+        return {name: repr(value) for name, value in jax.config.values.items()}
+
+    return {"configuration": (read, lambda: jax.config.update("jax_enable_x64", True))}
 
 
 def mlx_state():
     import mlx.core as mx
 
-    state = {
-        "device": (str(mx.default_device()), str(mx.default_stream(mx.default_device()))),
-        "framework random": [key.tolist() for key in mx.random.state],
+    def device():
+        return str(mx.default_device()), str(mx.default_stream(mx.default_device()))
+
+    return {
+        "device": (device, lambda: mx.set_default_stream(mx.new_stream(mx.cpu))),
+        "framework random": (lambda: [key.tolist() for key in mx.random.state], lambda: mx.random.seed(5)),
     }
-    changes = {
-        "device": lambda: mx.set_default_stream(mx.new_stream(mx.cpu)),
-        "framework random": lambda: mx.random.seed(5),
-    }
-    return state, changes
 
 
 def tensorflow_state():
     import tensorflow as tf
     from tensorflow.python.eager import context
 
-    threading = tf.config.threading
-    state = {
-        "threads": (threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()),
-        "eager": (tf.config.functions_run_eagerly(), tf.config.optimizer.get_jit()),
-        "framework random": (context.global_seed(), repr(getattr(context.context(), "_rng", None))),
-        "placement": (tf.config.get_soft_device_placement(), tf.debugging.get_log_device_placement()),
+    threads = (
+        tf.config.threading.get_intra_op_parallelism_threads,
+        tf.config.threading.get_inter_op_parallelism_threads,
+    )
+    rng, placed = lambda: repr(getattr(context.context(), "_rng", None)), tf.config.get_soft_device_placement
+    # The number of threads can be set in public only before a start.
+    return {
+        "threads": (each(*threads), lambda: setattr(context.context(), "_intra_op_parallelism_threads", 3)),
+        "eager": (
+            each(tf.config.functions_run_eagerly, tf.config.optimizer.get_jit),
+            lambda: tf.config.run_functions_eagerly(True),
+        ),
+        "framework random": (each(context.global_seed, rng), lambda: tf.random.set_seed(5)),
+        "placement": (
+            each(placed, tf.debugging.get_log_device_placement),
+            lambda: tf.config.set_soft_device_placement(not placed()),
+        ),
     }
-    changes = {
-        "threads": lambda: setattr(context.context(), "_intra_op_parallelism_threads", 3),  # public only before a start
-        "eager": lambda: tf.config.run_functions_eagerly(True),
-        "framework random": lambda: tf.random.set_seed(5),
-        "placement": lambda: tf.config.set_soft_device_placement(not tf.config.get_soft_device_placement()),
-    }
-    return state, changes
 
 
 def keras_state():
     import keras
 
-    below, changes = FRAMEWORKS[keras.backend.backend()]()
     config = keras.config
-    state = {
-        "keras": (config.floatx(), config.epsilon(), config.image_data_format(), config.backend()),
-        "policy": config.dtype_policy().name,
-        "tracebacks": (config.is_traceback_filtering_enabled(), config.is_interactive_logging_enabled()),
+    traced = (config.is_traceback_filtering_enabled, config.is_interactive_logging_enabled)
+    usual = (config.floatx, config.epsilon, config.image_data_format, config.backend)
+    return FRAMEWORKS[keras.backend.backend()]() | {
+        "keras": (each(*usual), lambda: config.set_floatx("float64")),
+        "policy": (lambda: config.dtype_policy().name, lambda: config.set_dtype_policy("mixed_bfloat16")),
+        "tracebacks": (each(*traced), config.disable_traceback_filtering),
     }
-    own = {
-        "keras": lambda: config.set_floatx("float64"),
-        "policy": lambda: config.set_dtype_policy("mixed_bfloat16"),
-        "tracebacks": config.disable_traceback_filtering,
-    }
-    return below | state, changes | own
 
 
 FRAMEWORKS = {"torch": torch_state, "jax": jax_state, "mlx": mlx_state, "tensorflow": tensorflow_state}
@@ -196,7 +184,7 @@ def differences(before, after):
 
 def main(kind):
     def snapshot():
-        return of_python() | STATES[kind]()[0]
+        return {name: read() for name, (read, _) in (PYTHON | STATES[kind]()).items()}
 
     first = snapshot()  # imports the framework, whose own doings count for nothing
     for name in {"flax_linen": ["flax.linen"], "flax_nnx": ["flax.nnx"], "mlx": ["mlx.nn"]}.get(kind, []):
@@ -209,7 +197,7 @@ def main(kind):
     step()
     called = snapshot()
     unseen = []
-    for name, change in (PYTHON | STATES[kind]()[1]).items():
+    for name, (_, change) in (PYTHON | STATES[kind]()).items():
         before = snapshot()
         change()
         if name not in differences(before, snapshot()):

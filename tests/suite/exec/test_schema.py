@@ -13,14 +13,8 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 
-START = {
-    "id": 0,
-    "protocol": "lcl-exec/1",
-    "name": "port",
-    "version": "1",
-    "language": "C",
-    "capabilities": {"ops": ["forward"], "dtypes": ["float32"]},
-}
+START = {"id": 0, "protocol": "lcl-exec/1", "name": "port", "version": "1", "language": "C"}
+START["capabilities"] = {"ops": ["forward"], "dtypes": ["float32"]}
 TENSOR = {"dtype": "F32", "shape": [2, 0], "data": ""}
 
 
@@ -136,14 +130,8 @@ def test_the_page_lists_the_fields_of_every_message_and_object():
     section = PAGE.partition("## Messages")[2].partition("| field | of |")[0]
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     listed = {cells[0].strip("`"): cells[1:] for cells in rows}
-    names = {
-        "start": "start",
-        "answer to `start": "start_answer",
-        "run": "run",
-        "stop": "stop",
-        "spec": "spec",
-        "a tensor inside a line": "tensor",
-    }
+    names = {name: name for name in ("start", "run", "stop", "spec")}
+    names |= {"answer to `start": "start_answer", "a tensor inside a line": "tensor"}
     for row, name in names.items():
         definition = definitions()[name]
         required, *optional = listed[row]

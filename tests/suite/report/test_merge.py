@@ -101,40 +101,20 @@ def test_a_file_cut_off_anywhere_is_refused(write, tmp_path):
             merge.read(tmp_path / "cut.json")
 
 
-def drop_row(document):
-    del document["outcomes"][1]
-
-
 def repeat_row(document):
     document["outcomes"].append(document["outcomes"][0])
     document["summary"]["pass"] += 1
 
 
-def rename_backend(document):
-    document["outcomes"][0]["backend"] = "torch.lop"
-
-
-def misspell_state(document):
-    document["outcomes"][2]["state"] = "passed"
-
-
-def drop_date(document):
-    del document["date"]
-
-
-def change_format(document):
-    document["format"] = "lcl-report/2"
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (drop_row, "cut off, or edited"),
+        (lambda document: document["outcomes"].pop(1), "cut off, or edited"),
         (repeat_row, "1 cells twice, such as"),
-        (rename_backend, "torch.lop of x"),
-        (misspell_state, r'x.json: outcomes\[2\].state: got "passed"'),
-        (drop_date, "no field 'date'"),
-        (change_format, "format 'lcl-report/2'"),
+        (lambda document: document["outcomes"][0].update(backend="torch.lop"), "torch.lop of x"),
+        (lambda document: document["outcomes"][2].update(state="passed"), r'x.json: outcomes\[2\].state: got "passed"'),
+        (lambda document: document.pop("date"), "no field 'date'"),
+        (lambda document: document.update(format="lcl-report/2"), "format 'lcl-report/2'"),
     ],
 )
 def test_a_report_that_contradicts_itself_is_refused(write, damage, message):
@@ -201,15 +181,8 @@ def test_the_commands_write_what_they_say(write, tmp_path):
     assert json.loads((tmp_path / "both.json").read_text()) == merge.merge(paths)
     assert lcl("report", "html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
     text = (tmp_path / "both.html").read_text()
-    for words in (
-        "torch.loop on metal",
-        "torch.loop on linux",
-        "Darwin 25.1 arm64",
-        "Metal 4",
-        BASE["date"],
-        "1 wrong",
-    ):
-        assert words in text
+    shown = ("torch.loop on metal", "torch.loop on linux", "Darwin 25.1 arm64", "Metal 4", BASE["date"], "1 wrong")
+    assert [words for words in shown if words not in text] == []
 
 
 def test_a_single_report_is_a_page_without_labels():
