@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.core import reference
 from lcl_ref.suite.run.registered import named
-from lcl_ref.suite.to_numpy import to_numpy
+from tests.support.layer_answers import assert_conforms, supported
 
 
 def blocks(draw):
@@ -65,35 +64,22 @@ ADAPTERS = {
 }
 
 
-def supported(draw, make, capabilities):
-    """A layer of the kind that the adapter declares to support."""
-    while True:
+def any_bias(make):
+    """Layers of a kind with any bias; a window larger than the padded input is drawn again."""
+
+    def made(draw):
         bias = ("none", "channel", "position")[draw.integers(3)]
         try:
-            spec = lcl.Spec(**make(draw), bias=bias)
-        except lcl.SpecError:  # a window larger than the padded input
-            continue
-        if capabilities.refusal(spec, "float32", "forward") is None:
-            return spec
+            return lcl.Spec(**make(draw), bias=bias)
+        except lcl.SpecError:
+            return made(draw)
+
+    return made
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_random_layers(name):
-    adapter = named(name).load()()
-    capabilities = adapter.declaration.capabilities
-    draw = np.random.default_rng(0)
-    for _ in range(8 if name.startswith(("jax", "flax")) else 25):
-        spec = supported(draw, ADAPTERS[name], capabilities)
-        shapes = (spec.x_shape(3), spec.weight_shape, spec.bias_shape, spec.y_shape(3))
-        x, weight, bias, dy = (None if s is None else draw.integers(-3, 4, s).astype(np.float32) for s in shapes)
-        layer = adapter.prepare(spec, weight, bias, "float32")
-        np.testing.assert_array_equal(to_numpy(layer.forward(x)), reference.forward(spec, x, weight, bias))
-        if "vjp" not in capabilities.ops:
-            continue
-        expected = reference.vjp(spec, x, weight, dy)
-        for found, right in zip(layer.vjp(x, dy), expected, strict=True):
-            assert (found is None) == (right is None)
-            np.testing.assert_array_equal(
-                np.float32(0) if found is None else to_numpy(found), 0 if right is None else right
-            )
-        np.testing.assert_array_equal(to_numpy(layer.transpose(dy)), expected[0])
+    adapter, draw = named(name).load()(), np.random.default_rng(0)
+    for number in range(8 if name.startswith(("jax", "flax")) else 25):
+        spec = supported(draw, adapter.declaration.capabilities, any_bias(ADAPTERS[name]))
+        assert_conforms(adapter, spec, 3, number)

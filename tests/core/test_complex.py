@@ -150,11 +150,8 @@ def test_implementation_3_of_tf_keras_conjugates_its_inputs():
     """Why `keras.local3` does not declare complex numbers."""
     case = next(case for case in COMPLEX_CASES if case.id == "1d/complex/plain")
     task, one = expected(case)
-    layer = (
-        registered()["keras.local3"]
-        .load()()
-        .prepare(case.spec, task.operands["weight"], task.operands["bias"], COMPLEX)
-    )
+    adapter = registered()["keras.local3"].load()()
+    layer = adapter.prepare(case.spec, task.operands["weight"], task.operands["bias"], COMPLEX)
     answer = np.asarray(layer.forward(task.operands["x"]))
     with pytest.raises(Mismatch):
         check(one, answer)

@@ -50,6 +50,11 @@ def gradients(spec, x, weight, g):
     return lcl.vjp(spec, x, weight, None if spec.bias_shape is None else np.zeros(spec.bias_shape, np.int64), g)
 
 
+def everything(spec, x, weight, bias, g):
+    """Return y, dx, dw, db and the transpose of g."""
+    return [lcl.forward(spec, x, weight, bias), *lcl.vjp(spec, x, weight, bias, g), lcl.transpose(spec, g, weight)]
+
+
 def dot(left, right):
     return int(np.sum(left * right))
 
@@ -129,16 +134,8 @@ def test_torch_differentiates_twice_to_the_same_numbers(name, case):
 )
 def test_overlapping_windows_accumulate(size, kernel, stride, dilation, padding):
     """With ones everywhere, dx counts the (position, tap) pairs that read an element, on each axis for itself."""
-    spec = lcl.Spec(
-        input_size=size,
-        in_channels=2,
-        out_channels=3,
-        kernel_size=kernel,
-        stride=stride,
-        dilation=dilation,
-        padding=padding,
-        bias="none",
-    )
+    sizes = {"input_size": size, "in_channels": 2, "out_channels": 3, "kernel_size": kernel}
+    spec = lcl.Spec(**sizes, stride=stride, dilation=dilation, padding=padding, bias="none")
     ones = [np.ones(shape, np.int64) for shape in (spec.x_shape(2), spec.weight_shape, spec.y_shape(2))]
     counts = np.full((), spec.out_channels)
     for axis in range(spec.rank):
@@ -160,6 +157,7 @@ def test_a_batch_of_none_has_empty_dx_and_zero_dw(case):
     spec = case.spec
     _, w, _, b = drawn(case, "x w g b")
     x, g = np.zeros(spec.x_shape(0), np.int64), np.zeros(spec.y_shape(0), np.int64)
+    assert lcl.forward(spec, x, w, b).shape == spec.y_shape(0)
     dx, dw, db = lcl.vjp(spec, x, w, b, g)
     assert dx.shape == lcl.transpose(spec, g, w).shape == spec.x_shape(0)
     assert dw.shape == spec.weight_shape
@@ -182,12 +180,11 @@ def test_small_floats_go_in_and_come_out_rounded_once(case, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 @each_layer
-def test_gradients_of_exact_cases_are_exact_in_every_dtype(case, dtype):
+def test_results_of_exact_cases_are_exact_in_every_dtype(case, dtype):
     """Integers as floats: no bit differs from int64 where the sums fit the significand."""
-    x, w, b, g = drawn(case, "x w b g")
-    exact = lcl.vjp(case.spec, x, w, b, g)
-    floats = lcl.vjp(case.spec, *(array if array is None else array.astype(dtype) for array in (x, w, b, g)))
-    for got, want in zip(floats, exact, strict=True):
+    exact = drawn(case, "x w b g")
+    floats = [array if array is None else array.astype(dtype) for array in exact]
+    for got, want in zip(everything(case.spec, *floats), everything(case.spec, *exact), strict=True):
         if want is not None:
             fits = np.abs(want) <= 2 ** (8 if dtype == ml_dtypes.bfloat16 else 11)
             assert got.dtype == dtype

@@ -29,17 +29,10 @@ def specs(draw, **fixed):
     """Draw a layer of rank 0 to 3 with small sizes; `fixed` sets arguments of `Spec`."""
     axes = [axis(draw) for _ in range(draw(st.integers(0, 3)))]
     size, kernel, stride, dilation, padding = zip(*axes, strict=True) if axes else ((),) * 5
-    arguments = {
-        "input_size": size,
-        "kernel_size": kernel,
-        "stride": stride,
-        "dilation": dilation,
-        "padding": padding,
-        "shared": draw(st.tuples(*[st.booleans()] * len(axes))),
-        "bias": draw(st.sampled_from(["none", "channel", "position"])),
-        **draw(st.one_of(grouped(), tabled())),
-    }
-    return lcl.Spec(**(arguments | fixed))
+    arguments = {"input_size": size, "kernel_size": kernel, "stride": stride, "dilation": dilation, "padding": padding}
+    arguments["shared"] = draw(st.tuples(*[st.booleans()] * len(axes)))
+    arguments["bias"] = draw(st.sampled_from(["none", "channel", "position"]))
+    return lcl.Spec(**(arguments | draw(st.one_of(grouped(), tabled())) | fixed))
 
 
 @st.composite
@@ -158,18 +151,9 @@ def test_an_inf_reaches_only_the_outputs_whose_window_holds_it(route):
 
 
 @settings(max_examples=150)
-@given(spec=specs(), batch=st.integers(0, 3), seed=st.integers(0, 99))
-def test_three_routes_agree_bit_for_bit_on_integers(spec, batch, seed):
-    values = operands(spec, batch, seed)
-    expected = everything(reference, spec, *values)
-    assert_equal(everything(batched, spec, *values), expected)
-    assert_equal(everything(dense_oracle, spec, *values), expected)
-
-
-@settings(max_examples=50)
-@given(spec=specs(), seed=st.integers(0, 99))
-def test_three_routes_agree_bit_for_bit_on_integers_held_in_floats(spec, seed):
-    values = operands(spec, 2, seed, np.float64)
+@given(spec=specs(), batch=st.integers(0, 3), seed=st.integers(0, 99), dtype=st.sampled_from([np.int64, np.float64]))
+def test_three_routes_agree_bit_for_bit_on_integers_also_where_floats_hold_them(spec, batch, seed, dtype):
+    values = operands(spec, batch, seed, dtype)
     expected = everything(reference, spec, *values)
     assert_equal(everything(batched, spec, *values), expected)
     assert_equal(everything(dense_oracle, spec, *values), expected)
@@ -216,18 +200,6 @@ def test_python_integers_are_exact_far_beyond_64_bits(spec, seed):
 # Identities
 
 
-@given(spec=specs(bias="none"), seed=st.integers(0, 99))
-def test_adjoint_identities_are_exact(spec, seed):
-    """<f(x), dy> = <x, transpose(dy)> = <w, dw>: f is linear in x and in the weight."""
-    x, weight, _, dy = operands(spec, 2, seed)
-    product_of_outputs = np.sum(lcl.forward(spec, x, weight) * dy)
-    dx, dw, db = lcl.vjp(spec, x, weight, None, dy)
-    assert db is None
-    assert np.sum(x * lcl.transpose(spec, dy, weight)) == product_of_outputs
-    assert np.sum(x * dx) == product_of_outputs
-    assert np.sum(weight * dw) == product_of_outputs
-
-
 @given(spec=specs(), seed=st.integers(0, 99))
 def test_the_bias_gradient_is_the_adjoint_of_adding_the_bias(spec, seed):
     x, weight, bias, dy = operands(spec, 2, seed)
@@ -252,16 +224,8 @@ def test_shared_axes_share_weights_and_sum_their_gradients(spec, seed):
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, (0, 0)), (2, (1, 2)), (3, (0, 4))])
 def test_tied_kernels_are_the_correlation_of_numpy(stride, padding):
-    spec = lcl.Spec(
-        input_size=11,
-        in_channels=3,
-        out_channels=2,
-        kernel_size=4,
-        stride=stride,
-        padding=(padding,),
-        shared=True,
-        bias="none",
-    )
+    sizes = {"input_size": 11, "in_channels": 3, "out_channels": 2, "kernel_size": 4}
+    spec = lcl.Spec(**sizes, stride=stride, padding=(padding,), shared=True, bias="none")
     x, weight, _, _ = operands(spec, batch=2)
     padded = np.pad(x, ((0, 0), padding, (0, 0)))
     expected = np.zeros(spec.y_shape(2), int)
@@ -301,17 +265,6 @@ def test_a_kernel_as_large_as_the_input_is_a_dense_layer(size):
 SUM = lcl.Spec(input_size=(), in_channels=258, out_channels=1, kernel_size=(), bias="none")
 
 
-@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-def test_floats_keep_their_dtype(dtype):
-    spec = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=3, kernel_size=(2, 2), padding=1)
-    values = operands(spec, batch=2, seed=1)
-    x, weight, bias, dy = [array.astype(dtype) for array in values]
-    y = lcl.forward(spec, x, weight, bias)
-    results = [y, *lcl.vjp(spec, x, weight, bias, dy), lcl.transpose(spec, dy, weight)]
-    exact = everything(reference, spec, *values)
-    assert_equal(results, [array.astype(dtype) for array in exact])
-
-
 def test_sums_are_accumulated_in_float64_and_rounded_once():
     """Counting in the operands' own dtype would stop at 256 in bfloat16 (8 bits), and at 2**24 in float32."""
     ones = np.ones((1, 258), ml_dtypes.bfloat16)
@@ -342,13 +295,3 @@ def test_operands_are_not_changed():
     results = [lcl.forward(spec, x, weight, bias), *lcl.vjp(spec, x, weight, bias, dy)]
     assert_equal(values, before)
     assert not any(np.shares_memory(result, array) for result in results for array in values)
-
-
-@ROUTES
-@pytest.mark.parametrize("rank", range(4))
-def test_a_batch_of_none_has_empty_outputs_and_zero_gradients(route, rank):
-    spec = lcl.Spec(input_size=(5, 4, 3)[:rank], in_channels=4, out_channels=6, kernel_size=(2,) * rank, groups=2)
-    x, weight, bias, dy = operands(spec, batch=0, dtype=np.float32)
-    y, dx, dw, db, xt = everything(route, spec, x, weight, bias, dy)
-    assert (y.shape, dx.shape, xt.shape) == (spec.y_shape(0), spec.x_shape(0), spec.x_shape(0))
-    assert_equal([dw, db], [np.zeros_like(weight), np.zeros_like(bias)])

@@ -12,6 +12,11 @@ def integers(*shape, seed=0, largest=4):
     return (drawn * np.random.default_rng(seed + 1).choice([-1, 1], shape)).astype(np.float64)
 
 
+def operands(spec):
+    """An input of two samples, a weight and a bias."""
+    return integers(*spec.x_shape(2)), integers(*spec.weight_shape, seed=5), integers(*spec.bias_shape, seed=7)
+
+
 @dataclass(frozen=True)
 class Framework:
     """How arrays get in and out, and gradients ``(function, arrays, cotangent) -> list of arrays``."""

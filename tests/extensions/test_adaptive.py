@@ -3,15 +3,10 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import adaptive
-from lcl_ref.suite.identities.identity import system
-from tests.extensions.arrays import FRAMEWORKS, IDS, applied, integers
+from tests.extensions.arrays import integers, operands
 
 SPEC = lcl.Spec(input_size=(9, 11), in_channels=2, out_channels=3, kernel_size=(5, 7), stride=2)
 LINE = lcl.Spec(input_size=12, in_channels=2, out_channels=3, kernel_size=7)
-
-
-def operands(spec):
-    return integers(*spec.x_shape(2)), integers(*spec.weight_shape, seed=5), integers(*spec.bias_shape, seed=7)
 
 
 @pytest.mark.parametrize("spec", [SPEC, LINE], ids=["2d", "1d"])
@@ -68,28 +63,6 @@ def test_the_gradient_of_the_radius_is_the_slope():
         step[position] = 0.125
         assert (value(radius + step) - value(radius - step)) / 0.25 == found[position]
     assert np.count_nonzero(found) > found.size / 2
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_gate_alike_and_find_the_same_gradients(framework):
-    _, weight, _ = operands(SPEC)
-    radius, dw = radii(SPEC), integers(*SPEC.weight_shape, seed=13)
-
-    def gated(weight, radius):
-        return adaptive.weight(SPEC, weight, radius)
-
-    np.testing.assert_array_equal(applied(framework, gated, weight, radius), gated(weight, radius))
-    of_weight, of_radius = framework.pull_back(gated, (weight, radius), dw)
-    np.testing.assert_array_equal(of_weight, adaptive.gates(SPEC, radius)[..., None, None] * dw)
-    np.testing.assert_array_equal(of_radius, adaptive.radius_gradient(SPEC, weight, radius, dw))
-
-
-@pytest.mark.parametrize("name", ["torch.unfold", "jax.patches"])
-def test_layers_of_frameworks_with_gated_weights(name):
-    x, weight, bias = operands(SPEC)
-    gated = adaptive.weight(SPEC, weight, radii(SPEC))
-    layer = system(name).prepare(SPEC, gated, bias, "float64")
-    np.testing.assert_array_equal(np.asarray(layer.forward(x)), lcl.forward(SPEC, x, gated, bias))
 
 
 def test_radii_that_were_planted_are_found():

@@ -3,16 +3,12 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import borders
-from tests.extensions.arrays import FRAMEWORKS, IDS, applied, integers
+from tests.extensions.arrays import operands
 
 SPEC = lcl.Spec(input_size=(5, 4), in_channels=4, out_channels=2, kernel_size=3, padding=((2, 1), (1, 3)), groups=2)
 RULES = list(borders.RULES)
 NUMPY_NAMES = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 each_rule = pytest.mark.parametrize("rule", RULES)
-
-
-def operands(spec):
-    return integers(*spec.x_shape(2)), integers(*spec.weight_shape, seed=5), integers(*spec.bias_shape, seed=7)
 
 
 @each_rule
@@ -38,23 +34,6 @@ def test_without_padding_every_rule_is_the_plain_layer(rule):
     spec = lcl.Spec.from_dict(SPEC.to_dict() | {"padding": "valid"})
     x, weight, bias = operands(spec)
     np.testing.assert_array_equal(borders.forward(spec, x, weight, bias, rule), lcl.forward(spec, x, weight, bias))
-
-
-@each_rule
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_extend_alike_and_gradients_add_up(framework, rule):
-    x, weight, bias = operands(SPEC)
-    dy = integers(*SPEC.y_shape(2), seed=9)
-    np.testing.assert_array_equal(
-        applied(framework, lambda x: borders.extended(SPEC, x, rule), x), borders.extended(SPEC, x, rule)
-    )
-    inner = lcl.transpose(borders.unpadded(SPEC), dy, weight)
-    (expected,) = framework.pull_back(lambda x: borders.extended(SPEC, x, rule), (x,), inner)
-    dx, dw, db = borders.vjp(SPEC, x, weight, bias, dy, rule)
-    np.testing.assert_array_equal(dx, expected)
-    plain = lcl.vjp(borders.unpadded(SPEC), borders.extended(SPEC, x, rule), weight, bias, dy)
-    np.testing.assert_array_equal(dw, plain[1])
-    np.testing.assert_array_equal(db, plain[2])
 
 
 @each_rule

@@ -8,6 +8,7 @@ import pytest
 from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, unequal
 from lcl_ref.suite.cases import EXTENSION_CASES
 from lcl_ref.suite.cases.extensions import KINDS
+from lcl_ref.suite.golden.extensions import compute
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.identities.identity import system
@@ -53,6 +54,12 @@ def layer_of(case, arrays):
 
 
 GRADIENTS = {"x": "dx", "weight": "dw", "bias": "db", "radius": "dradius", "mixing": "dmixing", "kernels": "dkernels"}
+
+
+@pytest.mark.parametrize("case", EXTENSION_CASES, ids=lambda case: case.id)
+def test_numpy_gives_the_golden_results(case):
+    for name, array in compute(case).items():
+        np.testing.assert_array_equal(array, STORE.arrays(case.id)[name])
 
 
 @each_framework

@@ -3,8 +3,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import low_rank
-from lcl_ref.suite.identities.identity import system
-from tests.extensions.arrays import FRAMEWORKS, IDS, applied, integers
+from tests.extensions.arrays import integers
 
 SPEC = lcl.Spec(
     input_size=(5, 6), in_channels=4, out_channels=6, kernel_size=(2, 3), stride=(2, 1), padding=1, groups=2
@@ -38,24 +37,3 @@ def test_a_kernel_for_every_position_is_the_locally_connected_layer():
     each_its_own = np.eye(count).reshape(*SPEC.output_size, count)
     expected = lcl.forward(SPEC, x, kernels.reshape(SPEC.weight_shape), bias)
     np.testing.assert_array_equal(low_rank.forward(SPEC, x, each_its_own, kernels, bias), expected)
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-def test_frameworks_mix_alike_and_find_the_same_gradients(framework):
-    _, mixing, kernels, _ = operands(3)
-    dw = integers(*SPEC.weight_shape, seed=9)
-
-    def mixed(mixing, kernels):
-        return low_rank.weight(SPEC, mixing, kernels)
-
-    np.testing.assert_array_equal(applied(framework, mixed, mixing, kernels), mixed(mixing, kernels))
-    found = framework.pull_back(mixed, (mixing, kernels), dw)
-    for one, other in zip(found, low_rank.gradients(SPEC, mixing, kernels, dw), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("name", ["torch.unfold", "jax.patches"])
-def test_layers_of_frameworks_with_mixed_weights(name):
-    x, mixing, kernels, bias = operands(3)
-    layer = system(name).prepare(SPEC, low_rank.weight(SPEC, mixing, kernels), bias, "float64")
-    np.testing.assert_array_equal(np.asarray(layer.forward(x)), low_rank.forward(SPEC, x, mixing, kernels, bias))

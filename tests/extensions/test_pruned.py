@@ -3,6 +3,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import pruned
+from tests.extensions import arrays
 from tests.extensions.arrays import FRAMEWORKS, IDS, applied, integers
 
 SPECS = [
@@ -16,7 +17,7 @@ each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.rank
 
 def operands(spec):
     mask = np.random.default_rng(3).random(spec.weight_shape) < 0.4
-    return integers(*spec.x_shape(2)), integers(*spec.weight_shape, seed=5), integers(*spec.bias_shape, seed=7), mask
+    return *arrays.operands(spec), mask
 
 
 @each_spec
@@ -38,23 +39,6 @@ def test_limits_are_the_plain_layer_and_the_bias(spec):
     np.testing.assert_array_equal(
         pruned.forward(nothing, x, pruned.pack(nothing, weight), bias), np.broadcast_to(bias, spec.y_shape(2))
     )
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-@each_spec
-def test_frameworks_compute_it_and_its_gradients(spec, framework):
-    x, weight, bias, mask = operands(spec)
-    table, dy = pruned.keep(spec, mask), integers(*spec.y_shape(2), seed=9)
-
-    def layer(x, weight, bias):
-        return pruned.forward(table, x, pruned.pack(table, weight), bias)
-
-    np.testing.assert_array_equal(applied(framework, layer, x, weight, bias), layer(x, weight, bias))
-    dx, dw, db = framework.pull_back(layer, (x, weight, bias), dy)
-    expected = lcl.vjp(spec, x, weight * mask, bias, dy)
-    np.testing.assert_array_equal(dx, expected[0])
-    np.testing.assert_array_equal(dw, expected[1] * mask)
-    np.testing.assert_array_equal(db, expected[2])
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)

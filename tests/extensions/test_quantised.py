@@ -22,6 +22,7 @@ each_spec = pytest.mark.parametrize(
     "spec", SPECS, ids=lambda spec: f"{spec.rank}d-{spec.group_channels}-{sum(spec.shared)}"
 )
 each_kind = pytest.mark.parametrize("per", PER)
+each_framework = pytest.mark.parametrize("framework", [None, *FRAMEWORKS], ids=["numpy", *IDS])
 
 SPREAD = lcl.Spec(input_size=(9, 8), in_channels=4, out_channels=6, kernel_size=3, bias="none")
 
@@ -46,21 +47,13 @@ def exact_sums(layer, x):
     return lcl.forward(layer.spec, x.astype(object), layer.weight.astype(object), bias)
 
 
+@each_framework
 @each_spec
-def test_the_integer_part_is_exact_in_numpy(spec):
+def test_the_integer_part_is_exact_in_numpy_and_every_framework(spec, framework):
     layer, x = layer_of(spec), whole(*spec.x_shape(3), seed=3)
-    sums = quantised.integer_part(layer, x)
+    sums = np.asarray(quantised.integer_part(layer, framework.enter(x) if framework else x))
     assert sums.dtype == np.int32
     np.testing.assert_array_equal(sums, exact_sums(layer, x))
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
-@each_spec
-def test_frameworks_agree_on_every_bit_of_the_integer_part(spec, framework):
-    layer, x = layer_of(spec), whole(*spec.x_shape(3), seed=3)
-    sums = np.asarray(quantised.integer_part(layer, framework.enter(x)))
-    assert sums.dtype == np.int32
-    np.testing.assert_array_equal(sums, quantised.integer_part(layer, x))
 
 
 def test_products_of_int8_in_jax_have_the_same_integer_part():
@@ -89,7 +82,7 @@ def test_the_largest_sum_fits_and_one_more_term_is_refused(framework):
         quantised.prepare(more, np.ones(more.weight_shape), None)
 
 
-@pytest.mark.parametrize("framework", [None, *FRAMEWORKS], ids=["numpy", *IDS])
+@each_framework
 @each_kind
 @each_spec
 def test_the_scaled_result_lies_within_its_limit(spec, per, framework):

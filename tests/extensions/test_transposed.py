@@ -3,7 +3,6 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.extensions import transposed
-from lcl_ref.suite.identities.identity import system
 from tests.extensions.arrays import integers
 
 SPECS = [
@@ -41,15 +40,6 @@ def test_with_one_weight_it_is_the_transposed_convolution(stride):
     found = transposed.forward(spec, y, weight, bias)
     np.testing.assert_array_equal(found[:, : covered[0], : covered[1]], z)
     np.testing.assert_array_equal(found[:, covered[0] :], np.broadcast_to(bias, found[:, covered[0] :].shape))
-
-
-@pytest.mark.parametrize("name", ["torch.unfold", "jax.patches"])
-@each_spec
-def test_frameworks_compute_it(spec, name):
-    y, weight, bias, _ = operands(spec)
-    held = None if spec.bias_shape is None else np.zeros(spec.bias_shape)
-    layer = system(name).prepare(spec, weight, held, "float64")
-    np.testing.assert_array_equal(np.asarray(layer.transpose(y)) + bias, transposed.forward(spec, y, weight, bias))
 
 
 @each_spec

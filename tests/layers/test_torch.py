@@ -17,11 +17,9 @@ from lcl_ref.core import reference
 from lcl_ref.layers.engines import torch_products as products
 from lcl_ref.layers.engines import torch_thresholds
 from lcl_ref.layers.engines.torch import local
-from lcl_ref.layers.engines.torch_at_once import at_once
 from lcl_ref.layers.engines.torch_plan import plan_of
-from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
-from tests.support.layer_answers import golden, integers, random_spec
+from tests.support.layer_answers import golden
 from tests.support.paths import ROOT
 
 LAYERS = {
@@ -101,21 +99,6 @@ def test_third_derivative_of_a_cube():
         (gradient,) = torch.autograd.grad(total, x, create_graph=True)
         total = gradient.sum()
     assert torch.equal(gradient, torch.full_like(x, 54.0))  # 3! * 3 * 3 directions
-
-
-@pytest.mark.parametrize("room", [1, 700, 4000])
-def test_tiles_and_parts_of_any_size_give_the_same_answers(monkeypatch, room):
-    set_thresholds(monkeypatch, tile_bytes=room, part_bytes=room)
-    draw = np.random.default_rng(room)
-    for number in range(40):
-        spec = random_spec(draw)
-        operands = integers(spec, (0, 1, 3)[number % 3], number, largest=3)
-        x, weight, bias, dy = (None if array is None else torch.tensor(array) for array in operands.values())
-        expected, text = golden(spec, operands), spec.to_json()
-        assert np.array_equal(products.output(text, x, weight, bias), expected["y"]), text
-        assert np.array_equal(products.input_gradient(text, dy, weight), expected["dx"]), text
-        assert np.array_equal(products.weight_gradient(text, x, dy), expected["dw"]), text
-        assert np.array_equal(at_once(route_of(text), x, weight, bias), expected["y"]), text
 
 
 def test_vmap_and_gradients_per_sample():

@@ -53,10 +53,6 @@ class Element:
         return math.prod(self.spec.kernel_size)
 
     @property
-    def channels(self):
-        return self.spec.in_channels // self.spec.groups
-
-    @property
     def per_group(self):
         return self.spec.out_channels // self.spec.groups
 
@@ -79,7 +75,7 @@ class Element:
 
     @property
     def channel_last_patch(self):
-        return self.tap * self.channels + self.c
+        return self.tap * self.spec.group_channels + self.c
 
     @property
     def channel_major_patch(self):
@@ -121,7 +117,7 @@ WEIGHT = {
     "torch/grouped_conv": lambda e: (e.position * e.spec.out_channels + e.f, e.channel_major_patch, 0),
     "torch/masked_linear": lambda e: (
         e.position * e.spec.out_channels + e.f,
-        flat((*e.site, e.c), (*e.spec.input_size, e.channels)),
+        flat((*e.site, e.c), (*e.spec.input_size, e.spec.group_channels)),
     ),
     "mlx/einsum": lambda e: (e.f, *e.o, *e.k, e.c),
     "chainer": lambda e: (e.f, *e.o, e.c, *e.k),
@@ -131,8 +127,8 @@ WEIGHT = {
     "lasagne/unflipped": lambda e: (e.f, e.c, *e.k, *e.o),
     "lasagne/channelwise": lambda e: (e.f, *e.flipped, *e.o),
     "lasagne/channelwise/unflipped": lambda e: (e.f, *e.k, *e.o),
-    "darknet": lambda e: (((e.position * e.spec.out_channels + e.f) * e.channels + e.c) * e.taps + e.tap,),
-    "cuda_convnet": lambda e: ((e.position * e.channels + e.c) * e.taps + e.tap, e.f),
+    "darknet": lambda e: (((e.position * e.spec.out_channels + e.f) * e.spec.group_channels + e.c) * e.taps + e.tap,),
+    "cuda_convnet": lambda e: ((e.position * e.spec.group_channels + e.c) * e.taps + e.tap, e.f),
     "pylearn2": lambda e: (*e.o, e.c, *e.k, e.group, e.in_group),
     "caffe2/nchw": lambda e: (*e.o, e.f, e.c, *e.k),
     "caffe2/nhwc": lambda e: (*e.o, e.f, *e.k, e.c),
@@ -162,14 +158,7 @@ WEIGHT = {
 
 POSITION_MAJOR = {"canonical", "flax/conv_local", "mhcflurry", "local_linear", "caffe2/nchw", "caffe2/nhwc"}
 OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881", "mlx/einsum"}
-ONE_KERNEL = {
-    "torch/conv",
-    "hwio",
-    "mlx/conv",
-    "torch/linear",
-    "torch/linear/channels_first",
-    "torch/twodfc",
-}
+ONE_KERNEL = {"torch/conv", "hwio", "mlx/conv", "torch/linear", "torch/linear/channels_first", "torch/twodfc"}
 PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet"} | ONE_KERNEL
 CHANNELWISE = {"lasagne/channelwise", "lasagne/channelwise/unflipped"}
 EITHER = {"canonical", "lasagne", "lasagne/unflipped", "torch/unfold", "arm_compute", *CHANNELWISE, *OUTSIDE}
@@ -234,12 +223,7 @@ def specs(name):
     """Layers a layout can hold, in every rank it has: uneven geometry, unequal axis lengths, groups if it has them."""
     layout = get(name)
     convolution = name in ONE_KERNEL
-    paddings = {
-        0: ((),),
-        1: (((0, 0),), ((2, 1),)),
-        2: (((0, 0),) * 2, ((1, 2), (2, 0))),
-        3: (((1, 0), (0, 2), (1, 1)),),
-    }
+    paddings = [[()], [((0, 0),), ((2, 1),)], [((0, 0),) * 2, ((1, 2), (2, 0))], [((1, 0), (0, 2), (1, 1))]]
     for rank in layout.ranks:
         arguments = {
             "input_size": (7, 9, 6)[:rank],
@@ -271,6 +255,14 @@ def integers(shape, seed=0, start=-(2**20)):
     return np.random.default_rng(seed).permutation(values).reshape(shape)
 
 
+def into(name, spec, weight, bias):
+    return lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+
+
+def back_from(name, spec, weight, bias):
+    return lcl.layouts.convert(spec, weight, bias, source=name, target="canonical")
+
+
 def dense_or_live(name):
     return get(name).form != "taps"
 
@@ -284,7 +276,7 @@ def test_every_layout_has_a_documented_formula():
 def test_weight_stands_where_the_documented_formula_says(name, spec):
     weight = integers(spec.weight_shape)
     spec = with_bias(spec, "none")
-    stored, _ = lcl.layouts.convert(spec, weight, None, source="canonical", target=name)
+    stored, _ = into(name, spec, weight, None)
     assert stored.shape == weight_shape(name, spec)
     if "impl3" in name:
         np.testing.assert_array_equal(stored, sparse(name, spec, weight))
@@ -310,11 +302,11 @@ def test_bias_stands_where_the_documented_formula_says(name, spec):
     if name in PER_CHANNEL:
         per_channel = with_bias(spec, "channel")
         bias = integers((spec.out_channels,))
-        stored = lcl.layouts.convert(per_channel, weight, bias, source="canonical", target=name)[1]
+        stored = into(name, per_channel, weight, bias)[1]
         np.testing.assert_array_equal(stored, bias)
         return
     bias = integers(spec.bias_shape)
-    stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)[1]
+    stored = into(name, spec, weight, bias)[1]
     place, shape = documented_bias(name, spec)
     assert stored.shape == shape == bias_shape(name, spec)
     memory = stored.ravel()
@@ -330,8 +322,8 @@ def test_round_trip_is_exact_or_loses_what_the_layout_says(name, spec, kind):
     bias = None if kind == "none" else integers(spec.bias_shape, 1)
     if kind == "position" and name in PER_CHANNEL:
         bias = np.broadcast_to(integers((spec.out_channels,)), spec.bias_shape)
-    stored, stored_bias = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
-    back, bias_back = lcl.layouts.convert(spec, stored, stored_bias, source=name, target="canonical")
+    stored, stored_bias = into(name, spec, weight, bias)
+    back, bias_back = back_from(name, spec, stored, stored_bias)
     expected = weight.copy()
     if dense_or_live(name):
         for e in elements(spec):
@@ -346,10 +338,10 @@ def test_round_trip_is_exact_or_loses_what_the_layout_says(name, spec, kind):
 def test_file_to_canonical_to_file_is_exact_but_for_dense_entries(name, spec):
     spec = with_bias(spec, "none")
     stored = integers(weight_shape(name, spec))
-    canonical, _ = lcl.layouts.convert(spec, stored, None, source=name, target="canonical")
-    again, _ = lcl.layouts.convert(spec, canonical, None, source="canonical", target=name)
+    canonical, _ = back_from(name, spec, stored, None)
+    again, _ = into(name, spec, canonical, None)
     if get(name).form == "dense":
-        ones, _ = lcl.layouts.convert(spec, np.ones(spec.weight_shape, int), None, source="canonical", target=name)
+        ones, _ = into(name, spec, np.ones(spec.weight_shape, int), None)
         np.testing.assert_array_equal(again, stored * ones)
     else:
         np.testing.assert_array_equal(again, stored)
@@ -363,8 +355,8 @@ def test_what_is_lost_never_reaches_an_output(implementation, end):
     )
     name = f"keras2/impl{implementation}/channels_{end}"
     weight, bias, x = integers(spec.weight_shape), integers(spec.bias_shape), integers(spec.x_shape(2))
-    stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
-    back = lcl.layouts.convert(spec, *stored, source=name, target="canonical")
+    stored = into(name, spec, weight, bias)
+    back = back_from(name, spec, *stored)
     assert not np.array_equal(back[0], weight)
     np.testing.assert_array_equal(lcl.forward(spec, x, *back), lcl.forward(spec, x, weight, bias))
 
@@ -372,26 +364,22 @@ def test_what_is_lost_never_reaches_an_output(implementation, end):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_every_rhs_spec_of_jax_is_the_documented_one(rank):
     letters = {1: "W", 2: "HW", 3: "DHW"}[rank]
-    spec = lcl.Spec(
-        input_size=(5, 6, 8)[:rank],
-        kernel_size=(2, 3, 4)[:rank],
-        stride=(2, 1, 3)[:rank],
-        in_channels=2,
-        out_channels=4,
-        bias="none",
-    )
+    sizes = {"input_size": (5, 6, 8)[:rank], "kernel_size": (2, 3, 4)[:rank], "stride": (2, 1, 3)[:rank]}
+    spec = lcl.Spec(**sizes, in_channels=2, out_channels=4, bias="none")
     weight = integers(spec.weight_shape)
     for arrangement in itertools.permutations("OI" + letters):
         rhs_spec = "".join(arrangement)
-        stored, _ = lcl.layouts.convert(spec, weight, None, source="canonical", target=FAMILY + rhs_spec)
+        stored, _ = into(FAMILY + rhs_spec, spec, weight, None)
         order = [letter for letter in rhs_spec if letter not in "OI"]
         for e in elements(spec) if rank < 3 else itertools.islice(elements(spec), 0, None, 97):
             o, k = dict(zip(letters, e.o, strict=True)), dict(zip(letters, e.k, strict=True))
             size = dict(zip(letters, spec.kernel_size, strict=True))
-            patch = flat([e.c, *(k[letter] for letter in order)], [e.channels, *(size[letter] for letter in order)])
+            patch = flat(
+                [e.c, *(k[letter] for letter in order)], [e.spec.group_channels, *(size[letter] for letter in order)]
+            )
             place = {"O": e.f, "I": patch, **o}
             assert stored[tuple(place[letter] for letter in rhs_spec)] == weight[(*e.o, *e.k, e.c, e.f)]
-        back, _ = lcl.layouts.convert(spec, stored, None, source=FAMILY + rhs_spec, target="canonical")
+        back, _ = back_from(FAMILY + rhs_spec, spec, stored, None)
         np.testing.assert_array_equal(back, weight)
 
 
@@ -406,8 +394,8 @@ def test_every_bit_and_the_dtype_survive(dtype):
     weight = np.random.default_rng(3).bytes(size * kind.itemsize)
     weight = np.frombuffer(weight, kind).reshape(SPEC.weight_shape)
     bias = np.zeros(SPEC.bias_shape, kind)
-    stored, stored_bias = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="theano")
-    back, _ = lcl.layouts.convert(SPEC, stored, stored_bias, source="theano", target="canonical")
+    stored, stored_bias = into("theano", SPEC, weight, bias)
+    back, _ = back_from("theano", SPEC, stored, stored_bias)
     assert stored.dtype == back.dtype == stored_bias.dtype == kind
     assert back.tobytes() == weight.tobytes()
 
@@ -415,7 +403,7 @@ def test_every_bit_and_the_dtype_survive(dtype):
 def test_python_integers_and_lists_are_taken():
     weight = (integers(SPEC.weight_shape).astype(object) * 2**100).tolist()
     bias = integers(SPEC.bias_shape).tolist()
-    stored, _ = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="chainer")
+    stored, _ = into("chainer", SPEC, weight, bias)
     assert stored.dtype == object
     assert stored[2, 1, 0, 1, 2, 0] == weight[1][0][2][0][1][2]
 
@@ -423,7 +411,7 @@ def test_python_integers_and_lists_are_taken():
 @pytest.mark.parametrize("name", ["canonical", "keras2/impl1/channels_last", "flax/conv_local", "cuda_convnet"])
 def test_results_never_share_memory_with_operands(name):
     weight, bias = integers(SPEC.weight_shape), integers(SPEC.bias_shape)
-    stored, stored_bias = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target=name)
+    stored, stored_bias = into(name, SPEC, weight, bias)
     assert not np.shares_memory(stored, weight)
     assert not np.shares_memory(stored_bias, bias)
 
@@ -431,9 +419,7 @@ def test_results_never_share_memory_with_operands(name):
 def test_fortran_layout_is_column_major_in_memory():
     spec = lcl.Spec(input_size=9, in_channels=2, out_channels=3, kernel_size=2, stride=2)
     weight = integers(spec.weight_shape)
-    stored, _ = lcl.layouts.convert(
-        spec, weight, integers(spec.bias_shape), source="canonical", target="neural_fortran"
-    )
+    stored, _ = into("neural_fortran", spec, weight, integers(spec.bias_shape))
     assert stored.flags.f_contiguous
     memory = stored.ravel(order="K")
     filters, width, channels = 3, 4, 2
@@ -458,20 +444,20 @@ def test_malformed_rhs_spec_is_refused(rhs_spec):
 def test_wrong_length_names_the_axis_with_its_arithmetic():
     weight, bias = np.zeros((6, 12, 4)), np.zeros(SPEC.bias_shape)
     with pytest.raises(lcl.LayoutError) as caught:
-        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_first", target="canonical")
+        back_from("keras2/impl1/channels_first", SPEC, weight, bias)
     assert (caught.value.axis, caught.value.got) == ("co", "4 elements")
     weight = np.zeros((6, 13, 3))
     with pytest.raises(lcl.LayoutError, match=r"12 = 2\*3\*2 \(cg\*ky\*kx\)"):
-        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_first", target="canonical")
+        back_from("keras2/impl1/channels_first", SPEC, weight, bias)
 
 
 def test_wrong_rank_lists_the_layouts_that_the_array_fits():
     weight, bias = np.zeros((2, 3, 12, 3)), np.zeros(SPEC.bias_shape)
     with pytest.raises(lcl.LayoutError, match="flax/conv_local, jax/local/HWIO") as caught:
-        lcl.layouts.convert(SPEC, weight, bias, source="keras2/impl1/channels_last", target="canonical")
+        back_from("keras2/impl1/channels_last", SPEC, weight, bias)
     assert caught.value.rule == "weight/axes"
     with pytest.raises(lcl.LayoutError, match="this is the shape of keras2/impl1/channels_last"):
-        lcl.layouts.convert(SPEC, np.zeros((6, 12, 3)), bias, source="keras2/impl3/channels_last", target="canonical")
+        back_from("keras2/impl3/channels_last", SPEC, np.zeros((6, 12, 3)), bias)
 
 
 def test_fitting_lists_every_layout_of_that_shape_and_only_those():
@@ -479,11 +465,8 @@ def test_fitting_lists_every_layout_of_that_shape_and_only_those():
     assert {"keras2/impl1/channels_last", "keras2/impl1/channels_first", "dl4j/nhwc"} <= set(names)
     assert all(weight_shape(name, SPEC) == (6, 12, 3) for name in names)
     assert fitting(SPEC, (6, 12, 5)) == []
-    assert fitting(SPEC, (math.prod(SPEC.weight_shape),)) == [
-        "keras2/impl3/channels_last",
-        "keras2/impl3/channels_first",
-        "darknet",
-    ]
+    sparse_and_flat = ["keras2/impl3/channels_last", "keras2/impl3/channels_first", "darknet"]
+    assert fitting(SPEC, (math.prod(SPEC.weight_shape),)) == sparse_and_flat
 
 
 @pytest.mark.parametrize(
@@ -512,18 +495,18 @@ def test_a_layer_that_a_layout_cannot_hold_is_refused_with_the_reason(name, chan
 def test_a_connection_table_stays_canonical():
     spec = lcl.Spec(**ARGUMENTS, channel_table=[[0], [1], [0]])
     weight, bias = integers(spec.weight_shape), integers(spec.bias_shape)
-    stored, _ = lcl.layouts.convert(spec, weight, bias, source="canonical", target="canonical")
+    stored, _ = into("canonical", spec, weight, bias)
     np.testing.assert_array_equal(stored, weight)
 
 
 def test_a_bias_that_differs_between_positions_does_not_fit_a_shared_one():
     bias = np.broadcast_to(np.arange(3.0), SPEC.bias_shape).copy()
     weight = np.zeros(SPEC.weight_shape)
-    _, stored = lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="dl4j/nchw")
+    _, stored = into("dl4j/nchw", SPEC, weight, bias)
     np.testing.assert_array_equal(stored, np.arange(3.0))
     bias[1, 2, 0] = -0.0  # equal to 0.0, but not the same bits
     with pytest.raises(lcl.LayoutError, match=r"between positions \(0, 0\) and \(1, 2\)"):
-        lcl.layouts.convert(SPEC, weight, bias, source="canonical", target="dl4j/nchw")
+        into("dl4j/nchw", SPEC, weight, bias)
 
 
 @pytest.mark.parametrize("name", sorted(EITHER))
@@ -535,17 +518,15 @@ def test_a_bias_per_channel_is_stored_as_such_where_the_source_does(name):
 def test_bias_must_be_there_exactly_where_the_layer_has_one():
     weight = np.zeros(SPEC.weight_shape)
     with pytest.raises(lcl.LayoutError, match="got None, expected an array"):
-        lcl.layouts.convert(SPEC, weight, None, source="canonical", target="chainer")
+        into("chainer", SPEC, weight, None)
     bare = with_bias(SPEC, "none")
     with pytest.raises(lcl.LayoutError, match=r"expected None \(spec.bias is 'none'\)"):
-        lcl.layouts.convert(bare, weight, np.zeros(3), source="canonical", target="chainer")
+        into("chainer", bare, weight, np.zeros(3))
 
 
 def test_wrong_bias_shape_names_the_axes():
     with pytest.raises(lcl.LayoutError, match=r"got 2 axes of shape \(6, 3\), expected 3 axes, co, oy, ox"):
-        lcl.layouts.convert(
-            SPEC, np.zeros(weight_shape("chainer", SPEC)), np.zeros((6, 3)), source="chainer", target="canonical"
-        )
+        back_from("chainer", SPEC, np.zeros(weight_shape("chainer", SPEC)), np.zeros((6, 3)))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -557,7 +538,7 @@ def test_the_printed_recipe_computes_the_layout(name):
     spec = example_spec(get(name))
     w = integers(spec.weight_shape)
     bias = np.zeros(spec.bias_shape)
-    stored, _ = lcl.layouts.convert(spec, w, bias, source="canonical", target=name)
+    stored, _ = into(name, spec, w, bias)
     recipes = [line.strip() for line in text.splitlines() if ".transpose(" in line]
     assert len(recipes) == (0 if dense_or_live(name) else 1)
     for recipe in recipes:

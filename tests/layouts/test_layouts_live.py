@@ -24,6 +24,17 @@ def check(spec, x, weight, bias, y):
     np.testing.assert_array_equal(np.asarray(y), expected)
 
 
+def converted(spec, weight, bias, name):
+    return lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+
+
+def channels_first(x):
+    """The input as a tensor of torch, channels first."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+
+
 KERAS = [
     (rank, implementation, end, padding, stride)
     for rank in (1, 2)
@@ -39,14 +50,8 @@ KERAS = [
 def test_tf_keras(rank, implementation, end, padding, stride):
     import tf_keras
 
-    spec = lcl.Spec(
-        input_size=(8, 7)[:rank],
-        in_channels=3,
-        out_channels=5,
-        kernel_size=(3, 4)[:rank],
-        stride=stride,
-        padding="same_keras_local" if padding == "same" else "valid",
-    )
+    sizes = {"input_size": (8, 7)[:rank], "in_channels": 3, "out_channels": 5, "kernel_size": (3, 4)[:rank]}
+    spec = lcl.Spec(**sizes, stride=stride, padding="same_keras_local" if padding == "same" else "valid")
     x, weight, bias = operands(spec)
     layer = (tf_keras.layers.LocallyConnected1D, tf_keras.layers.LocallyConnected2D)[rank - 1](
         spec.out_channels, spec.kernel_size, stride, padding, f"channels_{end}", implementation=implementation
@@ -54,11 +59,18 @@ def test_tf_keras(rank, implementation, end, padding, stride):
     placed = np.moveaxis(x, -1, 1) if end == "first" else x
     layer.build(placed.shape)
     name = f"keras2/impl{implementation}/channels_{end}"
-    stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)
+    stored = converted(spec, weight, bias, name)
     assert [array.shape for array in layer.get_weights()] == [array.shape for array in stored]
     layer.set_weights(stored)
     y = np.asarray(layer(placed))
     check(spec, x, weight, bias, np.moveaxis(y, 1, -1) if end == "first" else y)
+
+
+def local(rank, padding=((1, 0), (2, 1), (0, 3))):
+    """A layer of uneven settings; of padding in pairs those of its axes."""
+    sizes = {"input_size": (6, 7, 5)[:rank], "kernel_size": (2, 3, 2)[:rank], "in_channels": 2, "out_channels": 4}
+    padding = padding if isinstance(padding, str) else padding[:rank]
+    return lcl.Spec(**sizes, stride=(2, 1, 2)[:rank], dilation=(1, 2, 1)[:rank], padding=padding)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same_upper", ((1, 0), (2, 1), (0, 3))])
@@ -66,24 +78,11 @@ def test_tf_keras(rank, implementation, end, padding, stride):
 def test_flax(rank, padding):
     from flax import linen
 
-    spec = lcl.Spec(
-        input_size=(6, 7, 5)[:rank],
-        in_channels=2,
-        out_channels=4,
-        kernel_size=(2, 3, 2)[:rank],
-        stride=(2, 1, 2)[:rank],
-        dilation=(1, 2, 1)[:rank],
-        padding=padding if isinstance(padding, str) else padding[:rank],
-    )
+    spec = local(rank, padding)
     x, weight, bias = operands(spec)
-    layer = linen.ConvLocal(
-        spec.out_channels,
-        spec.kernel_size,
-        strides=spec.stride,
-        kernel_dilation=spec.dilation,
-        padding=spec.padding,
-    )
-    kernel, bias_stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target="flax/conv_local")
+    settings = {"strides": spec.stride, "kernel_dilation": spec.dilation, "padding": spec.padding}
+    layer = linen.ConvLocal(spec.out_channels, spec.kernel_size, **settings)
+    kernel, bias_stored = converted(spec, weight, bias, "flax/conv_local")
     check(spec, x, weight, bias, layer.apply({"params": {"kernel": kernel, "bias": bias_stored}}, x))
 
 
@@ -94,18 +93,9 @@ def test_jax(rhs_spec):
     import jax
 
     rank = len(rhs_spec) - 2
-    letters = {1: "W", 2: "HW", 3: "DHW"}[rank]
-    spec = lcl.Spec(
-        input_size=(6, 7, 5)[:rank],
-        in_channels=2,
-        out_channels=4,
-        kernel_size=(2, 3, 2)[:rank],
-        stride=(2, 1, 2)[:rank],
-        dilation=(1, 2, 1)[:rank],
-        padding=((1, 0), (2, 1), (0, 3))[:rank],
-    )
+    letters, spec = {1: "W", 2: "HW", 3: "DHW"}[rank], local(rank)
     x, weight, bias = operands(spec)
-    rhs, bias_stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target=f"jax/local/{rhs_spec}")
+    rhs, bias_stored = converted(spec, weight, bias, f"jax/local/{rhs_spec}")
     order = [letters.index(letter) for letter in rhs_spec if letter in letters]  # its arguments follow rhs_spec
     y = jax.lax.conv_general_dilated_local(
         x,
@@ -128,8 +118,8 @@ def test_torch_unfold(bias_kind):
 
     spec = lcl.Spec(**{**IMAGE.to_dict(), "kernel_size": (2, 3), "padding": ((1, 1), (2, 2)), "bias": bias_kind})
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="torch/unfold")
-    nchw = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+    w, b = converted(spec, weight, bias, "torch/unfold")
+    nchw = channels_first(x)
     patches = torch.nn.functional.unfold(nchw, spec.kernel_size, padding=(1, 2), stride=spec.stride)
     y = torch.einsum("nfp,cfp->ncp", patches, torch.from_numpy(w)) + torch.from_numpy(b.reshape(len(w), -1))
     check(spec, x, weight, bias, np.moveaxis(y.reshape(2, -1, *spec.output_size).numpy(), 1, -1))
@@ -140,8 +130,8 @@ def test_torch_forum_idiom():
 
     spec = lcl.Spec(**{**IMAGE.to_dict(), "stride": 2})
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="torch/ptrblck")
-    nchw = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+    w, b = converted(spec, weight, bias, "torch/ptrblck")
+    nchw = channels_first(x)
     windows = nchw.unfold(2, 3, 2).unfold(3, 3, 2)
     windows = windows.reshape(*windows.shape[:-2], -1)
     y = (windows.unsqueeze(1) * torch.from_numpy(w)).sum([2, -1]) + torch.from_numpy(b)
@@ -153,7 +143,7 @@ def test_mlx_reshape_and_batched_product():
 
     spec = lcl.Spec(input_size=12, in_channels=3, out_channels=5, kernel_size=4, stride=4)
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="mlx/issue1881")
+    w, b = converted(spec, weight, bias, "mlx/issue1881")
     windows = mx.array(x).reshape(2, 3, 1, 12)
     y = (windows @ mx.array(w).swapaxes(-1, -2)).squeeze(2) + mx.array(b)
     check(spec, x, weight, bias, y)
@@ -164,16 +154,10 @@ def test_mlx_reshape_and_batched_product():
 def test_torch_routes(name, rank):
     import torch
 
-    spec = lcl.Spec(
-        input_size=(6, 7)[:rank],
-        in_channels=4,
-        out_channels=6,
-        kernel_size=(3, 2)[:rank],
-        stride=(1, 2)[:rank],
-        groups=1 if name == "torch/masked_linear" else 2,
-    )
+    sizes = {"input_size": (6, 7)[:rank], "kernel_size": (3, 2)[:rank], "stride": (1, 2)[:rank]}
+    spec = lcl.Spec(**sizes, in_channels=4, out_channels=6, groups=1 if name == "torch/masked_linear" else 2)
     x, weight, bias = operands(spec)
-    w, b = map(torch.from_numpy, lcl.layouts.convert(spec, weight, bias, source="canonical", target=name))
+    w, b = map(torch.from_numpy, converted(spec, weight, bias, name))
     windows = torch.from_numpy(x)  # (n, i*, ci) -> (n, o*, ci, k*) -> (n, p, g, cg, k)
     for axis in range(rank):
         windows = windows.unfold(1 + axis, spec.kernel_size[axis], spec.stride[axis])
@@ -197,22 +181,14 @@ def test_mlx_einsum():
 
     spec = lcl.Spec(input_size=(6, 8), in_channels=3, out_channels=5, kernel_size=(3, 2), stride=(3, 2))
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="mlx/einsum")
+    w, b = converted(spec, weight, bias, "mlx/einsum")
     windows = mx.array(x).reshape(2, 2, 3, 4, 2, 3)
     check(spec, x, weight, bias, mx.einsum("bhmwnc,ohwmnc->bhwo", windows, mx.array(w)) + mx.array(b))
 
 
 def convolution(rank, groups):
-    return lcl.Spec(
-        input_size=(6, 7, 5)[:rank],
-        in_channels=4,
-        out_channels=6,
-        kernel_size=(2, 3, 4)[:rank],
-        stride=(2, 1, 1)[:rank],
-        shared=True,
-        groups=groups,
-        bias="channel",
-    )
+    sizes = {"input_size": (6, 7, 5)[:rank], "kernel_size": (2, 3, 4)[:rank], "stride": (2, 1, 1)[:rank]}
+    return lcl.Spec(**sizes, in_channels=4, out_channels=6, shared=True, groups=groups, bias="channel")
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -222,9 +198,9 @@ def test_torch_convolution(rank, groups):
 
     spec = convolution(rank, groups)
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="torch/conv")
+    w, b = converted(spec, weight, bias, "torch/conv")
     function = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)[rank - 1]
-    ncx = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+    ncx = channels_first(x)
     y = function(ncx, torch.from_numpy(w), torch.from_numpy(b), spec.stride, groups=groups)
     check(spec, x, weight, bias, np.moveaxis(y.numpy(), 1, -1))
 
@@ -239,7 +215,7 @@ def test_fully_connected(rank):
     image = torch.from_numpy(x)
 
     def stored(name):
-        return map(torch.from_numpy, lcl.layouts.convert(spec, weight, bias, source="canonical", target=name))
+        return map(torch.from_numpy, converted(spec, weight, bias, name))
 
     w, b = stored("torch/linear")
     flat = torch.nn.functional.linear(image.flatten(1), w, b)
@@ -258,7 +234,7 @@ def test_flax_convolution(rank, groups):
 
     spec = convolution(rank, groups)
     x, weight, bias = operands(spec)
-    kernel, stored = lcl.layouts.convert(spec, weight, bias, source="canonical", target="hwio")
+    kernel, stored = converted(spec, weight, bias, "hwio")
     layer = linen.Conv(6, spec.kernel_size, spec.stride, padding="VALID", feature_group_count=groups)
     check(spec, x, weight, bias, layer.apply({"params": {"kernel": kernel, "bias": stored}}, x))
 
@@ -269,7 +245,7 @@ def test_mlx_convolution(rank, groups):
 
     spec = convolution(rank, groups)
     x, weight, bias = operands(spec)
-    w, b = lcl.layouts.convert(spec, weight, bias, source="canonical", target="mlx/conv")
+    w, b = converted(spec, weight, bias, "mlx/conv")
     function = (mx.conv1d, mx.conv2d, mx.conv3d)[rank - 1]
     stride = spec.stride[0] if rank == 1 else spec.stride
     check(spec, x, weight, bias, function(mx.array(x), mx.array(w), stride, groups=groups) + mx.array(b))

@@ -1,10 +1,11 @@
-"""How the torch engine holds what it multiplies: windows that share a copy, thin blocks, strips that add up."""
+"""The engine of torch: what all engines owe, and what it multiplies: windows that share a copy, blocks, strips."""
 
 import numpy as np
 import pytest
 import torch
 
 import lcl_ref as lcl
+from lcl_backends.torch.fast import Adapter
 from lcl_ref.layers.engines import torch_products as products
 from lcl_ref.layers.engines.torch import local
 from lcl_ref.layers.engines.torch_batches import stacked_windows
@@ -13,7 +14,15 @@ from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.engines.torch_route import route_of
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 from tests.layers.test_torch import set_thresholds
+from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import golden, integers
+
+
+class TestContract(EngineContract):
+    adapter, layers = Adapter(), 40
+
+    def make_tiles(self, monkeypatch, room):
+        set_thresholds(monkeypatch, small_bytes=0, tile_bytes=room, part_bytes=room)
 
 
 def layer(input_size, in_channels, out_channels, kernel_size, **settings):
