@@ -3,7 +3,6 @@
 tf_keras and TensorFlow run here; Keras 3 fixes its backend at its first import, so each backend has its own process.
 """
 
-import itertools
 import operator
 import os
 import subprocess
@@ -72,70 +71,6 @@ def run(code, *, merge=False, **environment):
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean | environment, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr * merge
-
-
-# The six weight files of tf_keras, against plain loops
-
-
-def stored(spec, implementation, data_format, weight):
-    """Write the kernel out entry by entry, as tf_keras 2.21 lays it out; every entry it has no tap for is 0."""
-    first = data_format == "channels_first"
-    taps = {(o, k): i for o, k, i in connections(spec)}
-    channels = list(itertools.product(range(spec.in_channels), range(spec.out_channels)))
-    if implementation == 1:
-        rows = []
-        for o in np.ndindex(spec.output_size):
-            pairs = itertools.product(np.ndindex(spec.kernel_size), range(spec.in_channels))
-            order = sorted(pairs, key=lambda pair: (pair[1], pair[0])) if first else pairs
-            rows.append([weight[*o, *k, c] for k, c in order])
-        return np.array(rows)
-    if implementation == 2:
-        inputs, outputs = (spec.in_channels, *spec.input_size), (spec.out_channels, *spec.output_size)
-        shape = (*inputs, *outputs) if first else (*inputs[1:], inputs[0], *outputs[1:], outputs[0])
-        dense = np.zeros(shape, weight.dtype)
-        for (o, k), i in taps.items():
-            for c, f in channels:
-                dense[(c, *i, f, *o) if first else (*i, c, *o, f)] = weight[*o, *k, c, f]
-        return dense
-    entries = [((o, f, i, c), weight[*o, *k, c, f]) for (o, k), i in taps.items() for c, f in channels]
-
-    def row_then_column(entry):  # of the sparse matrix (outputs, inputs), each flattened in its data format
-        o, f, i, c = entry[0]
-        return (f, o, c, i) if first else (o, f, i, c)
-
-    return np.array([value for _, value in sorted(entries, key=row_then_column)])
-
-
-@pytest.mark.parametrize("name", ["1d", "2d", "1d-same", "2d-same"])
-@pytest.mark.parametrize("kind", LOCALS)
-def test_kernel_files_entry_by_entry(kind, name):
-    spec = lcl.Spec(**LOCAL_SPECS[name])
-    _, weight, bias, _ = drawn(spec)
-    assert (weight == 0).any()  # a live weight of 0 is stored like any other
-    layout = kind.declaration.layout
-    implementation, data_format = int(layout[11]), layout.split("/")[2]
-    kernel, _ = to_layout(layout, spec, weight, bias)
-    np.testing.assert_array_equal(kernel, stored(spec, implementation, data_format, weight))
-    back, _ = from_layout(layout, spec, kernel, bias)
-    expected = weight.copy()
-    if implementation != 1:
-        live = {(o, k) for o, k, _ in connections(spec)}
-        for o, k in itertools.product(np.ndindex(spec.output_size), np.ndindex(spec.kernel_size)):
-            expected[*o, *k] *= (o, k) in live
-    np.testing.assert_array_equal(back, expected)
-
-
-@pytest.mark.parametrize("name", ["1d", "2d"])
-@pytest.mark.parametrize("kind", LOCALS)
-def test_bias_file_is_reshaped_not_transposed(kind, name):
-    spec = lcl.Spec(**LOCAL_SPECS[name])
-    bias = np.arange(np.prod(spec.bias_shape), dtype=np.float32).reshape(spec.bias_shape)
-    kernel, held = to_layout(kind.declaration.layout, spec, np.zeros(spec.weight_shape, np.float32), bias)
-    first = kind.declaration.layout.endswith("channels_first")
-    expected = np.moveaxis(bias, -1, 0).reshape(bias.shape) if first else bias
-    np.testing.assert_array_equal(held, expected)
-    assert np.array_equal(held, bias) != first
-    np.testing.assert_array_equal(from_layout(kind.declaration.layout, spec, kernel, held)[1], bias)
 
 
 # What the published layers do, without the adapters' conversions
@@ -210,6 +145,7 @@ def test_the_other_patch_order_has_the_same_shape_and_other_numbers(kind):
 def test_sparse_kernel_has_no_dead_taps(kind, name):
     spec = lcl.Spec(**LOCAL_SPECS[name])
     x, weight, bias, dy = drawn(spec)
+    assert (weight == 0).any()  # a live weight of 0 is stored like any other
     layer = kind().prepare(spec, weight, bias, "float32")
     assert layer.layer.get_weights()[0].shape == (spec.connection_count,)
     assert spec.connection_count < weight.size

@@ -124,15 +124,6 @@ def test_exported_function_needs_nothing_of_this_package(name, tmp_path):
     assert np.array_equal(numpy(y), want(layer, x))
 
 
-def test_gradients_of_an_empty_batch_are_zero():
-    layer, x = made("2d")
-    _, grads = nn.value_and_grad(layer, lambda x: layer(x).sum())(x[:0])
-    assert {key: (held.shape, held.any().item()) for key, held in grads.items()} == {
-        "weight": (layer.spec.weight_shape, False),
-        "bias": (layer.spec.bias_shape, False),
-    }
-
-
 def test_mixed_types_promote_as_in_mlx():
     layer, x = made("2d")
     assert layer(x.astype(mx.float16)).dtype == nn.Conv2d(4, 2, 3)(x.astype(mx.float16)).dtype == mx.float32
