@@ -110,6 +110,45 @@ $example
 """
 
 
+KERAS = """
+Parameters
+----------
+filters : int
+    Channels of the output.
+kernel_size, strides : int or sequence of int
+    Taps per window, and step between positions.
+padding : {"valid", "same", "same_upper", "same_lower"}
+    ``"same"`` is what the old layer made of it; ``"same_upper"`` that of TensorFlow's convolutions.
+data_format : {"channels_last", "channels_first"}, optional
+    By default that of `keras.config`.
+activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
+activity_regularizer, kernel_constraint, bias_constraint
+    As of every layer of Keras.
+implementation : {1, 2, 3}
+    Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels, filters)``,
+    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
+
+Notes
+-----
+Input ``(n, *input_size, channels)``, output ``(n, *output_size, filters)``, or both with channels second. `canonical`
+gives the weights as ``(*output_size, *kernel_size, channels, filters)`` and ``(*output_size, filters)``.
+
+Initialisers that scale with a fan (Glorot, He, LeCun) see that of one position: ``fan_in`` is the number of inputs that
+one output sums, ``fan_out`` the number of filters. The old layer counted positions as well, so that its weights began
+``sqrt(positions)`` times smaller under ``implementation=1``.
+
+Examples
+--------
+>>> import keras
+>>> from lcl_ref.layers.keras import $name
+>>> layer = $name(8, kernel_size=3, strides=2)
+>>> tuple(layer(keras.ops.zeros((4, $sizes, 3))).shape)
+(4, $positions, 8)
+>>> spec, weight, bias = layer.canonical()
+>>> weight.shape
+($positions, $taps, 3, 8)
+"""
+
 EXAMPLES = {
     1: {"size": "9", "sizes": "9", "positions": "4", "taps": "3"},
     2: {"size": "(9, 8)", "sizes": "9, 8", "positions": "4, 3", "taps": "3, 3"},

@@ -21,7 +21,7 @@ from keras import ops
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError
-from lcl_ref.layers._docstrings import documented
+from lcl_ref.layers._docstrings import KERAS, documented
 from lcl_ref.layers._keras_models import modernised
 from lcl_ref.layers._keras_variables import Stored
 from lcl_ref.layers.engines.keras import local
@@ -29,46 +29,6 @@ from lcl_ref.layers.engines.keras import local
 PADDING = {"valid": "valid", "same": "same_keras_local", "same_upper": "same_upper", "same_lower": "same_lower"}
 """Name in the layer -> padding rule. ``"same"`` of the old layer starts ``kernel_size // 2`` before the input, whatever
 the stride; ``"same_upper"`` is the rule of TensorFlow's convolutions."""
-
-
-_SECTIONS = """
-Parameters
-----------
-filters : int
-    Channels of the output.
-kernel_size, strides : int or sequence of int
-    Taps per window, and step between positions.
-padding : {"valid", "same", "same_upper", "same_lower"}
-    ``"same"`` is what the old layer made of it; ``"same_upper"`` that of TensorFlow's convolutions.
-data_format : {"channels_last", "channels_first"}, optional
-    By default that of `keras.config`.
-activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
-activity_regularizer, kernel_constraint, bias_constraint
-    As of every layer of Keras.
-implementation : {1, 2, 3}
-    Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels, filters)``,
-    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
-
-Notes
------
-Input ``(n, *input_size, channels)``, output ``(n, *output_size, filters)``, or both with channels second. `canonical`
-gives the weights as ``(*output_size, *kernel_size, channels, filters)`` and ``(*output_size, filters)``.
-
-Initialisers that scale with a fan (Glorot, He, LeCun) see that of one position: ``fan_in`` is the number of inputs that
-one output sums, ``fan_out`` the number of filters. The old layer counted positions as well, so that its weights began
-``sqrt(positions)`` times smaller under ``implementation=1``.
-
-Examples
---------
->>> import keras
->>> from lcl_ref.layers.keras import $name
->>> layer = $name(8, kernel_size=3, strides=2)
->>> tuple(layer(keras.ops.zeros((4, $sizes, 3))).shape)
-(4, $positions, 8)
->>> spec, weight, bias = layer.canonical()
->>> weight.shape
-($positions, $taps, 3, 8)
-"""
 
 
 class _LocallyConnected(keras.layers.Layer):
@@ -259,7 +219,7 @@ def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS)
+@documented(KERAS)
 class LocallyConnected1D(_LocallyConnected):
     """A convolution over one spatial axis whose every position has a kernel of its own."""
 
@@ -267,7 +227,7 @@ class LocallyConnected1D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS)
+@documented(KERAS)
 class LocallyConnected2D(_LocallyConnected):
     """A convolution over two spatial axes whose every position has a kernel of its own."""
 
@@ -275,7 +235,7 @@ class LocallyConnected2D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(_SECTIONS)
+@documented(KERAS)
 class LocallyConnected3D(_LocallyConnected):
     """A convolution over three spatial axes whose every position has a kernel of its own."""
 
