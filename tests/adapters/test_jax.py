@@ -25,6 +25,9 @@ IMAGE = lcl.Spec(
 class TestContract(AdapterContract):
     adapters, frameworks, layers = tuple(ADAPTERS.values()), ("jax", "flax"), 4
 
+    def test_every_dtype_is_declared(self, adapter):
+        assert set(DTYPES) <= set(adapter.declaration.capabilities.dtypes)
+
 
 def operands(spec, batch, dtype="float32", seed=0):
     return {name: array.copy() for name, array in integers(spec, batch, seed, dtype).items()}

@@ -49,6 +49,13 @@ class TestContract(AdapterContract):
         settings = {"stride": draw.integers(1, 5, rank).tolist(), "padding": padding, "bias": bias}
         return lcl.Spec(**sizes, **settings) if fits else self.make(adapter, draw)
 
+    def test_padding_alone_is_refused_and_by_the_first_implementation_alone(self, adapter):
+        draw, declared = np.random.default_rng(0), adapter.declaration
+        for spec in (self.make(adapter, draw) for _ in range(10 * self.layers)):
+            if declared.capabilities.refusal(spec, "float32", "forward") is not None:
+                assert any(map(any, spec.padding)), spec.to_json()
+                assert "impl1" in declared.layout
+
 
 def to_layout(name, spec, weight, bias):
     return lcl.layouts.convert(spec, weight, bias, source="canonical", target=name)

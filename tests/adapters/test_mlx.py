@@ -20,6 +20,11 @@ TILED = lcl.Spec(input_size=(6, 4), in_channels=3, out_channels=5, kernel_size=(
 class TestContract(AdapterContract):
     adapters, frameworks, batches = tuple(ADAPTERS.values()), ("mlx",), (1, 3)
 
+    def test_no_layer_that_is_drawn_is_refused(self, adapter):
+        draw, capabilities = np.random.default_rng(0), adapter.declaration.capabilities
+        for spec in (self.make(adapter, draw) for _ in range(self.layers)):
+            assert capabilities.refusal(spec, "float32", "vjp") is None, spec.to_json()
+
 
 def prepare(name, spec, given, dtype="float32"):
     return ADAPTERS[name].prepare(spec, given["weight"], given["bias"], dtype)

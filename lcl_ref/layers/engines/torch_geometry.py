@@ -118,11 +118,11 @@ def side_by_side(spec: Spec) -> int:
     return spec.group_channels * (spec.kernel_size[-1] if in_line else 1)
 
 
-def rows_overlap(spec: Spec, strides: int) -> bool:
+def rows_overlap(spec: Spec, steps: int) -> bool:
     """Return whether windows are longer than so many strides along the first of several axes, and without gaps."""
     if spec.rank < 2 or spec.shared[0] or spec.dilation[0] > 1:
         return False
-    return spec.output_size[0] > 1 and spec.kernel_size[0] > strides * spec.stride[0]
+    return spec.output_size[0] > 1 and spec.kernel_size[0] > steps * spec.stride[0]
 
 
 def _in_runs(spec: Spec, padded_layout: Sequence[int]) -> bool:
