@@ -66,6 +66,11 @@ def parse_tensors(data: bytes, name: str) -> dict[str, Array]:
     }
 
 
+def lacking(case_id: str, root: Path) -> Violation:
+    """Return what is wrong where the golden data has no such case."""
+    return Violation("fixtures/case", case_id, f"no data in {root}", "data", todo="write it with `lcl fixtures write`")
+
+
 @dataclass(frozen=True)
 class Store:
     """Golden data in a folder; files are read once, on first use.
@@ -140,7 +145,15 @@ class Store:
             raise FixtureError(Violation("fixtures/missing", str(path), str(error), "a file", todo=todo)) from error
 
     def arrays(self, case_id: str) -> dict[str, Array]:
-        """Return the stored arrays of one case by name (``"x"``, or ``"float32/x"`` where rounded)."""
+        """Return the stored arrays of one case by name (``"x"``, or ``"float32/x"`` where rounded).
+
+        Raises
+        ------
+        FixtureError
+            If no such case is stored.
+        """
+        if case_id not in self._files:
+            raise FixtureError(lacking(case_id, self.root))
         name = self._files[case_id]
         if name not in self._loaded:
             self._loaded[name] = parse_tensors(self.read(name), name)

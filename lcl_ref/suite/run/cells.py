@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
+from lcl_ref.errors import FixtureError
 from lcl_ref.suite.adapter import OPS, Capabilities
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import asks
 from lcl_ref.suite.formats import ALL_DTYPES
-from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.golden.store import Store, lacking
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.loading import BackendRef, Kind
@@ -37,9 +38,12 @@ def make_plan(
     Raises
     ------
     LclError
-        If a case glob matches nothing.
+        If a case glob matches nothing, or nothing that is stored.
     """
-    entries = [store.entries[case.id] for case in select(list(case_globs)) if case.id in store.entries]
+    chosen = select(list(case_globs))
+    entries = [store.entries[case.id] for case in chosen if case.id in store.entries]
+    if chosen and not entries:
+        raise FixtureError([lacking(case.id, store.root) for case in chosen[:3]])
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: RunPlan = {}
     for ref in refs:

@@ -9,6 +9,7 @@ from lcl_ref.errors import FixtureError
 from lcl_ref.extensions import borders
 from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.golden import extensions, fixtures, regenerate, results, store
+from lcl_ref.suite.run.cells import make_plan
 
 
 @pytest.fixture
@@ -128,3 +129,11 @@ def test_extensions_need_two_routes_that_agree(monkeypatch):
     monkeypatch.setattr(borders, "forward", lambda *given: honest(*given) + 1)
     with pytest.raises(FixtureError, match=rf"{case.id}/y: got the formula of the clause"):
         extensions.compute(case)
+
+
+def test_a_case_without_golden_data_is_named_with_what_to_do(tmp_path):
+    (tmp_path / store.INDEX).write_text(json.dumps({"format": store.FORMAT, "cases": []}))
+    empty = store.Store(tmp_path)
+    for ask in (lambda: empty.arrays("1d/padding/int"), lambda: make_plan([], empty, ["1d/padding/int"])):
+        with pytest.raises(FixtureError, match=r"1d/padding/int: got no data in .* `lcl fixtures write`"):
+            ask()
