@@ -11,6 +11,7 @@ from lcl_backends.flax import conv_local
 from lcl_backends.jax import local, patches
 from lcl_backends.support import jax as support
 from lcl_ref import layouts
+from lcl_ref.suite.formats import DTYPES
 from tests.support.adapter_contract import AdapterContract
 from tests.support.layer_answers import answers, assert_conforms, assert_equal, golden, integers, supported
 
