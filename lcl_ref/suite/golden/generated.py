@@ -65,7 +65,10 @@ def _case(entry: Mapping[str, Any]) -> Case:
 def projections(case_id: str, result: str, array: Array) -> list[int]:
     """Return `PROJECTIONS` sums of the elements, each times a number drawn for it, modulo `PRIME` (SPEC 11.8)."""
     elements = (array.reshape(-1).astype(np.int64) % PRIME).astype(np.uint64)
-    return [_projection(values.raw(case_id, f"{result}/{number}", elements.shape), elements) for number in range(PROJECTIONS)]
+    return [
+        _projection(values.raw(case_id, f"{result}/{number}", elements.shape), elements)
+        for number in range(PROJECTIONS)
+    ]
 
 
 def _projection(drawn: NDArray[np.uint64], elements: NDArray[np.uint64]) -> int:

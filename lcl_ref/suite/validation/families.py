@@ -70,9 +70,10 @@ FAMILIES: tuple[Family, ...] = tuple(
 def family_of(spec: Spec) -> Family | None:
     """Return the family of a layer, or None where it is in none."""
     windows, steps = set(spec.kernel_size), set(spec.stride)
-    plain = spec.rank > 0 and spec.groups == 1 and spec.channel_table is None and not any(spec.shared) and set(spec.dilation) == {1}
-    square = len(windows) == 1 and len(steps) == 1 and min(steps) in STRIDES and min(spec.kernel_size) > min(steps)
-    if not (plain and square and all(lo == hi for lo, hi in spec.padding)):
+    if spec.rank == 0 or len(windows) > 1 or len(steps) > 1 or min(windows) <= min(steps) or not steps <= set(STRIDES):
+        return None
+    connected = spec.groups > 1 or spec.channel_table is not None or any(spec.shared)
+    if connected or set(spec.dilation) != {1} or any(lo != hi for lo, hi in spec.padding):
         return None
     return Family(spec.rank, _padding(spec), spec.stride[0], spec.bias, spec.in_channels == spec.out_channels)
 
@@ -87,7 +88,7 @@ def members(cases: Iterable[Case] = CASES) -> dict[Family, list[Case]]:
     """Return family -> its exact cases with several samples, positions and channels."""
     found: dict[Family, list[Case]] = {family: [] for family in FAMILIES}
     for case in cases:
-        family = family_of(case.spec) if case.values == "exact" and case.spec.rank else None
+        family = family_of(case.spec) if case.values == "exact" and not case.generated else None
         if family and case.batch > 1 and min(case.spec.in_channels, case.spec.out_channels, *case.spec.output_size) > 1:
             found[family].append(case)
     return found
