@@ -1,0 +1,90 @@
+"""Layers that are wrong from a size on pass all cases of before and fail a case of sizes; right ones pass both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_ref.suite.cases.tiers import CORE
+from tests.support.power import Arrays, Changed, Layer, before, failing, of_topic, outcomes
+
+
+def where(holds: Callable[[lcl.Spec], bool], result: str, spoil: Callable[[np.ndarray], None]) -> Changed:
+    """Return the mistake that spoils a result of the layers for which something holds."""
+
+    def changed(spec: lcl.Spec, results: Arrays) -> None:
+        if result in results and holds(spec):
+            spoil(results[result])
+
+    return changed
+
+
+def last_channel(array: np.ndarray) -> None:
+    array[..., -1] = 0
+
+
+def beyond_32_samples(array: np.ndarray) -> None:
+    array[32:] = 0
+
+
+def beyond_256_sites(array: np.ndarray) -> None:
+    array[:, 256:] = array[:, : max(array.shape[1] - 256, 0)]
+
+
+def beyond_16_bits(array: np.ndarray) -> None:
+    flat = array.reshape(len(array), -1, array.shape[-1])
+    flat[:, 2**16 :] = 0
+
+
+WRONG = {
+    "blocks-of-16-outputs": where(lambda spec: spec.out_channels % 16 == 0, "y", last_channel),
+    "more-than-512-terms": where(lambda spec: spec.fan_in > 512, "y", last_channel),
+    "more-than-64-inputs": where(lambda spec: spec.in_channels > 64, "dx", last_channel),
+    "more-than-32-samples": where(lambda spec: True, "y", beyond_32_samples),  # noqa: ARG005
+    "axes-of-more-than-256": where(lambda spec: spec.rank > 0, "y", beyond_256_sites),
+    "more-than-2^16-positions": where(lambda spec: math.prod(spec.output_size) > 2**16, "y", beyond_16_bits),
+    "more-than-2^16-weights": where(lambda spec: math.prod(spec.weight_shape) >= 2**16, "dw", last_channel),
+    "dilation-of-4": where(lambda spec: any(d > 3 for d in spec.dilation), "y", last_channel),
+    "kernel-of-6": where(lambda spec: any(k > 5 for k in spec.kernel_size), "dw", last_channel),
+    "depthwise-16": where(lambda spec: spec.groups == spec.in_channels >= 16, "y", last_channel),
+}
+IN_CORE = (
+    "blocks-of-16-outputs",
+    "more-than-512-terms",
+    "more-than-64-inputs",
+    "axes-of-more-than-256",
+    "more-than-32-samples",
+)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_only_cases_of_sizes_see_it(name: str) -> None:
+    layer = Layer(WRONG[name])
+    ops = ("vjp",) if name in ("more-than-64-inputs", "more-than-2^16-weights", "kernel-of-6") else ("forward",)
+    assert failing(outcomes(layer, before(), ops)) == set()
+    seen = failing(outcomes(layer, of_topic("sizes"), ops))
+    assert seen
+    assert name not in IN_CORE or seen & set(CORE)
+
+
+def test_a_right_layer_passes() -> None:
+    found = outcomes(Layer(), [*before(), *of_topic("sizes")])
+    assert failing(found) == set()
+    assert len(found) > 600
+
+
+def test_the_message_says_where() -> None:
+    (found,) = [
+        outcome
+        for outcome in outcomes(Layer(WRONG["blocks-of-16-outputs"]), of_topic("sizes"), ("forward",))
+        if outcome.case == "1d/sizes/channels-32-to-129"
+        or (outcome.case == "1d/sizes/channels-65-to-15" and outcome.state == "fail")
+        or outcome.case == "1d/sizes/channels-129-to-31"
+    ][:1]
+    assert found.state == "pass"
+    wrong = {o.case: o.message for o in outcomes(Layer(WRONG["blocks-of-16-outputs"]), of_topic("sizes"), ("forward",))}
+    assert "out=15" in wrong["1d/sizes/channels-127-to-16"] or "co=15" in wrong["1d/sizes/channels-127-to-16"]
