@@ -61,7 +61,7 @@ class Layer:
             y = batched.forward(spec, x.astype(float), weight.astype(float), bias).astype(x.dtype)
         return self._returned(spec, {"y": y})["y"]
 
-    def vjp(self, spec: lcl.Spec, x: np.ndarray, weight: np.ndarray, bias: Any, dy: np.ndarray) -> tuple[Any, ...]:  # noqa: ARG002
+    def vjp(self, spec: lcl.Spec, x: np.ndarray, weight: np.ndarray, bias: Any, dy: np.ndarray) -> tuple[Any, ...]:
         wide = batched.vjp(spec, x.astype(float), weight.astype(float), dy.astype(float))
         results = {
             name: array.astype(x.dtype)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core.reference import bias_cotangent
+from lcl_ref.core.reference import bias_gradient
 from lcl_ref.core.spec import Spec
 
 Array = NDArray[Any]
@@ -41,7 +41,7 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
     for term in _terms(spec):
         dx[term.input] += dy[term.output] * weight[term.weight]
         dw[term.weight] += (x[term.input] * dy[term.output]).sum(axis=0).sum(axis=shared, keepdims=True)
-    return dx, dw, bias_cotangent(spec, dy)
+    return dx, dw, bias_gradient(spec, dy)
 
 
 def _terms(spec: Spec) -> Iterator[_Term]:

@@ -60,7 +60,7 @@ class Impossible:
         return (frozenset({self.setting, (self.parameter, value)}) for value in self.values)
 
     def excludes(self, pair: Together) -> bool:
-        """Tell whether `pair` is excluded, in either order."""
+        """Return whether `pair` is excluded, in either order."""
         return frozenset(pair) in set(self.pairs())
 
 

@@ -14,18 +14,19 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from lcl_ref.core.spec import Spec
+from lcl_ref.core.spec import Bias, Spec
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.deviation import touches
-from lcl_ref.suite.validation.equivalence import draw, same_results
+from lcl_ref.suite.judge.compare import same_results
+from lcl_ref.suite.validation.equivalence import draw
 from lcl_ref.suite.validation.mutants import KillMatrix
 
 PaddingKind = Literal["none", "equal", "unequal"]
 RANKS = (1, 2, 3)
 STRIDES = (1, 2)
-BIASES = ("position", "channel", "none")
+BIASES: tuple[Bias, ...] = ("position", "channel", "none")
 
 BATCH = 2
 """Samples of the layers that show whether a mistake can exist."""
@@ -52,7 +53,7 @@ class Family:
     rank: int
     padding: PaddingKind
     stride: int
-    bias: str
+    bias: Bias
     same_channels: bool
 
     def __str__(self) -> str:
@@ -60,10 +61,12 @@ class Family:
         return f"{self.rank}-D, padding {self.padding}, stride {self.stride}, bias {self.bias}, {channels}"
 
 
+PADDINGS: tuple[PaddingKind, ...] = get_args(PaddingKind)
+
 FAMILIES: tuple[Family, ...] = tuple(
-    Family(*settings)
-    for settings in product(RANKS, get_args(PaddingKind), STRIDES, BIASES, (True, False))
-    if settings[:2] != (1, "unequal")
+    Family(rank, padding, stride, bias, same_channels)
+    for rank, padding, stride, bias, same_channels in product(RANKS, PADDINGS, STRIDES, BIASES, (True, False))
+    if (rank, padding) != (1, "unequal")
 )
 
 
@@ -138,7 +141,7 @@ def _asked(deviations: Iterable[Deviation]) -> Iterator[tuple[Deviation, str]]:
 
 
 def can_exist(family: Family, deviation: Deviation, op: str) -> bool:
-    """Tell whether the mistake makes a difference to some layer of the family: `layers` are tried in turn."""
+    """Return whether the mistake makes a difference to some layer of the family: `layers` are tried in turn."""
     return any(_differs(spec, deviation, op) for spec in layers(family))
 
 

@@ -23,7 +23,7 @@ class OneFamily(Layer):
         super().__init__()
         self.fixed = fixed
 
-    def supports(self, spec: lcl.Spec, dtype: str, op: str) -> bool | str:  # noqa: ARG002
+    def supports(self, spec: lcl.Spec, dtype: str, op: str) -> bool | str:
         family = family_of(spec)
         fits = family is not None and all(getattr(family, name) == value for name, value in self.fixed.items())
         return True if fits else "a layer of its family only"
@@ -100,7 +100,7 @@ class TapsOfTheOtherAxis(OneFamily):
 
 
 class ClampAndMask(OneFamily):
-    """Clamps the index to the input and multiplies what lies outside by 0, which leaves a NaN where there was an inf."""
+    """Clamps the index to the input and multiplies what lies outside by 0, which makes an inf NaN."""
 
     def forward(self, spec: lcl.Spec, x: Any, weight: Any, bias: Any) -> Any:
         y = np.zeros(spec.y_shape(len(x)), x.dtype)
