@@ -13,7 +13,7 @@ from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
-from lcl_ref.suite.judge.task import cell_exists
+from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.user_layer import UserAdapter
 from tests.support.kills import STORE
 
