@@ -28,8 +28,9 @@ def last_channel(array: np.ndarray) -> None:
     array[..., -1] = 0
 
 
-def beyond_32_samples(array: np.ndarray) -> None:
-    array[32:] = 0
+def last_of_32_samples(array: np.ndarray) -> None:
+    if len(array) % 32 == 0:
+        array[31:] = 0
 
 
 def beyond_256_sites(array: np.ndarray) -> None:
@@ -44,13 +45,13 @@ def beyond_16_bits(array: np.ndarray) -> None:
 WRONG = {
     "blocks-of-16-outputs": where(lambda spec: spec.out_channels % 16 == 0, "y", last_channel),
     "more-than-512-terms": where(lambda spec: spec.fan_in > 512, "y", last_channel),
-    "more-than-64-inputs": where(lambda spec: spec.in_channels > 64, "dx", last_channel),
-    "more-than-32-samples": where(lambda spec: True, "y", beyond_32_samples),  # noqa: ARG005
+    "more-than-64-inputs": where(lambda spec: spec.rank > 0 and spec.in_channels > 64, "dx", last_channel),
+    "blocks-of-32-samples": where(lambda spec: True, "y", last_of_32_samples),  # noqa: ARG005
     "axes-of-more-than-256": where(lambda spec: spec.rank > 0, "y", beyond_256_sites),
     "more-than-2^16-positions": where(lambda spec: math.prod(spec.output_size) > 2**16, "y", beyond_16_bits),
     "more-than-2^16-weights": where(lambda spec: math.prod(spec.weight_shape) >= 2**16, "dw", last_channel),
     "dilation-of-4": where(lambda spec: any(d > 3 for d in spec.dilation), "y", last_channel),
-    "kernel-of-6": where(lambda spec: any(k > 5 for k in spec.kernel_size), "dw", last_channel),
+    "kernel-of-7": where(lambda spec: 7 in spec.kernel_size, "dw", last_channel),
     "depthwise-16": where(lambda spec: spec.groups == spec.in_channels >= 16, "y", last_channel),
 }
 IN_CORE = (
@@ -58,9 +59,9 @@ IN_CORE = (
     "more-than-512-terms",
     "more-than-64-inputs",
     "axes-of-more-than-256",
-    "more-than-32-samples",
+    "blocks-of-32-samples",
 )
-OPS = {"more-than-64-inputs": "vjp", "more-than-2^16-weights": "vjp", "kernel-of-6": "vjp"}
+OPS = {"more-than-64-inputs": "vjp", "more-than-2^16-weights": "vjp", "kernel-of-7": "vjp"}
 MANY = [case for case in of_topic("sizes") if "/positions-" in case.id]
 FEW = [case for case in of_topic("sizes") if case not in MANY]
 
