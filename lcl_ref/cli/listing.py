@@ -54,7 +54,7 @@ def backends(as_json: bool) -> None:
 @click.command()
 @case_option()
 @tier_option()
-@click.option("--coverage", "as_coverage", is_flag=True, help="Print which pairs of settings the cases ask for.")
+@click.option("--coverage", "as_coverage", is_flag=True, help="Print which settings the cases ask for together.")
 @json_option()
 @data_option()
 def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, data: Path) -> None:
@@ -87,9 +87,9 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
 
 
 def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None:
-    """Print how many legal pairs of settings the cells of these cases ask for, and every pair they leave out."""
-    covered = coverage.coverage([store.entries[case.id] for case in chosen if case.id in store.entries])
-    facts = coverage.as_dict(covered)
+    """Print how many legal pairs and triples of settings these cases ask for, and every pair they leave out."""
+    entries = [store.entries[case.id] for case in chosen if case.id in store.entries]
+    facts = coverage.as_dict(coverage.coverage(entries), coverage.coverage(entries, coverage.TRIPLES))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
@@ -101,8 +101,9 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
         asked = row["legal"] - len(row["missing"])
         table.add_row(" x ".join(row["parameters"]), str(row["legal"]), str(asked), missing)
     console().print(table)
-    share = 100 * facts["covered"] / facts["legal"]
-    click.echo(f"{facts['covered']} of {facts['legal']} legal pairs ({share:.1f} %) in {len(chosen)} cases")
+    for name, found in (("pairs", facts), ("triples", facts["triples"])):
+        share = 100 * found["covered"] / found["legal"]
+        click.echo(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
 
 
 def _extension_dict(case: ExtensionCase) -> dict[str, object]:

@@ -16,6 +16,7 @@ from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
+from lcl_ref.suite.validation import families
 from lcl_ref.suite.validation.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
 from lcl_ref.suite.validation.mutants_page import page
 
@@ -26,7 +27,7 @@ from lcl_ref.suite.validation.mutants_page import page
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture here.")
 @data_option()
 def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None, data: Path) -> int:
-    """Hold every known mistake against every case, and say which case sees it.
+    """Hold every known mistake against every case, and say which case sees it, in the catalogue and in each family.
 
     Exit status: 0 the cases see every mistake as often as promised, 1 they do not, 2 wrong input.
     """
@@ -45,10 +46,17 @@ def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None
         document.write_text(html_file, page(matrix))
     if cases:
         return 0
-    short = broken_promises(matrix)
+    inside = families.seen(matrix)
+    out.print(_line(inside))
+    short = [*broken_promises(matrix), *map(str, inside.survivors)]
     for line in short:
         out.print(f"[red]{escape(line)}[/]")
     return 1 if short else 0
+
+
+def _line(inside: families.Seen) -> str:
+    possible = inside.killed + len(inside.survivors)
+    return f"inside {len(families.FAMILIES)} families of layers: {inside.killed} of {possible} mistakes killed"
 
 
 def _table(matrix: KillMatrix) -> Table:

@@ -6,6 +6,7 @@ tutorial.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -81,6 +82,10 @@ class Capabilities:
         Whether a batch of 0 works.
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
+    max_positions : int or None
+        Most positions of a layer, where going through them one by one takes too long.
+    max_matrix : int or None
+        Most elements of the matrix from all inputs to all outputs, where the route fills one.
     accumulation : mapping of str to str
         Dtype, or dtype/operation (``"float16/vjp"``), -> the format its sums are kept in, where that is not the
         expected one (SPEC clause 8.3): float32 for half types, else the dtype itself.
@@ -100,6 +105,8 @@ class Capabilities:
     ops: Sequence[str] = OPS
     empty_batch: bool = True
     nonfinite: bool = True
+    max_positions: int | None = None
+    max_matrix: int | None = None
     accumulation: Mapping[str, str] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
 
@@ -128,7 +135,21 @@ class Capabilities:
             ("bias", spec.bias not in self.bias, f"no bias of kind {spec.bias!r}"),
             ("empty_batch", not self.empty_batch and "empty-batch" in tags, "no batch of 0"),
             ("nonfinite", not self.nonfinite and "nonfinite" in tags, "no isolation of inf and NaN"),
+            ("max_positions", _above(_positions(spec), self.max_positions), f"{_positions(spec)} positions"),
+            ("max_matrix", _above(_matrix(spec), self.max_matrix), f"a matrix of {_matrix(spec)} elements"),
         ]
+
+
+def _above(size: int, most: int | None) -> bool:
+    return most is not None and size > most
+
+
+def _positions(spec: Spec) -> int:
+    return math.prod(spec.output_size)
+
+
+def _matrix(spec: Spec) -> int:
+    return math.prod(spec.x_shape(1)) * math.prod(spec.y_shape(1))
 
 
 def _is_dense(spec: Spec) -> bool:

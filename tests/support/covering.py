@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.cases.tiers import FIRST
+from lcl_ref.suite.cases.tiers import ALSO, FIRST
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.run.cells import make_plan, supports
 from lcl_ref.suite.run.loading import resolve
@@ -75,7 +75,7 @@ def choose_core(
     matrix: KillMatrix, asked: Collection[Layer], smoke: Iterable[str], pairs: Iterable[Iterable[str]]
 ) -> tuple[str, ...]:
     """Return the core tier, of which `asked` are the layers, around `smoke`; `pairs` are the cases of each pair."""
-    needs = [*_each(smoke), *((frozenset(cases), 1) for cases in pairs), *_kills(matrix, "core")]
+    needs = [*_each(smoke), *_each(ALSO), *((frozenset(cases), 1) for cases in pairs), *_kills(matrix, "core")]
     return cheapest(needs, prices(asked))
 
 

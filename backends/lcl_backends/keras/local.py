@@ -48,6 +48,12 @@ _MASK = {
 _CONJUGATE = {"dtypes": "implementation 3 takes the adjoint of its inputs in a sparse product, which conjugates them"}
 _WHY_OF = {1: {"padding": "implementation 1 takes padding='valid' only"}, 2: _SAME | _MASK, 3: _SAME | _CONJUGATE}
 
+_LARGEST = {
+    "max_positions": "slices, or indices of weights, of all positions are listed one by one in Python",
+    "max_matrix": "the matrix and its mask are dense",
+}
+"""Why the largest layers are declined; each implementation names its own limit."""
+
 
 class LocalLayer(tensorflow.TensorflowLayer):
     """A built tf_keras layer that holds its weights in its own layout."""
@@ -142,7 +148,9 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
             dtypes=tensorflow.DTYPES if implementation == 3 else tensorflow.WITH_COMPLEX,
             nonfinite=implementation != 2,
             accumulation=_ACCUMULATION[implementation],
-            why=_WHY | _WHY_OF[implementation],
+            max_positions=None if implementation == 2 else 2**12,
+            max_matrix=2**24 if implementation == 2 else None,
+            why=_WHY | _WHY_OF[implementation] | _LARGEST,
         ),
         published=not suffix,
         holds="windows" if implementation == 1 else "dense_matrix",

@@ -17,7 +17,12 @@ class Adapter:
         name="numpy.loop",
         summary="One multiply and sum per position and tap, as SPEC.md writes it.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        capabilities=Capabilities(
+            channel_table=True,
+            dtypes=DTYPES,
+            max_positions=2**12,
+            why={"max_positions": "a loop in Python over the positions, which would take most of a run"},
+        ),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:

@@ -27,7 +27,13 @@ class Adapter:
         name="torch.loop",
         summary="A ModuleList of Linear, one per position and group, and torch.stack of what they return.",
         layout="torch/linear_list",
-        capabilities=Capabilities(channel_table=True, dtypes=WITH_COMPLEX, accumulation=ACCUMULATION),
+        capabilities=Capabilities(
+            channel_table=True,
+            dtypes=WITH_COMPLEX,
+            accumulation=ACCUMULATION,
+            max_positions=2**12,
+            why={"max_positions": "a loop in Python over the positions, each a module with tensors of its own"},
+        ),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:

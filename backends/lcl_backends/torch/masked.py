@@ -40,7 +40,11 @@ class Adapter:
             dtypes=WITH_COMPLEX,
             accumulation=ACCUMULATION,
             nonfinite=False,
-            why={"nonfinite": "masked entries are zeros, and 0 * inf is NaN at outputs that do not see the input"},
+            max_matrix=2**24,
+            why={
+                "nonfinite": "masked entries are zeros, and 0 * inf is NaN at outputs that do not see the input",
+                "max_matrix": "the matrix, its mask and their gradients are dense",
+            },
         ),
         holds="dense_matrix",
     )

@@ -42,11 +42,17 @@ class Case:
     clauses: tuple[str, ...]
     tags: tuple[str, ...] = ()
     values: Values = "exact"
+    one_in: int = 1
 
     @property
     def topic(self) -> str:
         """The middle part of the id."""
         return self.id.split("/")[1]
+
+    @property
+    def generated(self) -> bool:
+        """Whether the golden data holds no arrays of it, only how they are made and what they must be (SPEC 11.8)."""
+        return self.topic == "sizes"
 
 
 @dataclass(frozen=True, kw_only=True)

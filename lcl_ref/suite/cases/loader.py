@@ -60,6 +60,7 @@ CASE = {
     "clauses": _CLAUSES,
     "batch": _BATCH,
     "degenerate": Key("a reason why axes of one tensor have equal length", _is_text),
+    "one_in": Key("a number of weights, of which one is not zero", lambda value: _is_count(value) and value > 1),
     **_LAYER,
 }
 """Keys of a case; which of them a layer needs, `Spec` says."""
@@ -112,6 +113,7 @@ def case_of(table: Table) -> Case:
         clauses=tuple(table.values["clauses"]),
         tags=tuple(_tags(spec, batch, values, table.values.get("degenerate"))),
         values=values,
+        one_in=table.values.get("one_in", 1),
     )
 
 

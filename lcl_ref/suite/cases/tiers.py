@@ -40,7 +40,10 @@ FIRST = in_order(_LISTS["first"])
 SMOKE = in_order(FIRST, _LISTS["smoke"])
 """Cases of the smoke tier."""
 
-CORE = in_order(SMOKE, _LISTS["core"])
+ALSO = in_order(_LISTS["also"])
+"""Cases of the core tier for what no deviation of the catalogue shows."""
+
+CORE = in_order(SMOKE, ALSO, _LISTS["core"])
 """Cases of the core tier."""
 
 TIERS: dict[str, Callable[[Case], bool]] = {

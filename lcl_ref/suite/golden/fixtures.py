@@ -71,7 +71,7 @@ def _place(store: Store, name: str) -> str:
         listed = {
             f"{entry['id']}/{array}": facts["sha256"]
             for entry in (*store.entries.values(), *store.extensions.values())
-            if entry["file"] == name
+            if entry.get("file") == name
             for array, facts in entry["arrays"].items()
         }
     except FixtureError as error:

@@ -13,11 +13,11 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from lcl_ref.suite.adapter import OPERANDS
+from lcl_ref.suite.adapter import OPERANDS, RESULTS
 from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.cases.case import Case, Refusal
 from lcl_ref.suite.cases.extensions import KINDS, ExtensionCase
-from lcl_ref.suite.golden import extensions, results
+from lcl_ref.suite.golden import extensions, generated, results
 from lcl_ref.suite.golden.store import FORMAT, INDEX, sha256
 
 Array = NDArray[Any]
@@ -47,19 +47,23 @@ def build(cases: Iterable[Case | ExtensionCase] = (*CASES, *EXTENSION_CASES)) ->
         If the two oracles disagree on any case.
     """
     tensors: dict[str, dict[str, Array]] = {}
-    entries, extended = [], []
+    entries, extended, made = [], [], []
     for case in sorted(cases, key=lambda case: "" if isinstance(case, ExtensionCase) else case.id):
         if isinstance(case, ExtensionCase):
             arrays = extensions.compute(case)
             extended.append(_extension(case, arrays))
         else:
             arrays = results.compute(case)
+            if case.generated:
+                made.append(_generated(case, arrays))
+                continue
             entries.append(_entry(case, arrays))
         tensors.setdefault(file_name(case), {}).update(
             {f"{case.id}/{name}": np.asarray(array, order="C") for name, array in arrays.items()}
         )
     files = {name: safetensors.numpy.save(arrays) for name, arrays in sorted(tensors.items())}
-    sections = {"cases": entries, "refused": [_refused(refusal) for refusal in REFUSALS], "extensions": extended}
+    refused = [_refused(refusal) for refusal in REFUSALS]
+    sections = {"cases": entries, "refused": refused, "extensions": extended, "generated": made}
     return files | {INDEX: _index(sections)}
 
 
@@ -71,8 +75,8 @@ def _index(sections: Mapping[str, list[dict[str, Any]]]) -> bytes:
     return ("{" + ",\n".join(parts) + "}\n").encode()
 
 
-def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def _facts_of(case: Case) -> dict[str, Any]:
+    return {
         "id": case.id,
         "why": case.why,
         "clauses": list(case.clauses),
@@ -80,11 +84,25 @@ def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
         "values": case.values,
         "batch": case.batch,
         "spec": case.spec.to_dict(),
-        "file": file_name(case),
     }
+
+
+def _certificate(case: Case, arrays: Mapping[str, Array]) -> dict[str, int]:
+    wide = {name: array.astype(np.int64) for name, array in arrays.items() if name in OPERANDS}
+    return results.certificate(case, wide)
+
+
+def _generated(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the entry of a case whose arrays are made when they are asked (SPEC 11.8)."""
+    made = {"amplitude": results.amplitude_of(arrays), "one_in": case.one_in, "certificate": _certificate(case, arrays)}
+    checks = {name: generated.projections(case.id, name, arrays[name]) for name in RESULTS if name in arrays}
+    return _facts_of(case) | made | {"checks": checks, "arrays": _facts(arrays)}
+
+
+def _entry(case: Case, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    entry = _facts_of(case) | {"file": file_name(case)}
     if case.values == "exact":
-        wide = {name: array.astype(np.int64) for name, array in arrays.items() if name in OPERANDS}
-        entry["certificate"] = results.certificate(case, wide)
+        entry["certificate"] = _certificate(case, arrays)
     if case.values == "complex":
         entry["certificate"] = results.complex_certificate(case, arrays)
     return entry | {"arrays": _facts(arrays)}

@@ -1,6 +1,7 @@
 """Golden data on disk: ``.safetensors`` files, ``index.json`` and ``SHA256SUMS`` (SPEC clause 11.4).
 
-Reading needs no catalogue and no oracle; `lcl_ref.suite.golden.regenerate` computes what is read here.
+Reading needs no catalogue and no oracle; `lcl_ref.suite.golden.regenerate` computes what is read here, and
+`lcl_ref.suite.golden.generated` makes the arrays that are not stored.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import FixtureError, Violation
 from lcl_ref.suite.formats import FORMATS
+from lcl_ref.suite.golden import generated
 
 Array = NDArray[Any]
 
@@ -104,8 +106,8 @@ class Store:
 
     @cached_property
     def entries(self) -> dict[str, dict[str, Any]]:
-        """Index entries of the accepted cases by id."""
-        return {entry["id"]: entry for entry in self.index["cases"]}
+        """Index entries of the accepted cases by id, those whose arrays are made when asked last."""
+        return {entry["id"]: entry for entry in (*self.index["cases"], *self.index.get("generated", []))}
 
     @cached_property
     def extensions(self) -> dict[str, dict[str, Any]]:
@@ -114,7 +116,7 @@ class Store:
 
     @cached_property
     def _files(self) -> dict[str, str]:
-        return {name: entry["file"] for name, entry in (self.entries | self.extensions).items()}
+        return {name: entry["file"] for name, entry in (self.entries | self.extensions).items() if "file" in entry}
 
     @cached_property
     def _specs(self) -> dict[str, Spec]:
@@ -135,6 +137,10 @@ class Store:
     def _loaded(self) -> dict[str, dict[str, Array]]:
         return {}
 
+    @cached_property
+    def _made(self) -> dict[str, dict[str, Array]]:
+        return {}
+
     def read(self, name: str) -> bytes:
         """Return the bytes of one file of the set."""
         path = self.root / name
@@ -145,15 +151,23 @@ class Store:
             raise FixtureError(Violation("fixtures/missing", str(path), str(error), "a file", todo=todo)) from error
 
     def arrays(self, case_id: str) -> dict[str, Array]:
-        """Return the stored arrays of one case by name (``"x"``, or ``"float32/x"`` where rounded).
+        """Return the arrays of one case by name (``"x"``, or ``"float32/x"`` where rounded).
+
+        They are read, or made where the index only says how; the last that were made are kept.
 
         Raises
         ------
         FixtureError
-            If no such case is stored.
+            If there is no such case.
         """
         if case_id not in self._files:
-            raise FixtureError(lacking(case_id, self.root))
+            if case_id not in self.entries:
+                raise FixtureError(lacking(case_id, self.root))
+            if case_id not in self._made:
+                made = generated.arrays(self.entries[case_id], sha256)
+                self._made.clear()
+                self._made[case_id] = made
+            return self._made[case_id]
         name = self._files[case_id]
         if name not in self._loaded:
             self._loaded[name] = parse_tensors(self.read(name), name)

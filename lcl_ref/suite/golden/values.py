@@ -38,6 +38,12 @@ def integers(case_id: str, tensor: str, shape: tuple[int, ...], amplitude: int) 
     return shifted
 
 
+def thinned(case_id: str, tensor: str, drawn: NDArray[np.int64], one_in: int) -> NDArray[np.int64]:
+    """Return what `integers` drew with zeros: kept is one of `one_in` elements, by the upper half of its raw number."""
+    upper = raw(case_id, tensor, drawn.shape) >> np.uint64(32)
+    return np.where(upper % np.uint64(one_in) == 0, drawn, 0)
+
+
 def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str) -> Array:
     """Return Python integers (dtype object) m such that ``m * real_scale(dtype)`` are reals exact in `dtype`.
 

@@ -48,6 +48,8 @@ def as_dict(declaration: Declaration) -> dict[str, Any]:
             "ops": list(can.ops),
             "empty_batch": can.empty_batch,
             "nonfinite": can.nonfinite,
+            "max_positions": can.max_positions,
+            "max_matrix": can.max_matrix,
         },
         "why": dict(can.why),
     }

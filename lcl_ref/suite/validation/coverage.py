@@ -1,8 +1,8 @@
-"""Pairwise coverage: which pairs of settings the golden data ever asks for together (SPEC clause 11.6).
+"""Coverage: which settings the golden data ever asks for together, two at a time and three (SPEC clause 11.6).
 
 Every cell (case, operation, dtype) that the golden data answers has one value of each of `PARAMETERS`. A pair is two
-values of different parameters; it is legal unless `IMPOSSIBLE` says why not. Mistakes in the code of a layer rarely
-need three settings at once, so that all legal pairs are asked for is the least a catalogue must reach.
+values of different parameters, a triple three; it is legal unless `IMPOSSIBLE` excludes one of its pairs. The core tier
+asks for all legal pairs, all cases together for all legal triples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from lcl_ref.suite.judge.tasks import cell_exists
 Setting = tuple[str, str]
 """A parameter and one of its values."""
 
-Pair = tuple[Setting, Setting]
+Together = tuple[Setting, ...]
+"""Settings of different parameters, in the order of `PARAMETERS`: a pair or a triple."""
+
+PAIRS, TRIPLES = 2, 3
 
 FORMAT = "lcl-coverage/1"
 NO_AXIS = "no axis"
@@ -52,12 +55,13 @@ class Impossible:
     values: tuple[str, ...]
     why: str
 
-    def excludes(self, pair: Pair) -> bool:
+    def pairs(self) -> Iterator[frozenset[Setting]]:
+        """Yield the pairs that it excludes."""
+        return (frozenset({self.setting, (self.parameter, value)}) for value in self.values)
+
+    def excludes(self, pair: Together) -> bool:
         """Return whether `pair` is excluded, in either order."""
-        return any(
-            one == self.setting and other[0] == self.parameter and other[1] in self.values
-            for one, other in (pair, pair[::-1])
-        )
+        return frozenset(pair) in set(self.pairs())
 
 
 def _without_axes() -> Iterator[Impossible]:
@@ -84,11 +88,12 @@ IMPOSSIBLE: tuple[Impossible, ...] = (
 """Every pair that cannot be, by rule."""
 
 
-def pairs() -> list[Pair]:
-    """Return every legal pair, in the order of `PARAMETERS`."""
+def legal(size: int = PAIRS) -> list[Together]:
+    """Return every legal pair, or triple, in the order of `PARAMETERS`."""
     settings = [[(name, value) for value in values] for name, values in PARAMETERS.items()]
-    every = (pair for left, right in combinations(settings, 2) for pair in product(left, right))
-    return [pair for pair in every if not any(rule.excludes(pair) for rule in IMPOSSIBLE)]
+    excluded = {pair for rule in IMPOSSIBLE for pair in rule.pairs()}
+    every = (found for chosen in combinations(settings, size) for found in product(*chosen))
+    return [found for found in every if not any(frozenset(pair) in excluded for pair in combinations(found, PAIRS))]
 
 
 def settings_of(spec: Spec, batch: int) -> dict[str, str]:
@@ -159,44 +164,61 @@ def _groups(spec: Spec) -> str:
     return "depthwise" if spec.groups == spec.in_channels else "some"
 
 
-def pairs_of_entry(entry: Mapping[str, Any]) -> set[Pair]:
-    """Return the pairs that the cells of one case of the golden data's index ask for.
+def asked_by(entry: Mapping[str, Any], size: int = PAIRS) -> set[Together]:
+    """Return the pairs, or triples, that the cells of one case of the golden data's index ask for.
 
-    Results of an empty batch hold nothing to be wrong, so such a case answers for pairs with ``batch`` only.
+    Results of an empty batch hold nothing to be wrong, so such a case answers only for those with ``batch``.
     """
     layer = settings_of(Spec.from_dict(entry["spec"]), entry["batch"])
-    found: set[Pair] = set()
+    found: set[Together] = set()
     for op, dtype in product(OPS, DTYPES):
         if cell_exists(entry, op, dtype):
             cell = layer | {"dtype": dtype, "op": op}
-            found.update(combinations([(name, cell[name]) for name in PARAMETERS], 2))
+            found.update(combinations([(name, cell[name]) for name in PARAMETERS], size))
     if entry["batch"]:
         return found
-    return {pair for pair in found if ("batch", "empty") in pair}
+    return {together for together in found if ("batch", "empty") in together}
 
 
-def coverage(entries: Iterable[Mapping[str, Any]]) -> dict[Pair, list[str]]:
-    """Return for every legal pair the ids of the cases whose cells ask for it."""
-    cases: dict[Pair, list[str]] = {pair: [] for pair in pairs()}
+def coverage(entries: Iterable[Mapping[str, Any]], size: int = PAIRS) -> dict[Together, list[str]]:
+    """Return for every legal pair, or triple, the ids of the cases whose cells ask for it."""
+    cases: dict[Together, list[str]] = {together: [] for together in legal(size)}
     for entry in entries:
-        for pair in pairs_of_entry(entry):
-            cases[pair].append(entry["id"])
+        for together in asked_by(entry, size):
+            cases[together].append(entry["id"])
     return cases
 
 
-def by_parameters(covered: Mapping[Pair, list[str]]) -> dict[tuple[str, str], list[Pair]]:
-    """Return two parameters -> their legal pairs, in the order of `PARAMETERS`."""
-    groups: dict[tuple[str, str], list[Pair]] = {}
-    for pair in covered:
-        groups.setdefault((pair[0][0], pair[1][0]), []).append(pair)
+def by_parameters(covered: Mapping[Together, list[str]]) -> dict[tuple[str, ...], list[Together]]:
+    """Return parameters -> their legal values together, in the order of `PARAMETERS`."""
+    groups: dict[tuple[str, ...], list[Together]] = {}
+    for together in covered:
+        groups.setdefault(tuple(name for name, _ in together), []).append(together)
     return groups
 
 
-def as_dict(covered: Mapping[Pair, list[str]]) -> dict[str, Any]:
+def as_dict(covered: Mapping[Together, list[str]], triples: Mapping[Together, list[str]]) -> dict[str, Any]:
     """Return coverage as JSON-ready values."""
+    count = _asked(covered)
+    head = {"format": FORMAT, "legal": len(covered), "covered": count, "parameters": PARAMETERS}
+    return head | {"pairs": _rows(covered), "triples": _summary(triples)}
+
+
+def _asked(covered: Mapping[Together, list[str]]) -> int:
+    return sum(1 for cases in covered.values() if cases)
+
+
+def _summary(covered: Mapping[Together, list[str]]) -> dict[str, Any]:
+    return {
+        "legal": len(covered),
+        "covered": _asked(covered),
+        "missing": [row for row in _rows(covered) if row["missing"]],
+    }
+
+
+def _rows(covered: Mapping[Together, list[str]]) -> list[dict[str, Any]]:
     rows = []
-    for parameters, legal in by_parameters(covered).items():
-        missing = [[pair[0][1], pair[1][1]] for pair in legal if not covered[pair]]
-        rows.append({"parameters": list(parameters), "legal": len(legal), "missing": missing})
-    count = sum(1 for cases in covered.values() if cases)
-    return {"format": FORMAT, "legal": len(covered), "covered": count, "parameters": PARAMETERS, "pairs": rows}
+    for parameters, together in by_parameters(covered).items():
+        missing = [[value for _, value in each] for each in together if not covered[each]]
+        rows.append({"parameters": list(parameters), "legal": len(together), "missing": missing})
+    return rows

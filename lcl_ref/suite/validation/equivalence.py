@@ -52,6 +52,11 @@ def _points(spec: Spec, batch: int, op: str, infinite: bool) -> list[tuple[Opera
     return [(operands, results(spec, operands, (), op)) for operands in points]
 
 
+def draw(spec: Spec, batch: int) -> Operands:
+    """Return operands drawn from 2^21 integers: the first that `equivalent` asks."""
+    return next(_draws(spec, batch))
+
+
 def _draws(spec: Spec, batch: int) -> Iterator[Operands]:
     stream = np.random.Generator(np.random.Philox(SEED))
     for _ in range(DRAWS):

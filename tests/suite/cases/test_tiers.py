@@ -17,7 +17,7 @@ from tests.support.kills import STORE, matrix
 from tests.support.programs import lcl as program
 
 
-def pairs() -> dict[coverage.Pair, list[str]]:
+def pairs() -> dict[coverage.Together, list[str]]:
     return coverage.coverage(STORE.entries.values())
 
 

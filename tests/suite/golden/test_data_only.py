@@ -1,6 +1,7 @@
 """The golden data used with nothing of ours: the reader printed in its README, and a layer written from SPEC.md."""
 
 import ast
+import importlib
 import itertools
 import math
 import re
@@ -18,7 +19,7 @@ from tests.support.programs import python, run
 
 DATA = default_root()
 PAGE = (DATA / "README.md").read_text()
-(READER,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+READER, MAKER = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 FLOAT32 = {"u": 2.0**-24, "eta": 2.0**-149}
 
@@ -47,7 +48,8 @@ def test_the_reader_runs_as_it_stands(tmp_path):
     program.write_text(READER)
     done = python("-I", "-S", program, DATA)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(Store(DATA).entries)
+    stored = [entry["id"] for entry in Store(DATA).index["cases"]]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == stored
 
 
 def test_it_reads_the_numbers_that_we_read(cases):
@@ -62,7 +64,7 @@ def test_it_reads_the_numbers_that_we_read(cases):
 
 def test_the_page_names_every_field_and_array():
     index = Store(DATA).index
-    of_extensions = PAGE.partition("## An entry of `extensions`")[2]
+    of_extensions = PAGE.partition("## An entry of `extensions`")[2].partition("\n## ")[0]
     named = {
         name for row in re.findall(r"^\| (`.*?) \|", of_extensions, re.MULTILINE) for name in re.findall(r"[\w-]+", row)
     }
@@ -78,6 +80,9 @@ def test_the_page_names_every_field_and_array():
     table = PAGE.partition("## Arrays")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"\w+", row)} == arrays
+    generated = {field for entry in index["generated"] for field in entry}
+    of_generated = PAGE.partition("## An entry of `generated`")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", of_generated, re.MULTILINE)) == generated - fields
     refused = {field for entry in index["refused"] for field in entry}
     assert refused == {"id", "rule", "why", "clauses", "arguments", "arrays"}
     for tag in {tag.partition(":")[0] for entry in index["cases"] for tag in entry["tags"]}:
@@ -183,6 +188,22 @@ def test_extensions_that_are_another_weight_follow_from_the_specification(cases)
             assert y == list(golden)
             compared += 1
     assert compared == 6
+
+
+def test_sizes_are_made_and_checked_as_the_page_says():
+    """Without NumPy and without our code: the operands, the layer as the clause has it, and the projections."""
+    names = {name: importlib.import_module(name) for name in ("hashlib", "math", "struct")}
+    exec(compile(MAKER, "README.md", "exec"), names)  # noqa: S102 -- the code a reader of the page would copy
+    store = Store(DATA)
+    for case_id in ("0d/sizes/batch-33", "1d/sizes/channels-16-to-65", "2d/sizes/groups-16"):
+        entry, ours = store.entries[case_id], store.arrays(case_id)
+        given = {name: names["operand"](entry, name) for name in ours if name not in entry["checks"]}
+        assert all(given[name] == ours[name].ravel().tolist() for name in given)
+        y, _ = forward(entry, given["x"], given["weight"], given.get("bias"), ours["y"].size)
+        assert names["right"](entry, "y", y)
+        assert y == ours["y"].ravel().tolist()
+        y[-1] += 1
+        assert not names["right"](entry, "y", y)
 
 
 def test_rounded_results_agree_within_the_limit_of_the_page(cases):

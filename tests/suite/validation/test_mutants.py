@@ -78,7 +78,7 @@ def test_symmetric_kernel_is_the_textbook_equivalent_mutant():
 
 def test_quick_verdict_is_the_verdict_of_the_suite():
     """Exact answers are rejected without computing limits: `compare.check` says the same."""
-    for case in CASES[::9]:
+    for case in [case for case in CASES if not case.generated][::9]:
         task = load_task(STORE, case.id, "float32")
         for deviation in COMPUTED[::5]:
             for op in deviation.ops:
