@@ -48,6 +48,7 @@ def as_dict(declaration: Declaration) -> dict[str, Any]:
             "ops": list(can.ops),
             "empty_batch": can.empty_batch,
             "nonfinite": can.nonfinite,
+            "declines": dict(can.declines),
         },
         "why": dict(can.why),
     }
