@@ -65,22 +65,31 @@ class Examiner:
             facts["diagnosis"] = cell.case
         return outcome(cell, seconds=time.perf_counter() - began, **facts)
 
+    def offers(self, cell: Cell) -> bool:
+        """Return whether the layer declares nothing against a check."""
+        try:
+            self._offered(CHECKS[cell.case], cell.op, cell.dtype)
+        except Unsupported:
+            return False
+        return True
+
     def _facts(self, check: Check, op: str, dtype: str) -> dict[str, Any]:
-        reason = check.refusal(self.adapter.declaration.capabilities.declines)
-        if reason is not None:
-            raise Unsupported(reason)
+        layers = self._offered(check, op, dtype)
         subject = Subject(self.adapter, self._seed, self._at_load)
-        check.ask(subject, self._asked(op, dtype), op)
+        check.ask(subject, layers, op)
         return {"state": "pass", "error_ratio": subject.error_ratio}
 
-    def _asked(self, op: str, dtype: str) -> list[Asked]:
+    def _offered(self, check: Check, op: str, dtype: str) -> list[Asked]:
         """Return the layers to ask about, chosen once.
 
         Raises
         ------
         Unsupported
-            If the backend offers none.
+            If the backend declines the check, or offers none of them.
         """
+        reason = check.refusal(self.adapter.declaration.capabilities.declines)
+        if reason is not None:
+            raise Unsupported(reason)
         if (op, dtype) not in self._layers:
             self._layers[op, dtype] = list(self._choose(op, dtype))
         return self._layers[op, dtype]

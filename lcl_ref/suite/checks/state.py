@@ -115,21 +115,25 @@ def _unchanged(kept: Mapping[str, Array], copies: Mapping[str, Array], after: st
 
 @one_by_one
 def aliases_operand(subject: Subject, asked: Asked, op: str) -> None:
-    """Look for an answer in the memory of an operand."""
-    given = subject.given(asked.task)
-    answers = subject.right(asked.task, op, given, "at first")
-    for (result, answer), (name, operand) in itertools.product(answers.items(), given.items()):
-        if np.may_share_memory(answer, operand):
-            raise Deviates(f"{result} shares memory with {name}: writing to one changes the other")
+    """Look for an answer in the memory of an operand; of one sample, a sum over samples is easily a view."""
+    for task in (asked.task, asked.single):
+        given = subject.given(task)
+        answers = subject.right(task, op, given, "at first")
+        for (result, answer), (name, operand) in itertools.product(answers.items(), given.items()):
+            if np.shares_memory(answer, operand):
+                raise Deviates(f"{result} shares memory with {name}: who writes to one changes the other")
 
 
 @one_by_one
 def aliases_answer(subject: Subject, asked: Asked, op: str) -> None:
-    """Look for two answers in the same memory."""
-    answers = subject.right(asked.task, op, subject.given(asked.task), "at first")
-    for (one, left), (other, right) in itertools.combinations(answers.items(), 2):
-        if np.may_share_memory(left, right):
-            raise Deviates(f"{one} and {other} share memory: writing to one changes the other")
+    """Look for two answers that can be written to in the same memory: of one call, and of the same call again."""
+    given = subject.given(asked.task)
+    layer = subject.prepared(asked.task, given)
+    once, again = (subject.right(asked.task, op, given, "at first", layer) for _ in range(2))
+    named = [*once.items(), *((f"{name} of the next call", answer) for name, answer in again.items())]
+    for (one, left), (other, right) in itertools.combinations(named, 2):
+        if left.flags.writeable and right.flags.writeable and np.shares_memory(left, right):
+            raise Deviates(f"{one} and {other} share memory: who writes to one changes the other")
 
 
 @one_by_one

@@ -59,6 +59,12 @@ class Asked:
         return with_operands(self.task, {**self.task.operands, **data})
 
     @cached_property
+    def single(self) -> Task:
+        """The layer with the first sample alone."""
+        data = {name: self.task.operands[name][:1] for name in DATA}
+        return with_operands(self.task, {**self.task.operands, **data})
+
+    @cached_property
     def repeated(self) -> Task:
         """The layer with operands whose first axis repeats one entry."""
         return with_operands(self.task, {name: broadcast(operand) for name, operand in self.task.operands.items()})
