@@ -38,6 +38,8 @@ class Check:
         Operations it is asked about.
     may_decline : bool
         Whether a layer may declare that it does not offer this.
+    per_rank, most : int
+        How many layers it asks about: of each rank, and of all ranks together.
     """
 
     id: str
@@ -46,6 +48,8 @@ class Check:
     ask: Ask
     ops: tuple[str, ...] = OPS
     may_decline: bool = False
+    per_rank: int = 1
+    most: int = 4
 
     def refusal(self, declines: Mapping[str, str]) -> str | None:
         """Return why a layer declines this check, or None."""
@@ -55,12 +59,12 @@ class Check:
 
 def _memory(order: str) -> Check:
     sentence = f"wrong where operands are {WORDS[order]}"
-    return Check(f"memory/{order}", sentence, "8.5", in_order(order), may_decline=True)
+    return Check(f"memory/{order}", sentence, "8.5", in_order(order), may_decline=True, per_rank=2, most=6)
 
 
 def _global(name: str) -> Check:
     sentence = f"changes {surroundings.SURROUNDINGS[name].what}"
-    return Check(f"state/global-{name}", sentence, "8.8", surroundings.left_alone(name), may_decline=True)
+    return Check(f"state/global-{name}", sentence, "8.8", surroundings.left_alone(name), may_decline=True, most=2)
 
 
 _STATE = (
@@ -75,7 +79,7 @@ _STATE = (
     Check("state/aliases-operand", "gives an answer that shares memory with an operand", "8.6", state.aliases_operand),
     Check("state/aliases-answer", "gives answers that share memory", "8.6", state.aliases_answer),
     Check("state/writes-operands", "writes into its operands", "8.4", state.writes_operands),
-    Check("state/threads", "wrong when two threads call at once", "8.7", two_threads, may_decline=True),
+    Check("state/threads", "wrong when two threads call at once", "8.7", two_threads, may_decline=True, most=2),
 )
 
 CHECKS: dict[str, Check] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -17,20 +18,20 @@ from lcl_ref.suite.judge.evaluate import finding
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
 from lcl_ref.suite.judge.tasks import cell_exists, load_task
 
-PER_RANK = 2
-"""Layers of each rank that a check asks about, where the backend offers as many."""
-
 PREFERRED = (
-    "0d/linear/position-bias",
-    "0d/groups/diagonal-multiplier",
-    "1d/padding/uneven-pair",
-    "1d/tiling/position-bias",
     "2d/plain/tall-kernel",
-    "2d/tiling/position-bias",
+    "1d/padding/uneven-pair",
     "3d/kernel/whole-input",
+    "0d/linear/position-bias",
+    "2d/tiling/position-bias",
+    "1d/tiling/position-bias",
     "3d/tiling/position-bias",
+    "0d/groups/diagonal-multiplier",
 )
-"""Layers that are asked about before all others: overlapping windows, and windows that are a reshape."""
+"""Layers that are asked about before all others: overlapping windows, then windows that are a reshape."""
+
+PER_RANK = 2
+"""Layers of each rank that are kept for checks to choose from."""
 
 
 class Examiner:
@@ -92,17 +93,22 @@ class Examiner:
             raise Unsupported(reason)
         if (op, dtype) not in self._layers:
             self._layers[op, dtype] = list(self._choose(op, dtype))
-        return self._layers[op, dtype]
+        ranks, taken = Counter[int](), list[Asked]()
+        for layer in self._layers[op, dtype]:
+            ranks[layer.task.spec.rank] += 1
+            if ranks[layer.task.spec.rank] <= check.per_rank and len(taken) < check.most:
+                taken.append(layer)
+        return taken
 
     def _choose(self, op: str, dtype: str) -> Iterator[Asked]:
-        reason, count = "no layer of the golden data", dict[int, int]()
+        reason, count = "no layer of the golden data", Counter[int]()
         for case, entry in self._candidates():
             rank = len(entry["spec"]["input_size"])
-            if count.get(rank, 0) == PER_RANK or not cell_exists(entry, op, dtype):
+            if count[rank] == PER_RANK or not cell_exists(entry, op, dtype):
                 continue
             refused = self.adapter.declaration.capabilities.refusal(self.store.spec(case), dtype, op, entry["tags"])
             if refused is None:
-                count[rank] = count.get(rank, 0) + 1
+                count[rank] += 1
                 yield self._layer(case, dtype)
             reason = refused or reason
         if not count:

@@ -164,7 +164,7 @@ def call_order(subject: Subject, layers: Sequence[Asked], op: str) -> None:
 
 
 def _drawn(subject: Subject, group: Sequence[Asked], op: str, draw: random.Random) -> None:
-    calls = list(_calls(subject, group, op)) * 2
+    calls = list(_calls(subject, group, op))
     draw.shuffle(calls)
     for number, (task, call, given, layer) in enumerate(calls):
         subject.right(task, call, given, f"call {number + 1} in the order of seed {subject.seed}", layer)
