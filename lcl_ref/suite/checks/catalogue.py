@@ -38,8 +38,8 @@ class Check:
         Operations it is asked about.
     may_decline : bool
         Whether a layer may declare that it does not offer this.
-    per_rank, most : int
-        How many layers it asks about: of each rank, and of all ranks together.
+    most : int
+        How many layers it asks about.
     """
 
     id: str
@@ -48,7 +48,6 @@ class Check:
     ask: Ask
     ops: tuple[str, ...] = OPS
     may_decline: bool = False
-    per_rank: int = 1
     most: int = 4
 
     def refusal(self, declines: Mapping[str, str]) -> str | None:
@@ -59,7 +58,7 @@ class Check:
 
 def _memory(order: str) -> Check:
     sentence = f"wrong where operands are {WORDS[order]}"
-    return Check(f"memory/{order}", sentence, "8.5", in_order(order), may_decline=True, per_rank=2, most=6)
+    return Check(f"memory/{order}", sentence, "8.5", in_order(order), may_decline=True)
 
 
 def _global(name: str) -> Check:
@@ -69,7 +68,7 @@ def _global(name: str) -> Check:
 
 _STATE = (
     Check("state/stale-input", "answers for the numbers an array held before", "8.4", state.stale_input),
-    Check("state/stale-weight", "keeps what it made of weights that changed in place", "8.4", state.stale_weight),
+    Check("state/stale-weight", "keeps what it made of weights since changed", "8.4", state.stale_weight, most=2),
     Check("state/after-batch", "wrong after a batch of another length", "8.4", state.after_batch),
     Check("state/after-spec", "wrong after a layer of another spec", "8.4", state.after_spec),
     Check("state/after-weights", "wrong after a layer of the same spec with other weights", "8.4", state.after_weights),

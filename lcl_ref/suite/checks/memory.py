@@ -18,7 +18,7 @@ def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
         task = asked.repeated if order == "broadcast" else asked.task
         given = subject.given(task, lay)
         try:
-            subject.right(task, op, given, f"operands {words}")
+            subject.right(task, op, given, f"operands {words}", lay=lay)
         except Deviates as finding:
             alone = [name for name in given if _fails(subject, task, op, name, order)]
             cause = f"; {', '.join(alone)} so laid out is enough" if alone else ""
@@ -32,7 +32,7 @@ def _fails(subject: Subject, task: Task, op: str, name: str, order: str) -> bool
     given = subject.given(task)
     given[name] = subject.given(task, ORDERS[order])[name]
     try:
-        subject.right(task, op, given, "")
+        subject.right(task, op, given, "", subject.prepared(task, given))
     except (Deviates, PlainlyWrong):
         return True
     return False

@@ -33,7 +33,7 @@ def stale_input(subject: Subject, asked: Asked, op: str) -> None:
     """Ask again about the same arrays, which hold other data by then."""
     task, other = asked.task, asked.other_data
     given = subject.given(task)
-    layer = subject.prepared(task, given)
+    _, layer = subject.held(task)
     subject.right(task, op, given, "at first", layer)
     _overwrite(given, other, DATA)
     subject.right(other, op, given, "after its data changed in place", layer)
@@ -44,9 +44,10 @@ def stale_weight(subject: Subject, asked: Asked, op: str) -> None:
     """Prepare a layer again from the same arrays, which an optimiser has stepped in place."""
     task, other = asked.task, asked.other_weights
     given = subject.given(task)
-    subject.right(task, op, given, "at first")
+    subject.right(task, op, given, "at first", subject.prepared(task, given))
     _overwrite(given, other, PARAMETERS)
-    subject.right(other, op, given, "prepared again after weight and bias changed in place")
+    again = subject.prepared(other, given)
+    subject.right(other, op, given, "prepared again after weight and bias changed in place", again)
 
 
 @one_by_one
@@ -54,7 +55,7 @@ def after_batch(subject: Subject, asked: Asked, op: str) -> None:
     """Ask one layer about batches of different lengths."""
     task, longer = asked.task, asked.longer
     given, more = subject.given(task), subject.given(longer)
-    layer = subject.prepared(task, given)
+    _, layer = subject.held(task)
     subject.right(task, op, given, "at first", layer)
     subject.right(longer, op, more, "after a shorter batch", layer)
     subject.right(task, op, given, "after a longer batch", layer)
@@ -76,10 +77,10 @@ def after_weights(subject: Subject, asked: Asked, op: str) -> None:
 
 def _in_turn(subject: Subject, tasks: Sequence[Task], op: str, what: str) -> None:
     """Prepare all first, then ask the last, the first and the last."""
-    given = [subject.given(task) for task in tasks]
-    layers = [subject.prepared(task, operands) for task, operands in zip(tasks, given, strict=True)]
+    held = [subject.held(task) for task in tasks]
     for number in (-1, 0, -1):
-        subject.right(tasks[number], op, given[number], f"between calls of {what}", layers[number])
+        given, layer = held[number]
+        subject.right(tasks[number], op, given, f"between calls of {what}", layer)
 
 
 @one_by_one
@@ -87,7 +88,7 @@ def saved_input(subject: Subject, asked: Asked, op: str) -> None:
     """Ask for the gradient at one x after a forward call of another."""
     task, other = asked.task, asked.other_data
     given, later = subject.given(task), subject.given(other)
-    layer = subject.prepared(task, given)
+    _, layer = subject.held(task)
     for operands, one in ((given, task), (later, other)):
         subject.right(one, "forward", operands, "before the gradient", layer)
     subject.right(task, op, given, "after a forward call of another x", layer)
@@ -98,7 +99,7 @@ def shared_buffer(subject: Subject, asked: Asked, op: str) -> None:
     """Keep an answer, ask this layer and another, and look at it again."""
     task, other = asked.task, asked.other_numbers
     given, later = subject.given(task), subject.given(asked.other_data)
-    layer = subject.prepared(task, given)
+    _, layer = subject.held(task)
     kept = subject.right(task, op, given, "at first", layer)
     copies = {name: answer.copy() for name, answer in kept.items()}
     answers_of(layer, op, later)
@@ -117,8 +118,8 @@ def _unchanged(kept: Mapping[str, Array], copies: Mapping[str, Array], after: st
 def aliases_operand(subject: Subject, asked: Asked, op: str) -> None:
     """Look for an answer in the memory of an operand; of one sample, a sum over samples is easily a view."""
     for task in (asked.task, asked.single):
-        given = subject.given(task)
-        answers = subject.right(task, op, given, "at first")
+        given, layer = subject.held(task)
+        answers = subject.right(task, op, given, "at first", layer)
         for (result, answer), (name, operand) in itertools.product(answers.items(), given.items()):
             if np.shares_memory(answer, operand):
                 raise Deviates(f"{result} shares memory with {name}: who writes to one changes the other")
@@ -127,8 +128,7 @@ def aliases_operand(subject: Subject, asked: Asked, op: str) -> None:
 @one_by_one
 def aliases_answer(subject: Subject, asked: Asked, op: str) -> None:
     """Look for two answers that can be written to in the same memory: of one call, and of the same call again."""
-    given = subject.given(asked.task)
-    layer = subject.prepared(asked.task, given)
+    given, layer = subject.held(asked.task)
     once, again = (subject.right(asked.task, op, given, "at first", layer) for _ in range(2))
     named = [*once.items(), *((f"{name} of the next call", answer) for name, answer in again.items())]
     for (one, left), (other, right) in itertools.combinations(named, 2):
@@ -139,9 +139,8 @@ def aliases_answer(subject: Subject, asked: Asked, op: str) -> None:
 @one_by_one
 def writes_operands(subject: Subject, asked: Asked, op: str) -> None:
     """Compare the operands and the memory around them after preparing and after each call."""
-    given = subject.given(asked.task, ORDERS["offset"])
-    before = {name: _whole(operand).tobytes() for name, operand in given.items()}
-    layer = subject.prepared(asked.task, given)
+    given, layer = subject.held(asked.task, ORDERS["offset"])
+    before = {name: _whole(ORDERS["offset"](operand)).tobytes() for name, operand in asked.task.operands.items()}
     for call in dict.fromkeys(("forward", op)):
         for _ in range(2):
             answers_of(layer, call, given)
@@ -175,7 +174,7 @@ def _calls(
 ) -> Iterator[tuple[Task, str, Mapping[str, Array], Prepared]]:
     """Yield the calls to be put in order: forward and `op`, two batches, of every layer."""
     for member in group:
-        layer = subject.prepared(member.task, subject.given(member.task))
+        _, layer = subject.held(member.task)
         for task in (member.task, member.other_data):
             given = subject.given(task)
             for call in dict.fromkeys(("forward", op)):

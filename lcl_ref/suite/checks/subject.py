@@ -40,7 +40,7 @@ def one_by_one(
 
 
 class Subject:
-    """An adapter, asked on behalf of one check.
+    """An adapter, asked on behalf of one check in one dtype, one operation after the other.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ class Subject:
     def __init__(self, adapter: Adapter, seed: int, at_load: Mapping[str, Any]) -> None:
         self.adapter, self.seed, self.at_load, self.error_ratio = adapter, seed, at_load, 0.0
         self._alive: list[Arrays] = []
+        self._held: dict[tuple[object, ...], tuple[Arrays, Prepared]] = {}
 
     def each(self, groups: Sequence[Sequence[Asked]], about: Callable[[Sequence[Asked]], None]) -> None:
         """Ask about each group of layers; those that are plainly wrong or not offered do not count.
@@ -92,13 +93,29 @@ class Subject:
         return operands
 
     def prepared(self, task: Task, given: Mapping[str, Array]) -> Prepared:
-        """Return the layer that holds weight and bias of `given`."""
+        """Return a new layer that holds weight and bias of `given`."""
         return self.adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
 
+    def held(
+        self, task: Task, lay: Callable[[Array], Array] | None = None, tag: object = ""
+    ) -> tuple[Arrays, Prepared]:
+        """Return operands and the layer that was prepared with them, once for each `tag`."""
+        key = id(task), lay, tag
+        if key not in self._held:
+            given = self.given(task, lay)
+            self._held[key] = given, self.prepared(task, given)
+        return self._held[key]
+
     def right(
-        self, task: Task, op: str, given: Mapping[str, Array], when: str, layer: Prepared | None = None
+        self,
+        task: Task,
+        op: str,
+        given: Mapping[str, Array],
+        when: str,
+        layer: Prepared | None = None,
+        lay: Callable[[Array], Array] | None = None,
     ) -> Arrays:
-        """Ask for one operation, of a new layer unless one is given; return the right answer.
+        """Ask a layer for one operation, by default the one that `held` returns; return the right answer.
 
         Raises
         ------
@@ -108,7 +125,7 @@ class Subject:
             If a plain question is answered the same way, or raises too.
         """
         try:
-            answers = answers_of(layer or self.prepared(task, given), op, given)
+            answers = answers_of(layer or self.held(task, lay)[1], op, given)
         except Unsupported:
             raise
         except Exception as error:

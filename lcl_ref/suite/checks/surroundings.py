@@ -179,19 +179,18 @@ def left_alone(name: str) -> Callable[[Subject, Sequence[Asked], str], None]:
     def about(subject: Subject, asked: Asked, op: str) -> None:
         if name in subject.at_load:
             _compare(surrounding, subject.at_load[name], surrounding.read(), "a call before this one")
-        for other in surrounding.others(surrounding.read()):
+        for number, other in enumerate(surrounding.others(surrounding.read())):
             with _under(surrounding, other) as before:
-                _ask(subject, asked.task, op, surrounding, before)
+                _ask(subject, asked.task, op, surrounding, before, number)
                 _compare(surrounding, before, surrounding.read(), op)
 
     return one_by_one(about)
 
 
-def _ask(subject: Subject, task: Task, op: str, surrounding: Surrounding, before: Any) -> None:
+def _ask(subject: Subject, task: Task, op: str, surrounding: Surrounding, before: Any, number: int) -> None:
     """Prepare a layer and ask it; what it raises is for its cells to say."""
-    given = subject.given(task)
     try:
-        layer = subject.prepared(task, given)
+        given, layer = subject.held(task, tag=number)
         if not surrounding.prepares:
             surrounding.write(before)
         answers_of(layer, op, given)

@@ -25,10 +25,10 @@ SWITCH_SECONDS = 1e-5
 def two_threads(subject: Subject, asked: Asked, op: str) -> None:
     """Ask one layer from two threads about different data, then two layers of one spec."""
     task = asked.task
-    layer = subject.prepared(task, subject.given(task))
+    _, layer = subject.held(task)
     subject.right(task, op, subject.given(task), "before threads start", layer)
     _at_once(subject, op, [(task, layer), (asked.other_data, layer)], "one layer in two threads")
-    layers = [(one, subject.prepared(one, subject.given(one))) for one in (task, asked.other_numbers)]
+    layers = [(one, subject.held(one)[1]) for one in (task, asked.other_numbers)]
     _at_once(subject, op, layers, "two layers in two threads")
 
 
