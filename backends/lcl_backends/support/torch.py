@@ -106,15 +106,12 @@ class TorchLayer(PreparedLayer):
     def gradients(
         self, operands: Sequence[torch.Tensor], cotangent: torch.Tensor, count: int
     ) -> Sequence[torch.Tensor]:
-        """Ask autograd; the operands after x require gradients anyway.
-
-        A sum over one sample is the cotangent itself to autograd, so it gets a copy.
-        """
+        """Ask autograd; the operands after x require gradients anyway."""
         import torch
 
         inputs, *held = operands
         inputs = inputs.detach().requires_grad_()
-        return torch.autograd.grad(self.apply(inputs, *held), [inputs, *held][:count], cotangent.clone())
+        return torch.autograd.grad(self.apply(inputs, *held), [inputs, *held][:count], cotangent)
 
     def canonical(self, gradients: Sequence[torch.Tensor]) -> tuple[Any, Any]:
         """Send the gradients back through the conversion."""
