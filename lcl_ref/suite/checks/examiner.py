@@ -50,7 +50,7 @@ class Examiner:
     """
 
     def __init__(self, adapter: Adapter, store: Store, seed: int, *, alone: bool = True) -> None:
-        self.adapter, self.store, self._seed = adapter, store, seed
+        self._adapter, self.store, self._seed = adapter, store, seed
         self._at_load = state_at_load() if alone else {}
         self._key, self._subject = ("", ""), Subject(adapter, seed, self._at_load)
         self._layers: dict[tuple[str, str], list[Asked]] = {}
@@ -78,7 +78,7 @@ class Examiner:
     def _facts(self, check: Check, op: str, dtype: str) -> dict[str, Any]:
         layers = self._offered(check, op, dtype)
         if self._key != (check.id, dtype):
-            self._key, self._subject = (check.id, dtype), Subject(self.adapter, self._seed, self._at_load)
+            self._key, self._subject = (check.id, dtype), Subject(self._adapter, self._seed, self._at_load)
         self._subject.error_ratio = 0.0
         check.ask(self._subject, layers, op)
         return {"state": "pass", "error_ratio": self._subject.error_ratio}
@@ -91,7 +91,7 @@ class Examiner:
         Unsupported
             If the backend declines the check, or offers none of them.
         """
-        reason = check.refusal(self.adapter.declaration.capabilities.declines)
+        reason = check.refusal(self._adapter.declaration.capabilities.declines)
         if reason is not None:
             raise Unsupported(reason)
         if (op, dtype) not in self._layers:
@@ -99,7 +99,7 @@ class Examiner:
         return self._layers[op, dtype][: check.most]
 
     def _choose(self, op: str, dtype: str) -> list[Asked]:
-        can = self.adapter.declaration.capabilities
+        can = self._adapter.declaration.capabilities
         reason, of_rank = "no layer of the golden data", defaultdict[int, list[Asked]](list)
         for case, entry in self._candidates():
             found = of_rank[len(entry["spec"]["input_size"])]
