@@ -13,13 +13,15 @@ from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases.tiers import SMOKE, in_tier
 from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.checks.examiner import Examiner
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis
+from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.user_layer import as_adapter
-from tests.support.careless import CARELESS, twin
+from tests.support.careless import CARELESS, Layer, twin
 
 STORE = Store(default_root())
 PAIRS = pytest.mark.parametrize(("name", "layer"), CARELESS.items(), ids=CARELESS)
@@ -83,6 +85,38 @@ def test_its_twin_passes_every_check(name, layer):
 def test_plain_questions_do_not_show_it(name, layer):
     del name
     assert not plainly(layer, SMOKE)
+
+
+def test_a_layer_that_needs_contiguous_arrays_says_so():
+    layer = type("Contiguous", (CARELESS["memory/strided"],), {"contiguous_only": "a kernel of C"})
+    strided, offset = asked(layer, ["memory/strided"]), asked(layer, ["memory/offset"])
+    assert {(outcome.state, outcome.message) for outcome in strided} == {("unsupported", "a kernel of C")}
+    assert {outcome.state for outcome in offset} == {"pass"}
+
+
+def test_no_layer_may_decline_to_be_a_function():
+    layer = type("Declines", (CARELESS["state/stale-input"],), {"declines": {"state/*": "it would rather not"}})
+    assert "fail" in {outcome.state for outcome in asked(layer, ["state/stale-input"])}
+    assert {outcome.state for outcome in asked(layer, ["state/threads"])} == {"unsupported"}
+
+
+def test_what_is_plainly_wrong_is_not_for_checks_to_say():
+    class Prepared(Layer.Prepared):
+        def forward(self, x):
+            return -super().forward(x)
+
+    wrong = type("Negative", (Layer,), {"Prepared": Prepared})
+    (forward, *_) = asked(wrong, ["memory/fortran"])
+    assert forward.state == "not_run"
+    assert "the same way" in forward.message
+
+
+def test_a_diagnosis_bears_the_name_of_the_check():
+    right = Diagnosis("layer", "nothing to diagnose: all 9 answers are right", {"pass": 9})
+    found = with_checks(right, asked(CARELESS["state/shared-buffer"], ["state/shared-buffer"]))
+    assert found.line == "state/shared-buffer: gives every answer in one buffer"
+    assert [finding.deviations for finding in found.findings] == [("state/shared-buffer",)]
+    assert with_checks(right, asked(Layer, ["state/shared-buffer"])).line == right.line
 
 
 @pytest.mark.slow
