@@ -12,7 +12,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import LOSSES, MatrixRun, Settings
 
 
 def ask_checks(ref: BackendRef, settings: Settings, store: Store, ids: Sequence[str]) -> list[Outcome]:
@@ -39,7 +39,8 @@ def with_checks(diagnosis: Diagnosis, outcomes: Sequence[Outcome]) -> Diagnosis:
 
 def _findings(outcomes: Sequence[Outcome]) -> list[Finding]:
     """Return a finding for each check that fails."""
-    wrong = [one for one in outcomes if one.case in CHECKS and one.state in ("fail", "error")]
+    answered = any(one.state == "pass" for one in outcomes)
+    wrong = [one for one in outcomes if one.diagnosis == one.case or (answered and one.error_kind in LOSSES)]
     found = []
     for name in dict.fromkeys(one.case for one in wrong):
         mine = [one for one in wrong if one.case == name]
