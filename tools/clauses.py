@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lcl_ref.suite.cases import BY_ID, EXTENSION_CASES
+from lcl_ref.suite.checks.catalogue import CHECKS
 
 OPEN_CHAPTER = "13"
 """What is deliberately open has numbers, but no cases."""
@@ -36,6 +37,7 @@ _EVERY_CELL = "every cell asks for it"
 _DATA = "about the golden data, not about a layer"
 _STORED = "about stored text; refusals of the golden data are arguments"
 _DRAWS = "draws numbers, and computes no layer"
+_CHECKS = "suite/power/test_checks.py"
 _EXTENSION = "extensions/test_cases.py"
 
 HELD: dict[str, Held] = {
@@ -48,7 +50,11 @@ HELD: dict[str, Held] = {
     "8.1": Held(("core/test_checks.py", "core/test_reference.py"), "binds the reference only"),
     "8.2": Held(("conformance/test_matrix.py",), _EVERY_CELL),
     "8.3": Held(("conformance/test_matrix.py",), "a declaration; it sets the limits of every rounded case"),
-    "8.4": Held(("conformance/test_matrix.py",), _EVERY_CELL),
+    "8.4": Held(("conformance/test_matrix.py", _CHECKS)),
+    "8.5": Held((_CHECKS,)),
+    "8.6": Held((_CHECKS,)),
+    "8.7": Held((_CHECKS,)),
+    "8.8": Held((_CHECKS,)),
     "9.4": Held(("core/test_reference.py", "core/test_derivatives.py")),
     "9.5": Held(("core/test_derivatives.py",)),
     "9.6": Held(("core/test_derivatives.py",)),
@@ -103,11 +109,13 @@ def bodies(text: str) -> dict[str, str]:
 
 
 def citations() -> dict[str, list[str]]:
-    """Return clause -> ids of the cases and refusals that cite it, extensions too, those that put it first in front."""
+    """Return clause -> ids of cases, refusals, extensions and checks that cite it, those that put it first in front."""
     cited: dict[str, list[tuple[int, str]]] = {}
     for entry in (*BY_ID.values(), *EXTENSION_CASES):
         for place, number in enumerate(entry.clauses):
             cited.setdefault(number, []).append((place, entry.id))
+    for check in CHECKS.values():
+        cited.setdefault(check.clause, []).append((0, check.id))
     return {number: [entry for _, entry in sorted(found, key=_place)] for number, found in cited.items()}
 
 

@@ -12,9 +12,10 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
-from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.checks.catalogue import chosen
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
+from lcl_ref.suite.diagnosis.failed_checks import ask_checks, with_checks
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
@@ -43,8 +44,8 @@ def diagnose(
 
     Exit status: 0 nothing is wrong, 1 something is, 2 wrong input, 3 nothing was answered.
     """
-    fixtures.verify(data)
-    ids = in_tier(tier, cases)
+    store = fixtures.verify(data)
+    ids = chosen(tier, cases)
     out = console()
     diagnoses = []
     for ref in resolve(list(backends)):
@@ -53,7 +54,10 @@ def diagnose(
             Console(stderr=True).status(f"diagnosing {ref.name}"),
         ):
             settings = Settings(data, 1, timeout, start_timeout, answers=Path(folder))
-            diagnoses.append(diagnose_backend(ref, settings, ids))
+            diagnosis = diagnose_backend(ref, settings, ids)
+            if not diagnosis.line.startswith("cannot"):
+                diagnosis = with_checks(diagnosis, ask_checks(ref, settings, store, ids))
+            diagnoses.append(diagnosis)
         _print(out, diagnoses[-1])
     if json_file:
         document.write_json(json_file, {"format": FORMAT, "diagnoses": [one.to_dict() for one in diagnoses]})

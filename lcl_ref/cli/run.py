@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.ladder import run_ladder
-from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, seed_option, tier_option
 from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.checks.catalogue import CHECKS, chosen
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures
@@ -45,6 +47,7 @@ from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 @click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
 @click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
 @click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
+@seed_option()
 @data_option()
 def run(
     backends: Sequence[str],
@@ -61,6 +64,7 @@ def run(
     reasons: bool,
     ladder: bool,
     naming: bool,
+    seed: int | None,
     data: Path,
 ) -> int:
     """Run layers against the golden data: a verdict and an error figure for every cell.
@@ -69,10 +73,12 @@ def run(
     """
     store = fixtures.verify(data)
     tier = tier or ("full" if backends or cases else "core")
-    plan = make_plan(resolve(list(backends)), store, in_tier(tier, cases), dtypes, ops, tier)
+    ids = in_tier(tier, cases) if ladder else chosen(tier, cases)
+    plan = make_plan(resolve(list(backends)), store, ids, dtypes, ops, tier)
     out = console()
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
     with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
-        settings = Settings(data, jobs, timeout, start_timeout, answers=Path(folder) if naming else None)
+        settings = Settings(data, jobs, timeout, start_timeout, answers=Path(folder) if naming else None, seed=seed)
         reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
         refuse_what_is_no_layer(reports)
         outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
@@ -84,6 +90,8 @@ def run(
         print_reasons(out, outcomes)
     counts = document.summary(outcomes)
     out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
+    if not CHECKS.keys().isdisjoint(ids):
+        out.print(f"[dim]seed {seed} orders the calls of state/call-order (--seed {seed} asks in the same order)[/]")
     written = document.document(reports, outcomes, store)
     if json_file:
         document.write_json(json_file, written)

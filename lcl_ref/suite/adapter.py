@@ -91,6 +91,9 @@ class Capabilities:
         expected one (SPEC clause 8.3): float32 for half types, else the dtype itself.
     why : mapping of str to str
         For every limit above, by its name, the reason in one sentence.
+    declines : mapping of str to str
+        Glob over ids of checks that may be declined (SPEC clauses 8.5, 8.7 and 8.8), such as ``memory/negative-stride``
+        or ``state/threads`` -> the reason in one sentence.
     """
 
     ranks: Sequence[int] = (0, 1, 2, 3)
@@ -109,6 +112,7 @@ class Capabilities:
     max_matrix: int | None = None
     accumulation: Mapping[str, str] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
+    declines: Mapping[str, str] = field(default_factory=dict)
 
     def refusal(self, spec: Spec, dtype: str, op: str, tags: Sequence[str] = ()) -> str | None:
         """Return why this is unsupported, or None where it is supported."""

@@ -17,7 +17,8 @@ import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.cases.tiers import TIERS, asks, in_tier
+from lcl_ref.suite.cases.tiers import TIERS, asks
+from lcl_ref.suite.checks.catalogue import CHECKS, chosen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lcl-require", action="append", default=[], metavar="NAME", help="Backends that must be present.")
     group.addoption("--lcl-data", type=Path, default=None, metavar="DIR", help="Folder of the golden data.")
     group.addoption("--lcl-jobs", type=int, default=os.cpu_count() or 1, help="Workers at a time.")
+    group.addoption("--lcl-seed", type=int, default=0, help="For what checks draw, as in lcl run --seed.")
     group.addoption("--lcl-timeout", type=float, default=60.0, help="Seconds a cell may take.")
 
 
@@ -66,10 +68,12 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
         return True
     tier = config.getoption("--lcl-tier") or item.function.lcl_tier  # type: ignore[attr-defined]
     globs, dtypes = config.getoption("--lcl-case"), config.getoption("--lcl-dtype")
-    chosen = not globs or any(fnmatchcase(cell.case, glob) for glob in globs)
+    matches_glob = not globs or any(fnmatchcase(cell.case, glob) for glob in globs)
+    if cell.case in CHECKS:
+        return matches_glob and tier != "smoke" and (not dtypes or cell.dtype in dtypes)
     case = ACCEPTED[cell.case]
     in_dtype = cell.dtype in dtypes if dtypes else asks(tier, case.values, cell.dtype)
-    return chosen and in_dtype and TIERS[tier](case)
+    return matches_glob and in_dtype and TIERS[tier](case)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -108,8 +112,8 @@ def _plan(config: pytest.Config) -> RunPlan:
             refs = _backends(config)
             store = fixtures.verify(_data(config))
             tier = config.getoption("--lcl-tier") or "full"
-            cases = in_tier(tier, config.getoption("--lcl-case"))
-            full = make_plan(refs, store, cases, config.getoption("--lcl-dtype"), tier=tier)
+            ids = chosen(tier, config.getoption("--lcl-case"))
+            full = make_plan(refs, store, ids, config.getoption("--lcl-dtype"), tier=tier)
         except LclError as error:
             raise pytest.UsageError(str(error)) from error
         config.stash[PLAN] = _supported(full, store)
@@ -198,7 +202,8 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     runs = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
     groups = WorkerGroups(_plan(config)).numbers() if runs > 1 else {}
-    outcomes = Outcomes(_selected(request), Settings(_data(config), jobs, seconds, runs=runs), groups)
+    settings = Settings(_data(config), jobs, seconds, runs=runs, seed=config.getoption("--lcl-seed"))
+    outcomes = Outcomes(_selected(request), settings, groups)
     yield outcomes
     outcomes.close()
 

@@ -25,14 +25,15 @@ import pytest
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import OPS, Adapter, Capabilities, Declaration, Prepared
-from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.checks.catalogue import CHECKS, chosen
+from lcl_ref.suite.checks.examiner import Examiner
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.loading import load, resolve
-from lcl_ref.suite.run.user_layer import UserAdapter, as_adapter
+from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, UserAdapter, as_adapter
 
 __all__ = ["Capabilities", "conformance_tests"]
 
@@ -45,6 +46,7 @@ def conformance_tests(
     expected_failures: Mapping[str, str] | None = None,
     tier: str = "full",
     cases: Sequence[str] = (),
+    seed: int = 0,
     data: Path | None = None,
 ) -> Callable[[Cell], None]:
     """Return a parametrised test function that compares `layer` with the golden data.
@@ -64,6 +66,8 @@ def conformance_tests(
         Which cases, unless ``--lcl-tier`` says otherwise.
     cases : sequence of str
         Only cases whose id matches one of these globs.
+    seed : int
+        For what checks draw.
     data : Path, optional
         Folder of the golden data; by default the installed one.
 
@@ -74,14 +78,16 @@ def conformance_tests(
     """
     store = fixtures.verify(data or fixtures.default_root())
     adapter = _adapter(layer, name, capabilities)
-    cells = _cells(adapter, store, in_tier("full", cases))
+    ids = chosen("full", cases)
+    evaluator, examiner = Evaluator(adapter, store), Examiner(adapter, store, seed, alone=False)
+    cells = _cells(adapter, store, [name for name in ids if name not in CHECKS])
+    cells += _checks(adapter, examiner, [name for name in ids if name in CHECKS])
     expected = _expected(cells, expected_failures or {})
-    evaluator = Evaluator(adapter, store)
 
     @pytest.mark.parametrize("lcl_cell_here", cells, ids=[cell.id for cell in cells])
     def test(lcl_cell_here: Cell) -> None:
         with np.errstate(invalid="ignore"):  # inf and NaN in the operands are legal
-            outcome = evaluator.judge(lcl_cell_here)
+            outcome = (examiner if lcl_cell_here.case in CHECKS else evaluator).judge(lcl_cell_here)
         judge(outcome, expected.get(lcl_cell_here))
 
     test.lcl_tier = tier  # type: ignore[attr-defined]
@@ -137,6 +143,14 @@ def _cells(adapter: _Declared, store: Store, ids: Sequence[str]) -> list[Cell]:
         and cell_exists(entry, op, dtype)
         and declaration.capabilities.refusal(store.spec(case_id), dtype, op, entry["tags"]) is None
     ]
+
+
+def _checks(adapter: _Declared, examiner: Examiner, ids: Sequence[str]) -> list[Cell]:
+    """Return the checks the layer can be asked, in one dtype."""
+    can = adapter.declaration.capabilities
+    dtype = next((name for name in DEFAULT_DTYPES if name in can.dtypes), can.dtypes[0])
+    cells = [Cell(adapter.declaration.name, name, op, dtype) for name in ids for op in CHECKS[name].ops]
+    return [cell for cell in cells if not _lacks(adapter.adapter, cell.op) and examiner.offers(cell)]
 
 
 def _lacks(adapter: Adapter, op: str) -> bool:

@@ -31,6 +31,7 @@ SUITE = {
     "lcl_ref.suite.cases": "core errors",
     "lcl_ref.suite.golden": "core api extensions errors",
     "lcl_ref.suite.judge": "core",
+    "lcl_ref.suite.checks": "core errors",
     "lcl_ref.suite.exec": "core errors",
     "lcl_ref.suite.run": "core errors",
     "lcl_ref.suite.diagnosis": "core api errors",

@@ -100,10 +100,13 @@ class PreparedLayer(ABC):
             return self.to_numpy(self.value([self.to_native(x), *self.held]))
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
-        """Return ``(dx, dw, db)``; db is None without bias."""
+        """Return ``(dx, dw, db)``; db is None without bias.
+
+        The frameworks get a copy of dy: a sum over one sample is dy itself to them.
+        """
         with self.scope():
             operands = [self.to_native(x), *self.held]
-            dx, *rest = self.gradients(operands, self.to_native(dy), len(operands))
+            dx, *rest = self.gradients(operands, self.to_native(np.array(dy)), len(operands))
             return self.to_numpy(dx), *self.canonical(rest)
 
     def transpose(self, y: Any) -> Any:

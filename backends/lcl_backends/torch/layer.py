@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from lcl_backends.support import Capabilities
@@ -23,7 +24,10 @@ class Adapter:
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> TorchLayer:
-        """Make the module of the spec's rank, and hand its parameters to autograd by name."""
+        """Make the module of the spec's rank, and hand its parameters to autograd by name.
+
+        While it does so, `functional_call` has them in the place of the module's own: one thread at a time.
+        """
         import torch
 
         from lcl_ref.layers import torch as layers
@@ -32,10 +36,12 @@ class Adapter:
         module = kinds[spec.rank].from_canonical(
             spec, *(to_tensor(array) for array in (weight, bias) if array is not None)
         )
+        turn = threading.Lock()
 
         def apply(_spec: Spec, x: torch.Tensor, *held: torch.Tensor) -> torch.Tensor:
             named = dict(zip(("weight", "bias"), held, strict=False))
-            y: torch.Tensor = torch.func.functional_call(module, named, x.movedim(-1, 1))
+            with turn:
+                y: torch.Tensor = torch.func.functional_call(module, named, x.movedim(-1, 1))
             return y.movedim(1, -1)
 
         return TorchLayer(spec, apply, weight, bias)

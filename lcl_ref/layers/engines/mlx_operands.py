@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import gathered, groups
 
@@ -16,10 +18,13 @@ def widened(dtype: Any) -> Any:
 
 
 def from_numpy(array: Any) -> Any:
-    """Return an MLX array of the same dtype; without naming it, MLX would turn float64 into float32."""
+    """Return an MLX array of the same dtype; without naming it, MLX would turn float64 into float32.
+
+    It refuses negative strides.
+    """
     import mlx.core as mx
 
-    return mx.array(array, dtype=getattr(mx, array.dtype.name))
+    return mx.array(np.ascontiguousarray(array), dtype=getattr(mx, array.dtype.name))
 
 
 def split_channels(spec: Spec, x: Any) -> Any:

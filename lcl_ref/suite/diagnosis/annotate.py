@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lcl_ref.errors import LclError
+from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
+from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import BackendRef
@@ -17,15 +19,15 @@ from lcl_ref.suite.run.matrix import LOSSES, Settings
 def name_mistakes(
     plan: RunPlan, outcomes: Sequence[Outcome], settings: Settings
 ) -> tuple[list[Outcome], dict[str, Diagnosis]]:
-    """Diagnose every backend with wrong numbers by the answers that the run kept.
+    """Diagnose every backend with wrong numbers by the answers that the run kept; checks bear their own names.
 
     Returns
     -------
     tuple
         The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
     """
-    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail"}
-    diagnoses = {}
+    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and outcome.case not in CHECKS}
+    diagnoses: dict[str, Diagnosis] = {}
     for ref, cells in plan.items():
         if ref.name in wrong:
             cases = list(dict.fromkeys(cell.case for cell in cells))
@@ -33,7 +35,13 @@ def name_mistakes(
                 diagnoses[ref.name] = diagnose_backend(ref, settings, cases, _lost(ref, outcomes))
             except LclError as error:
                 diagnoses[ref.name] = Diagnosis(ref.name, f"cannot diagnose: {error}", {})
-    return [_named(outcome, diagnoses) for outcome in outcomes], diagnoses
+    named = [_named(outcome, diagnoses) for outcome in outcomes]
+    for name in dict.fromkeys(outcome.backend for outcome in outcomes if outcome.case in CHECKS):
+        checks = [outcome for outcome in outcomes if outcome.backend == name and outcome.case in CHECKS]
+        with_them = with_checks(diagnoses.get(name, Diagnosis(name, "", {})), checks)
+        if with_them.findings:
+            diagnoses[name] = with_them
+    return named, diagnoses
 
 
 def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
@@ -46,7 +54,7 @@ def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
 
 
 def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:
-    if outcome.state != "fail" or outcome.backend not in diagnoses:
+    if outcome.state != "fail" or outcome.case in CHECKS or outcome.backend not in diagnoses:
         return outcome
     names = [" + ".join(finding.deviations) for finding in diagnoses[outcome.backend].findings if finding.deviations]
     return replace(outcome, diagnosis="; ".join(names) or None)

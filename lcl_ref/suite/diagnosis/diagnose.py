@@ -28,7 +28,7 @@ NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 PROBED = 2
 """How many of the smallest wrong cases, of different ranks, are experimented with."""
 
-Kind = Literal["deviation", "behaviour", "experiment", "form"]
+Kind = Literal["deviation", "behaviour", "check", "experiment", "form"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,12 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``deviation`` (reproduces every answer), ``behaviour``, ``experiment``, or ``form`` (shape, dtype, errors).
+        ``deviation`` (reproduces every answer), ``behaviour``, ``check`` (memory orders and state), ``experiment``, or
+        ``form`` (shape, dtype, errors).
     text : str
         The finding in one sentence.
     deviations : tuple of str
-        Ids of the catalogue, for the first two kinds.
+        Ids of the catalogue, for the first two kinds; the id of a check.
     ops : tuple of str
         Operations concerned.
     explained : int

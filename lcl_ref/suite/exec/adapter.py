@@ -29,6 +29,14 @@ PROTOCOL = "lcl-exec/1"
 SCHEMA = "lcl-exec-1"
 
 
+DECLINES = {
+    "memory/*": "operands reach a program as bytes, in one order",
+    "state/threads": "a program is asked one question at a time",
+    "state/global-*": "a program has a process of its own",
+}
+"""Checks that cannot be asked of any program."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Seconds a program may take to answer: to start, and for one cell."""
@@ -192,7 +200,7 @@ class ExecAdapter:
             modules=(),
             summary="A program that speaks lcl-exec/1.",
             layout="canonical",
-            capabilities=Capabilities(**greeting["capabilities"]),
+            capabilities=Capabilities(**greeting["capabilities"], declines=DECLINES),
         )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ExecLayer:

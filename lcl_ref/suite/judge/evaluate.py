@@ -73,7 +73,7 @@ class Evaluator:
         try:
             facts = self._answer(cell, task)
         except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
-            facts, raised = _finding(error), " ".join(f"{type(error).__name__}: {error}".split())
+            facts, raised = finding(error), " ".join(f"{type(error).__name__}: {error}".split())
         found = outcome(cell, seconds=time.perf_counter() - began, **facts)
         if self._keep is not None:
             self._keep(self._observation(found, task, raised))
@@ -145,7 +145,7 @@ def _same_again(answers: Arrays, again: Arrays) -> None:
             raise Changed(f"nondeterministic: {name} differs between two calls with the same input")
 
 
-def _finding(error: Exception) -> dict[str, Any]:
+def finding(error: Exception) -> dict[str, Any]:
     """Return the facts of an outcome that is not a pass."""
     if isinstance(error, Mismatch | Changed):
         return {"state": "fail", "message": str(error), "error_ratio": getattr(error, "error_ratio", None)}

@@ -9,7 +9,8 @@ from lcl_ref.errors import FixtureError
 from lcl_ref.suite.adapter import OPS, Capabilities
 from lcl_ref.suite.cases import select
 from lcl_ref.suite.cases.tiers import asks
-from lcl_ref.suite.formats import ALL_DTYPES
+from lcl_ref.suite.checks.catalogue import CHECKS
+from lcl_ref.suite.formats import ALL_DTYPES, DTYPES
 from lcl_ref.suite.golden.store import Store, lacking
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
@@ -32,6 +33,7 @@ def make_plan(
 ) -> RunPlan:
     """Return the cells of each backend, cases in catalogue order, the operations of one case and dtype together.
 
+    Checks among `case_globs`, which are ids then, come after the cases, in `dtypes` or in what `dtypes_of_checks` says.
     Without `dtypes`, backends that declare theirs are asked in all of them, other layers in `DEFAULT_DTYPES`, as far as
     `tier` goes; which cases it holds is for `in_tier` to say.
 
@@ -40,10 +42,12 @@ def make_plan(
     LclError
         If a case glob matches nothing, or nothing that is stored.
     """
-    chosen = select(list(case_globs))
-    entries = [store.entries[case.id] for case in chosen if case.id in store.entries]
-    if chosen and not entries:
-        raise FixtureError([lacking(case.id, store.root) for case in chosen[:3]])
+    checks = [check for check in CHECKS.values() if check.id in case_globs]
+    globs = [glob for glob in case_globs if glob not in CHECKS]
+    cases = select(globs) if globs or not checks else []
+    entries = [store.entries[case.id] for case in cases if case.id in store.entries]
+    if cases and not entries:
+        raise FixtureError([lacking(case.id, store.root) for case in cases[:3]])
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: RunPlan = {}
     for ref in refs:
@@ -55,7 +59,21 @@ def make_plan(
             for op in chosen_ops
             if cell_exists(entry, op, dtype) and (dtypes or asks(tier, entry["values"], dtype))
         ]
+        plan[ref] += [
+            Cell(ref.name, check.id, op, dtype)
+            for check in checks
+            for dtype in dtypes_of_checks(ref.kind, dtypes)
+            for op in chosen_ops
+            if op in check.ops
+        ]
     return plan
+
+
+def dtypes_of_checks(kind: Kind, dtypes: Sequence[str]) -> list[str]:
+    """Return the dtypes in which backends of a kind are checked: real ones of `dtypes`, else as few as are known."""
+    if dtypes:
+        return [dtype for dtype in dtypes if dtype in DTYPES]
+    return [DEFAULT_DTYPES[0]] if kind == "registered" else list(DEFAULT_DTYPES)
 
 
 def matches(name: str, words: Sequence[str]) -> bool:
@@ -65,5 +83,8 @@ def matches(name: str, words: Sequence[str]) -> bool:
 
 def supports(capabilities: Capabilities, cell: Cell, store: Store) -> bool:
     """Return whether declared capabilities cover a cell of the golden data."""
+    if cell.case in CHECKS:
+        declined = CHECKS[cell.case].refusal(capabilities.declines)
+        return declined is None and cell.op in capabilities.ops and cell.dtype in capabilities.dtypes
     tags = store.entries[cell.case]["tags"]
     return capabilities.refusal(store.spec(cell.case), cell.dtype, cell.op, tags) is None

@@ -48,6 +48,8 @@ class Settings:
         How many runs share the machine.
     answers : Path or None
         Folder in which the answers of each backend are kept for a diagnosis.
+    seed : int
+        For what checks draw.
     """
 
     data: Path
@@ -56,6 +58,7 @@ class Settings:
     start_timeout: float = LOAD_SECONDS
     runs: int = 1
     answers: Path | None = None
+    seed: int = 0
 
     @property
     def limits(self) -> dict[str, float]:
@@ -192,7 +195,8 @@ class MatrixRun:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            facts = {"data": str(self._settings.data), "answers": self._settings.answers_of(ref), "cells": asked}
+            facts = {"cells": asked, "seed": self._settings.seed}
+            facts |= {"data": str(self._settings.data), "answers": self._settings.answers_of(ref)}
             job = Job("lcl_ref.suite.run.judging", facts)
             if warm is not None:
                 warm.take_up(ref, job)

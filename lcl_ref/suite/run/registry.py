@@ -50,6 +50,7 @@ def as_dict(declaration: Declaration) -> dict[str, Any]:
             "nonfinite": can.nonfinite,
             "max_positions": can.max_positions,
             "max_matrix": can.max_matrix,
+            "declines": dict(can.declines),
         },
         "why": dict(can.why),
     }

@@ -3,7 +3,8 @@
 The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``,
 ``transpose(spec, y, weight)``, ``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``.
 Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
-``vjp(x, dy)`` and ``transpose(y)``.
+``vjp(x, dy)`` and ``transpose(y)``. A layer that needs its operands in one piece says why in ``contiguous_only``; what
+else it declines of SPEC clauses 8.5 to 8.8 stands in ``declines``, check -> reason, as in `Capabilities`.
 """
 
 from __future__ import annotations
@@ -75,6 +76,27 @@ class BoundLayer:
         return operation(self.layer, "transpose")(self.spec, y, self.weight)
 
 
+NOT_CONTIGUOUS = ("fortran", "transposed", "strided", "negative-stride", "broadcast")
+"""Memory orders that ``contiguous_only`` declines."""
+
+
+def declined(layer: Any) -> dict[str, str]:
+    """Return the checks a user's layer declines, with its reasons.
+
+    Raises
+    ------
+    AdapterError
+        If a reason is no text.
+    """
+    declines = dict(getattr(layer, "declines", {}))
+    if hasattr(layer, "contiguous_only"):
+        declines |= {f"memory/{order}": layer.contiguous_only for order in NOT_CONTIGUOUS}
+    for check, reason in declines.items():
+        if not isinstance(reason, str) or not reason:
+            raise AdapterError(Violation("declines/reason", check, repr(reason), "the reason as a string"))
+    return declines
+
+
 class UserAdapter:
     """A user's layer behind the adapter protocol."""
 
@@ -86,7 +108,7 @@ class UserAdapter:
             modules=(),
             summary="A layer of the user's.",
             layout="canonical",
-            capabilities=UserCapabilities(layer=layer),
+            capabilities=UserCapabilities(layer=layer, declines=declined(layer)),
         )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:

@@ -1,0 +1,117 @@
+"""The checks: what each asks, the clause of SPEC.md it tests, and which of them a run holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.checks import state, surroundings
+from lcl_ref.suite.checks.memory import in_order
+from lcl_ref.suite.checks.orders import ORDERS, WORDS
+from lcl_ref.suite.checks.subject import Subject
+from lcl_ref.suite.checks.threads import two_threads
+from lcl_ref.suite.checks.variants import Asked
+
+Ask = Callable[[Subject, Sequence[Asked], str], None]
+
+
+ALL_RANKS = 4
+"""How many layers have one of each rank."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question that is asked with several layers of the golden data.
+
+    Parameters
+    ----------
+    id : str
+        ``memory/<order>`` or ``state/<name>``; never renamed, never reused.
+    sentence : str
+        What a layer does that fails it; ends with no stop.
+    clause : str
+        Clause of SPEC.md.
+    ask : callable
+        Asks layers for one operation; raises what it finds.
+    ops : tuple of str
+        Operations it is asked about.
+    may_decline : bool
+        Whether a layer may declare that it does not offer this.
+    most : int
+        How many layers it asks about.
+    """
+
+    id: str
+    sentence: str
+    clause: str
+    ask: Ask
+    ops: tuple[str, ...] = OPS
+    may_decline: bool = False
+    most: int = 2
+
+    def refusal(self, declines: Mapping[str, str]) -> str | None:
+        """Return why a layer declines this check, or None."""
+        found = (reason for glob, reason in declines.items() if fnmatchcase(self.id, glob))
+        return next(found, None) if self.may_decline else None
+
+
+def _memory(order: str) -> Check:
+    sentence = f"wrong where operands are {WORDS[order]}"
+    return Check(f"memory/{order}", sentence, "8.5", in_order(order), may_decline=True, most=ALL_RANKS)
+
+
+def _global(name: str) -> Check:
+    sentence = f"changes {surroundings.SURROUNDINGS[name].what}"
+    return Check(f"state/global-{name}", sentence, "8.8", surroundings.left_alone(name), may_decline=True)
+
+
+_STATE = (
+    Check(
+        "state/stale-input", "answers for the numbers an array held before", "8.4", state.stale_input, most=ALL_RANKS
+    ),
+    Check("state/stale-weight", "keeps what it made of weights since changed", "8.4", state.stale_weight),
+    Check("state/after-batch", "wrong after a batch of another length", "8.4", state.after_batch),
+    Check("state/after-spec", "wrong after a layer of another spec", "8.4", state.after_spec, most=ALL_RANKS),
+    Check("state/after-weights", "wrong after a layer of the same spec with other weights", "8.4", state.after_weights),
+    Check("state/saved-input", "differentiates at the x it saw last", "8.4", state.saved_input, ("vjp",)),
+    Check("state/call-order", "wrong after other calls", "8.4", state.call_order, most=ALL_RANKS),
+    Check("state/shared-buffer", "gives every answer in one buffer", "8.6", state.shared_buffer),
+    Check("state/aliases-operand", "gives an answer that shares memory with an operand", "8.6", state.aliases_operand),
+    Check("state/aliases-answer", "gives answers that share memory", "8.6", state.aliases_answer),
+    Check("state/writes-operands", "writes into its operands", "8.4", state.writes_operands),
+    Check("state/threads", "wrong when two threads call at once", "8.7", two_threads, may_decline=True),
+)
+
+CHECKS: dict[str, Check] = {
+    check.id: check for check in (*map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS))
+}
+"""Every check by its id, in the order they are asked."""
+
+
+def chosen(tier: str, globs: Sequence[str] = ()) -> list[str]:
+    """Return the ids of cases and checks of a run: those of `tier` that match `globs`, all of them without globs.
+
+    The smoke tier holds no checks.
+
+    Raises
+    ------
+    LclError
+        If a glob matches neither a case nor a check, or nothing is left.
+    """
+    checks = [name for name in CHECKS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
+    for_cases = [glob for glob in globs if not _only_checks(glob)]
+    cases = in_tier(tier, for_cases) if for_cases or not globs else []
+    found = cases + (checks if tier != "smoke" else [])
+    if not found:
+        raise LclError(Violation("tier/empty", "case", ", ".join(globs), f"a glob that matches a case of tier {tier}"))
+    return found
+
+
+def _only_checks(glob: str) -> bool:
+    """Return whether a glob matches checks and no case."""
+    return any(fnmatchcase(name, glob) for name in CHECKS) and not any(fnmatchcase(case.id, glob) for case in CASES)

@@ -1,0 +1,38 @@
+"""Checks of memory orders (SPEC clause 8.5): operands laid out as arrays of callers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lcl_ref.suite.checks.orders import ORDERS, WORDS
+from lcl_ref.suite.checks.subject import Deviates, PlainlyWrong, Subject, one_by_one
+from lcl_ref.suite.checks.variants import Asked
+from lcl_ref.suite.judge.tasks import Task
+
+
+def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
+    """Return the check of one memory order."""
+    lay, words = ORDERS[order], WORDS[order]
+
+    def about(subject: Subject, asked: Asked, op: str) -> None:
+        task = asked.repeated if order == "broadcast" else asked.task
+        given = subject.given(task, lay)
+        try:
+            subject.right(task, op, given, f"operands {words}", lay=lay)
+        except Deviates as finding:
+            alone = [name for name in given if _fails(subject, task, op, name, order)]
+            cause = f"; {', '.join(alone)} so laid out is enough" if alone else ""
+            raise Deviates(f"{finding}{cause}") from finding
+
+    return one_by_one(about)
+
+
+def _fails(subject: Subject, task: Task, op: str, name: str, order: str) -> bool:
+    """Return whether one operand in this order is enough to make the answer wrong."""
+    given = subject.given(task)
+    given[name] = subject.given(task, ORDERS[order])[name]
+    try:
+        subject.right(task, op, given, "", subject.prepared(task, given))
+    except (Deviates, PlainlyWrong):
+        return True
+    return False
