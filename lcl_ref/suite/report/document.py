@@ -73,6 +73,7 @@ def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], sto
 def _backend(backend: BackendReport) -> dict[str, Any]:
     facts = asdict(backend)
     del facts["refused"]  # a run with a refused backend ends before it has a report
+    del facts["accumulation"]
     return facts
 
 

@@ -10,14 +10,16 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
+from lcl_ref.suite.run.judging import Judge
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
@@ -85,6 +87,8 @@ class BackendReport:
         Where it is refused: the facts.
     error_kind : str
         Where it is broken: the kind of error that each of its cells gets.
+    accumulation : mapping of str to str
+        The formats that it declares to keep sums in (`Capabilities.accumulation`).
     """
 
     name: str
@@ -94,6 +98,7 @@ class BackendReport:
     message: str = ""
     refused: tuple[Violation, ...] = ()
     error_kind: ErrorKind = "exception"
+    accumulation: Mapping[str, str] = field(default_factory=dict)
 
 
 Event = BackendReport | Outcome
@@ -103,7 +108,7 @@ class MatrixRun:
     """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started."""
 
     def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._store = settings, Store(settings.data)
         self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
@@ -175,7 +180,8 @@ class MatrixRun:
                 self._put_all(left, report)
                 self._end(worker)
                 return None
-            settled, answered, lost = self._listen(worker, left)
+            judge = Judge(self._store, self._settings.answers_of(ref), report.accumulation)
+            settled, answered, lost = self._listen(worker, left, judge)
             left = left[settled:]
             if lost is None:
                 warm = worker
@@ -192,8 +198,7 @@ class MatrixRun:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            facts = {"data": str(self._settings.data), "answers": self._settings.answers_of(ref), "cells": asked}
-            job = Job("lcl_ref.suite.run.judging", facts)
+            job = Job("lcl_ref.suite.run.asking", {"data": str(self._settings.data), "cells": asked})
             if warm is not None:
                 warm.take_up(ref, job)
                 return warm
@@ -208,7 +213,7 @@ class MatrixRun:
                 self._workers.discard(worker)
                 worker.close()
 
-    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, int, str | None]:
+    def _listen(self, worker: Worker, cells: list[Cell], judge: Judge) -> tuple[int, int, str | None]:
         """Pass on outcomes until the worker is done or lost.
 
         Returns
@@ -231,7 +236,7 @@ class MatrixRun:
                     return len(cells), answered, None
                 self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
                 return number + 1, answered, str(end)
-            answer = _outcome_of(message)
+            answer = judge.outcome(cell, message)
             answered += answer.state != "unsupported"
             self._events.put(answer)
         try:
@@ -260,7 +265,8 @@ def wait_until_loaded(worker: Worker, settings: Settings) -> BackendReport:
         text = f"the process was {end} while loading it"
         return BackendReport(name, "broken", message=text, error_kind="crash")
     if message["event"] == "loaded":
-        return BackendReport(name, "present", message["framework"], message["version"])
+        facts = (message["framework"], message["version"])
+        return BackendReport(name, "present", *facts, accumulation=message["accumulation"])
     refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
     kind = message.get("error_kind", "exception")
     return BackendReport(name, message["event"], message=message["message"], refused=refused, error_kind=kind)
@@ -277,9 +283,3 @@ def require_present(report: BackendReport) -> None:
     if report.availability != "present":
         text = f"{report.name}: {report.message}" if report.error_kind in LOSSES else report.message
         raise AdapterError(report.refused or Violation("backend/load", "backend", text, "a layer that loads"))
-
-
-def _outcome_of(message: dict[str, Any]) -> Outcome:
-    facts = dict(message)
-    del facts["event"]
-    return Outcome(**facts)
