@@ -18,7 +18,7 @@ from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import Settings
+from lcl_ref.suite.run.settings import Settings
 
 FORMAT = "lcl-diagnosis/1"
 

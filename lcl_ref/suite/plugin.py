@@ -24,8 +24,9 @@ from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
 from lcl_ref.suite.run.loading import BackendRef, resolve
-from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.process_sharing import WorkerGroups
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()

@@ -43,7 +43,7 @@ def make_plan(
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: RunPlan = {}
     for ref in refs:
-        asked = dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
+        asked = asked_dtypes(ref, dtypes)
         plan[ref] = [
             Cell(ref.name, entry["id"], op, dtype)
             for entry in entries
@@ -52,6 +52,11 @@ def make_plan(
             if cell_exists(entry, op, dtype) and (dtypes or asks(tier, entry["values"], dtype))
         ]
     return plan
+
+
+def asked_dtypes(ref: BackendRef, dtypes: Sequence[str]) -> Sequence[str]:
+    """Return `dtypes`, or without them those that a backend is asked in."""
+    return dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
 
 
 def matches(name: str, words: Sequence[str]) -> bool:

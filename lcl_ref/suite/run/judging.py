@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.answers import AnswerFile
 from lcl_ref.suite.judge.evaluate import judged, observed
+from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
-from lcl_ref.suite.judge.tasks import RESULTS_OF
+from lcl_ref.suite.judge.tasks import RESULTS_OF, Task
 from lcl_ref.suite.judge.transport import unpacked
+from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.questions import Questions
 
 
@@ -35,16 +37,30 @@ class Judge:
         self._file = AnswerFile(Path(answers)) if answers else None
 
     def outcome(self, cell: Cell, message: Mapping[str, Any]) -> Outcome:
-        """Return the outcome of a cell by what the worker sent; what is no answer is an error of the layer's."""
-        task = self._questions.task(cell.case, cell.dtype)
-        try:
-            reply = unpacked(message, message["data"], {*RESULTS_OF[cell.op]} & task.golden.keys())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            text = f"the process of the layer sent no answer: {type(error).__name__}: {error}"
-            return outcome(cell, "error", message=text, error_kind="malformed")
-        with np.errstate(all="ignore"):  # the numbers are a layer's
-            found = judged(cell, task, reply, self._declared)
-            kinds = {array.dtype.kind for array in reply.answers.values()}
-            if self._file is not None and "c" not in kinds:  # a diagnosis is of real numbers
-                self._file.add(observed(found, task, reply, self._declared))
-        return found
+        """Return the outcome of a cell by what the worker sent."""
+        keep = None if self._file is None else self._file.add
+        return outcome_of(cell, self._questions.task(cell.case, cell.dtype), message, self._declared, keep)
+
+
+def outcome_of(
+    cell: Cell,
+    task: Task,
+    message: Mapping[str, Any],
+    declared: Mapping[str, str],
+    keep: Callable[[Observation], object] | None = None,
+) -> Outcome:
+    """Return the outcome of a cell by a message with the reply; what is no answer is an error of the layer's.
+
+    `keep` is called with the answers where a diagnosis can use them.
+    """
+    try:
+        reply = unpacked(message, message["data"], {*RESULTS_OF[cell.op]} & task.golden.keys())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        text = f"the process of the layer sent no answer: {type(error).__name__}: {error}"
+        return outcome(cell, "error", message=text, error_kind="malformed")
+    with np.errstate(all="ignore"):  # the numbers are a layer's
+        found = judged(cell, task, reply, declared)
+        real = all(array.dtype.kind != "c" for array in reply.answers.values())
+        if keep is not None and real and not is_fresh(cell.case):  # a diagnosis is of real numbers
+            keep(observed(found, task, reply, declared))
+    return found
