@@ -76,7 +76,7 @@ def _search(ref: BackendRef, asked: dict[str, Any], timeout: float, min_answers:
         while (message := worker.next_message(timeout))["event"] != "searched":
             if message["event"] == "trying":
                 latest = message
-            elif (failure := _judged_again(message)) is not None:
+            elif message["event"] == "answer" and (failure := _judged_again(message)) is not None:
                 message = {"tried": 0, "answered": 0, "failure": failure}
                 break
     except (WorkerExited, TimedOut) as loss:

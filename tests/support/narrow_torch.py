@@ -33,9 +33,8 @@ class Right:
             return "a plain layer of two axes"
         if len(set(spec.kernel_size)) > 1 or {*spec.stride, *spec.dilation} != {1}:
             return "an int kernel, no stride, no dilation"
-        return (
-            True if spec.bias == "position" and all(lo == hi for lo, hi in spec.padding) else "symmetric padding only"
-        )
+        symmetric = all(lo == hi for lo, hi in spec.padding)
+        return True if symmetric and spec.bias == "position" else "symmetric padding and a bias per position"
 
     def prepare(self, spec, weight, bias, dtype):
         padding = tuple(lo for lo, _ in spec.padding)

@@ -23,7 +23,7 @@ LONGEST_AXIS = {1: 40, 2: 15, 3: 7}
 WIDE = (16, 17, 32, 33, 64)
 """Channel counts at which vector paths of kernels begin and end."""
 
-PROBES = 1500
+PROBES = 800
 
 LARGEST_WEIGHT = 30_000
 LARGEST_TENSOR = 20_000
@@ -54,7 +54,9 @@ class Stream:
         return low + int(next(self._numbers)) % (high - low + 1)
 
 
-STYLES: Mapping[str, tuple[Any, ...]] = {
+Styles = Mapping[str, tuple[Any, ...]]
+
+STYLES: Styles = {
     "rank": (1, 2, 2, 2, 0, 3),
     "kernel": ("equal", "equal", "any", "any", "input"),
     "stride": ("one", "one", "one", "equal", "any", "kernel"),
@@ -82,15 +84,14 @@ class Style:
     sharing: str
     bias: str
 
-    def complexity(self) -> tuple[int, ...]:
-        """Return how far each setting is from the simplest, their sum first."""
-        steps = tuple(STYLES[name].index(value) for name, value in asdict(self).items())
-        return sum(steps), *steps
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
 
 
-def drawn_style(choose: Chooser) -> Style:
+def drawn_style(choose: Chooser, styles: Styles = STYLES) -> Style:
     """Draw the kind of every setting."""
-    return Style(**{name: choose.pick(options) for name, options in STYLES.items()})
+    return Style(**{name: choose.pick(options) for name, options in styles.items()})
 
 
 def probing_styles() -> Iterator[tuple[Style, Spec]]:

@@ -7,7 +7,7 @@ right go to the host as well, which judges them again. Needs hypothesis.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import hypothesis
@@ -20,7 +20,7 @@ from lcl_ref.suite.judge.evaluate import judged
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.transport import packed
 from lcl_ref.suite.run.drawn_cases import BATCHES, DrawnCase, fuzz_case, supports
-from lcl_ref.suite.run.draws import Style, drawn_spec, probing_styles
+from lcl_ref.suite.run.draws import STYLES, Styles, drawn_spec, drawn_style, probing_styles
 from lcl_ref.suite.run.loading import Loaded, Send
 
 T = TypeVar("T")
@@ -48,27 +48,27 @@ class _Choices:
 
 
 @st.composite
-def drawn_cases(draw: st.DrawFn, styles: Sequence[Style]) -> DrawnCase:
-    """Draw a layer of one of these styles; simple settings come first, so that shrinking ends at them."""
+def drawn_cases(draw: st.DrawFn, styles: Styles) -> DrawnCase:
+    """Draw a layer of these styles; simple settings come first, so that shrinking ends at them."""
     choices = _Choices(draw)
-    spec = drawn_spec(choices.pick(styles), choices)
+    spec = drawn_spec(drawn_style(choices, styles), choices)
     if spec is None:
         hypothesis.reject()
     batch = choices.pick((2, *sorted(BATCHES)[1:], 0))
     return fuzz_case(spec, batch, nonfinite=choices.integer(0, 7) == 7)
 
 
-def supported_styles(capabilities: Capabilities, dtypes: Iterable[str]) -> list[Style]:
-    """Return the styles of which a layer supports some member, simple ones first; all where none was found."""
-    wanted = list(dtypes)
-    tried = list(probing_styles())
+def supported_styles(capabilities: Capabilities, dtypes: Sequence[str]) -> Styles:
+    """Return the kinds of each setting that a layer supports in some drawn layer; nothing where it supports none."""
 
     def supported(spec: Spec) -> bool:
         case = DrawnCase("probe", spec, 1)
-        return any(supports(capabilities, case, dtype, "forward") for dtype in wanted)
+        return any(supports(capabilities, case, dtype, op) for dtype in dtypes for op in OPS)
 
-    found = [style for style, spec in tried if supported(spec)] or [style for style, _ in tried]
-    return sorted(set(found), key=Style.complexity)
+    found = [style.to_dict() for style, spec in probing_styles() if supported(spec)]
+    known = {name: {style[name] for style in found} for name in STYLES}
+    kept = {name: tuple(kind for kind in kinds if kind in known[name]) for name, kinds in STYLES.items()}
+    return kept if found else {}
 
 
 def serve(loaded: Loaded, send: Send, **asked: Any) -> None:
@@ -120,8 +120,10 @@ def search(
                 failures.append(facts | {"op": outcome.op, "state": outcome.state, "message": outcome.message})
                 raise AssertionError(outcome.message)
 
-    cases = drawn_cases(supported_styles(capabilities, dtypes))
-    for number in range(MOST_ROUNDS * -(-examples // BATCH)):
+    styles = supported_styles(capabilities, dtypes)
+    cases = drawn_cases(styles)
+    for number in range(MOST_ROUNDS * -(-examples // BATCH) if styles else 0):
+        send("drawing")
         left = min(BATCH, examples - counts["tried"])
         if left <= 0 or time.monotonic() >= deadline:
             break
