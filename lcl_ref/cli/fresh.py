@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +12,11 @@ from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.cells import RunPlan, asked_dtypes, make_plan
-from lcl_ref.suite.run.drawn_cases import Fresh, existing, is_fresh
+from lcl_ref.suite.run.drawn_cases import Fresh, existing, is_fresh, new_seed
 from lcl_ref.suite.run.loading import BackendRef
 
 LAYERS, LAYERS_OF_NARROW = 8, 32
 """Fresh layers that a backend is asked unless the user says how many."""
-
-SEEDS = 10**6
 
 
 def fresh_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -41,7 +38,7 @@ def fresh_cases(
     if not fewest:
         return None
     chosen = [op for op in OPS if not ops or op in ops]
-    return Fresh(secrets.randbelow(SEEDS) if seed is None else seed, fewest, most, list(dtypes), chosen)
+    return Fresh(new_seed() if seed is None else seed, fewest, most, list(dtypes), chosen)
 
 
 def planned(

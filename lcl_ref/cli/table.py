@@ -16,9 +16,6 @@ from lcl_ref.suite.report.looked_at import LookedAt
 from lcl_ref.suite.run.drawn_cases import Fresh
 from lcl_ref.suite.run.settings import BackendReport
 
-SHOWN_NAMES = 6
-"""Deviations printed that a run could not have seen; the JSON report has all."""
-
 
 def matrix_table(backends: Sequence[BackendReport], outcomes: Iterable[Outcome]) -> Table:
     """Return one row per backend, one column per dtype: how many cells conform, and the worst error."""
@@ -84,14 +81,9 @@ def print_looked_at(console: Console, looked: Iterable[LookedAt]) -> None:
     for one in looked:
         if not one.narrow:
             continue
-        fresh = f" and {one.fresh} fresh ones" if one.fresh else ""
-        text = f"{one.backend}: asked {one.cells} of {one.of} cells ({100 * (one.share or 0):.1f} %){fresh}"
-        console.print(escape(text), soft_wrap=True, highlight=False)
+        console.print(escape(one.sentence), soft_wrap=True, highlight=False)
         if one.not_seen:
-            names = ", ".join(one.not_seen[:SHOWN_NAMES])
-            more = f", and {len(one.not_seen) - SHOWN_NAMES} more" if len(one.not_seen) > SHOWN_NAMES else ""
-            text = f"  {len(one.not_seen)} known mistakes that it may have show in none of them: {names}{more}"
-            console.print(escape(text), soft_wrap=True, highlight=False)
+            console.print(f"  {escape(one.not_seen_sentence)}", soft_wrap=True, highlight=False)
 
 
 def print_fresh(console: Console, backends: Sequence[BackendReport], fresh: Fresh | None) -> None:

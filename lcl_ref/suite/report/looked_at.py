@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lcl_ref.suite.diagnosis.not_seen import FRESH_TRIED, Asked, not_seen
@@ -14,6 +15,9 @@ from lcl_ref.suite.run.settings import BackendReport
 
 NARROW = 0.5
 """A layer that is asked a smaller share of the cells is told what that leaves out."""
+
+SHOWN_NAMES = 6
+"""Deviations that a sentence names."""
 
 ANSWERED = ("pass", "fail", "error")
 
@@ -50,6 +54,21 @@ class LookedAt:
         """Whether the share is small."""
         return self.share is not None and self.share < NARROW and self.cells + self.fresh > 0
 
+    @property
+    def sentence(self) -> str:
+        """How much that is, in words."""
+        fresh = f" and {self.fresh} fresh ones" if self.fresh else ""
+        return f"{self.backend}: asked {self.cells} of {self.of} cells ({100 * (self.share or 0):.1f} %){fresh}"
+
+    @property
+    def not_seen_sentence(self) -> str:
+        """What could not have been seen, in words; the JSON report has all names."""
+        count = len(self.not_seen)
+        names = ", ".join(self.not_seen[:SHOWN_NAMES]) + (
+            f", and {count - SHOWN_NAMES} more" if count > SHOWN_NAMES else ""
+        )
+        return f"{count} known mistakes that it may have show in none of them: {names}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return what a report says of it."""
         return {
@@ -61,16 +80,31 @@ class LookedAt:
 
 
 def looked_at(
-    backends: Iterable[BackendReport], outcomes: Sequence[Outcome], store: Store, *, naming: bool = True
+    backends: Iterable[BackendReport],
+    outcomes: Sequence[Outcome],
+    store: Store,
+    *,
+    naming: bool = True,
+    of: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, LookedAt]:
-    """Return how much of each backend that is there a run looked at; `naming` says whether deviations are named."""
+    """Return how much of each backend that is there a run looked at.
+
+    Parameters
+    ----------
+    backends, outcomes, store
+        The run.
+    naming : bool
+        Whether deviations are named.
+    of : mapping of str to int
+        Backend -> how many cells there are, where that is not the number of its outcomes.
+    """
     of_backend: Mapping[str, list[Outcome]] = {
         backend.name: [] for backend in backends if backend.availability == "present"
     }
     for outcome in outcomes:
         if outcome.backend in of_backend:
             of_backend[outcome.backend].append(outcome)
-    found = {name: _counted(name, answers) for name, answers in of_backend.items()}
+    found = {name: _counted(name, answers, of.get(name)) for name, answers in of_backend.items()}
     narrow = [name for name, one in found.items() if one.narrow] if naming else []
     for name in narrow:
         one = found[name]
@@ -79,11 +113,11 @@ def looked_at(
     return found
 
 
-def _counted(name: str, outcomes: Sequence[Outcome]) -> LookedAt:
+def _counted(name: str, outcomes: Sequence[Outcome], of: int | None) -> LookedAt:
     answered = [outcome for outcome in outcomes if outcome.state in ANSWERED]
     fresh = sum(is_fresh(outcome.case) for outcome in answered)
     golden = sum(not is_fresh(outcome.case) for outcome in outcomes)
-    return LookedAt(name, len(answered) - fresh, golden, fresh)
+    return LookedAt(name, len(answered) - fresh, golden if of is None else of, fresh)
 
 
 def _asked(outcomes: Iterable[Outcome], store: Store) -> Asked:

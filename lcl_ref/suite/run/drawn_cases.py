@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,8 @@ Question = tuple[str, str, str]
 
 PREFIX = "fresh/"
 _NAME = re.compile(r"fresh/\d+/\d+")
+
+SEEDS = 10**6
 
 MOST_DRAWS = 2000
 """How many layers are drawn at most in search of those that a layer supports."""
@@ -178,6 +181,11 @@ def supported_draws(capabilities: Capabilities, fresh: Fresh) -> list[Question]:
         if case is not None and (cells := _supported(capabilities, case, fresh)):
             found.append(cells)
     return [cell for cells in found for cell in cells]
+
+
+def new_seed() -> int:
+    """Return a seed that no layer can know beforehand."""
+    return secrets.randbelow(SEEDS)
 
 
 def is_question(question: Question, fresh: Fresh) -> bool:
