@@ -21,7 +21,6 @@ from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import Capabilities
-from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import DTYPES, FORMATS
 from lcl_ref.suite.golden import values
 from lcl_ref.suite.judge.tasks import Task
@@ -86,11 +85,10 @@ class DrawnCase:
 
     def operands(self, dtype: str) -> Arrays:
         """Return the operands, whole numbers but for what is planted in x."""
-        case = Case(id=self.name, spec=self.spec, batch=self.batch, why="", clauses=())
         sizes = {"bias": BIAS_AMPLITUDE}
         drawn: Arrays = {
             name: values.integers(self.name, name, shape, sizes.get(name, self.amplitude(dtype)))
-            for name, shape in values.shapes(case).items()
+            for name, shape in self.spec.operand_shapes(self.batch).items()
         }
         if self.nonfinite:
             drawn["x"] = values.plant(self.name, drawn["x"])

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lcl_ref.suite.adapter import OPERATIONS
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.answers import AnswerFile
 from lcl_ref.suite.judge.evaluate import judged, observed
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
-from lcl_ref.suite.judge.tasks import RESULTS_OF, Task
+from lcl_ref.suite.judge.tasks import Task
 from lcl_ref.suite.judge.transport import unpacked
 from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.questions import Questions
@@ -54,7 +55,7 @@ def outcome_of(
     `keep` is called with the answers where a diagnosis can use them.
     """
     try:
-        reply = unpacked(message, message["data"], {*RESULTS_OF[cell.op]} & task.golden.keys())
+        reply = unpacked(message, message["data"], {*OPERATIONS[cell.op].results} & task.golden.keys())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         text = f"the process of the layer sent no answer: {type(error).__name__}: {error}"
         return outcome(cell, "error", message=text, error_kind="malformed")

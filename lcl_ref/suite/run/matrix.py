@@ -20,7 +20,7 @@ from lcl_ref.suite.run.drawn_cases import Fresh, is_question
 from lcl_ref.suite.run.judging import Judge
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
-from lcl_ref.suite.run.process_sharing import WorkerGroups, WorkerGroup
+from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
 from lcl_ref.suite.run.settings import LOSSES, WATCHDOG_MARGIN_SECONDS, BackendReport, Settings, wait_until_loaded
 
 Event = BackendReport | Outcome
