@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.run.drawn_cases import is_fresh
 from tests.support.paths import SUPPORT
 
@@ -51,7 +52,7 @@ def test_what_is_patched_in_the_process_of_the_layer_does_not_reach_the_judge(na
 
 def test_a_process_that_says_itself_that_it_passes_is_malformed(run):
     status, outcomes, _, _ = run("sealed_layers.py:PatchesAnswers", "--fresh=0")
-    assert (status, {one["error_kind"] for one in outcomes}) == (1, {"malformed"})
+    assert (status, {one["error_kind"] for one in outcomes if one["case"] not in CHECKS}) == (1, {"malformed"})
 
 
 @pytest.mark.parametrize("name", ["ReadsGoldenData", "KnowsTheCatalogue", "other_sizes", "other_paddings"])
