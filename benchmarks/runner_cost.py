@@ -16,7 +16,8 @@ from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.cells import Plan, make_plan
 from lcl_ref.suite.run.loading import load, resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import Settings
 
 BACKEND = "numpy.matmul"
 

@@ -26,7 +26,8 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run.cells import make_plan, supports
 from lcl_ref.suite.run.loading import BackendRef, load, resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import Settings
 
 BACKENDS = ("numpy.matmul", "torch.fast", "mlx.windows")
 TIMES = (1, 2, 4)

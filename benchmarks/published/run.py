@@ -19,7 +19,8 @@ from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.cells import make_plan
-from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -19,7 +19,7 @@ from lcl_ref.suite.diagnosis.failed_checks import ask_checks, with_checks
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import Settings
+from lcl_ref.suite.run.settings import Settings
 
 FORMAT = "lcl-diagnosis/1"
 

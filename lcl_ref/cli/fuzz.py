@@ -11,13 +11,17 @@ from typing import Any
 import click
 
 from lcl_ref.cli.options import backend_option
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.run.cells import asked_dtypes
+from lcl_ref.suite.run.drawn_cases import fuzz_case
+from lcl_ref.suite.run.judging import outcome_of
 from lcl_ref.suite.run.loading import BackendRef, resolve
-from lcl_ref.suite.run.matrix import Settings, require_present, wait_until_loaded
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
-from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
+from lcl_ref.suite.run.settings import Settings, require_present, wait_until_loaded
 
 
 @click.command()
@@ -27,26 +31,42 @@ from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same layers.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Dtypes to draw from.")
 @click.option(
+    "--min-answers", type=click.IntRange(0), default=50, show_default=True, help="Fewer answers are no result."
+)
+@click.option(
     "--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds a layer may take."
 )
 def fuzz(
-    backends: Sequence[str], examples: int, seconds: float, seed: int, dtypes: Sequence[str], timeout: float
+    backends: Sequence[str],
+    examples: int,
+    seconds: float,
+    seed: int,
+    dtypes: Sequence[str],
+    min_answers: int,
+    timeout: float,
 ) -> int:
-    """Search random layers for one that a backend gets wrong, and shrink it.
+    """Search random layers, within what a backend supports, for one that it gets wrong, and shrink it.
 
-    Exit status: 0 nothing found, 1 a failing layer, 2 wrong input, 3 nothing was answered.
+    Exit status: 0 nothing found, 1 a failing layer, 2 wrong input, 3 too few answers to say anything.
     """
     if importlib.util.find_spec("hypothesis") is None:
         todo = "pip install 'lcl-ref[fuzz]'"
         raise AdapterError(
             Violation("fuzz/hypothesis", "lcl fuzz", "no hypothesis", "the package hypothesis", todo=todo)
         )
-    asked = {"dtypes": list(dtypes or DEFAULT_DTYPES), "examples": examples, "seconds": seconds, "seed": seed}
-    statuses = [_search(ref, asked, timeout) for ref in resolve(list(backends))]
+    asked = {"examples": examples, "seconds": seconds, "seed": seed}
+    statuses = [
+        _search(ref, asked | {"dtypes": _real(asked_dtypes(ref, dtypes))}, timeout, min_answers)
+        for ref in resolve(list(backends))
+    ]
     return max(statuses, key=(0, 3, 1).index)
 
 
-def _search(ref: BackendRef, asked: dict[str, Any], timeout: float) -> int:
+def _real(dtypes: Sequence[str]) -> list[str]:
+    return [dtype for dtype in dtypes if dtype in DTYPES]
+
+
+def _search(ref: BackendRef, asked: dict[str, Any], timeout: float, min_answers: int) -> int:
     settings = Settings(default_root(), jobs=1, timeout=timeout)
     worker = Worker(ref, Job("lcl_ref.suite.run.fuzz", asked), threads=1, limits=settings.limits)
     latest: dict[str, Any] = {}
@@ -54,26 +74,46 @@ def _search(ref: BackendRef, asked: dict[str, Any], timeout: float) -> int:
     try:
         require_present(wait_until_loaded(worker, settings))
         while (message := worker.next_message(timeout))["event"] != "searched":
-            latest = message if message["event"] == "trying" else latest
+            if message["event"] == "trying":
+                latest = message
+            elif message["event"] == "answer" and (failure := _judged_again(message)) is not None:
+                message = {"tried": 0, "answered": 0, "failure": failure}
+                break
     except (WorkerExited, TimedOut) as loss:
         how = f"the process was {loss}" if isinstance(loss, WorkerExited) else f"no answer within {timeout:g} s"
         message = {"tried": 0, "answered": 0, "failure": latest | {"op": "", "state": "error", "message": how}}
     finally:
         worker.close()
-    return _report(ref.name, message, time.monotonic() - began)
+    return _report(ref.name, message, time.monotonic() - began, min_answers)
 
 
-def _report(name: str, message: dict[str, Any], seconds: float) -> int:
+def _judged_again(message: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what is wrong with an answer that the process of the layer finds right, or None."""
+    asked = message["asked"]
+    case = fuzz_case(Spec.from_dict(asked["spec"]), asked["batch"], nonfinite=asked["nonfinite"])
+    cell = Cell("", case.name, asked["op"], asked["dtype"])
+    found = outcome_of(cell, case.task(cell.dtype), message, {})
+    return None if found.state == "pass" else asked | {"state": found.state, "message": found.message}
+
+
+def _report(name: str, message: dict[str, Any], seconds: float, min_answers: int) -> int:
     failure = message["failure"]
     if failure is None:
         answered = message["answered"]
         click.echo(f"{name}: {message['tried']} layers drawn, {answered} answers, none wrong, in {seconds:.1f} s")
-        return 0 if answered else 3
+        if answered >= min_answers:
+            return 0
+        click.echo(
+            f"{name}: {answered} answers are too few to say anything: draw more (--examples, --seconds), "
+            f"let `supports` accept more, or be content with fewer (--min-answers {answered})"
+        )
+        return 3
     if failure["op"]:
         click.echo(f"{name}: {failure['op']} is wrong for this layer, the smallest found:")
     else:
         click.echo(f"{name}: lost while it was asked this layer:")
     click.echo(f"  spec    {json.dumps(failure.get('spec'))}")
-    click.echo(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}")
+    planted = ", with inf and NaN in x" if failure.get("nonfinite") else ""
+    click.echo(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}{planted}")
     click.echo(f"  {failure['state']:<7} {failure['message']}")
     return 1

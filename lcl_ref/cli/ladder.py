@@ -11,7 +11,8 @@ from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.ladder import Rung, broken, climb
-from lcl_ref.suite.run.matrix import BackendReport, Event, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import Event, MatrixRun
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 
 def run_ladder(out: Console, plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from lcl_ref.suite.cases.tiers import in_tier, tier_of
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report import describe_case
 from lcl_ref.suite.run import registry
+from lcl_ref.suite.run.drawn_cases import DrawnCase, existing, is_fresh
 from lcl_ref.suite.validation import coverage
 
 
@@ -135,7 +137,20 @@ def _case_dict(case: Case) -> dict[str, object]:
 @click.argument("case_id", metavar="CASE")
 @data_option()
 def explain(case_id: str, data: Path) -> None:
-    """Print shapes, a worked output element and the connectivity of CASE (an id, or a glob)."""
+    """Print shapes, a worked output element and the connectivity of CASE (an id, a glob, or fresh/SEED/N)."""
+    if is_fresh(case_id):
+        click.echo(_explained_draw(existing(case_id)))
+        return
     store = Store(data)
     for case in select([case_id]):
         click.echo(describe_case.describe(case, store.arrays(case.id)))
+
+
+def _explained_draw(drawn: DrawnCase) -> str:
+    """Return the same of a fresh case, with the operands of the dtype it is asked in."""
+    dtype = next(dtype for dtype in drawn.dtypes if drawn.amplitude(dtype))
+    why = f"drawn at random; operands as in {dtype}"
+    case = Case(id=drawn.name, spec=drawn.spec, batch=drawn.batch, why=why, clauses=("11.9",))
+    task = drawn.task(dtype)
+    whole = {name: array.astype(np.int64) for name, array in (*task.operands.items(), *task.golden.items())}
+    return describe_case.describe(case, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite.cases import select
+from lcl_ref.suite.diagnosis import not_seen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.validation import families
@@ -25,8 +27,13 @@ from lcl_ref.suite.validation.mutants_page import page
 @case_option()
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the matrix here.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture here.")
+@click.option(
+    "--table", "table_file", type=click.Path(path_type=Path, dir_okay=False), help="Write which case kills what here."
+)
 @data_option()
-def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None, data: Path) -> int:
+def mutants(
+    cases: Sequence[str], json_file: Path | None, html_file: Path | None, table_file: Path | None, data: Path
+) -> int:
     """Hold every known mistake against every case, and say which case sees it, in the catalogue and in each family.
 
     Exit status: 0 the cases see every mistake as often as promised, 1 they do not, 2 wrong input.
@@ -44,11 +51,16 @@ def mutants(cases: Sequence[str], json_file: Path | None, html_file: Path | None
         document.write_json(json_file, matrix.to_dict())
     if html_file:
         document.write_text(html_file, page(matrix))
+    kills = not_seen.table([case.id for case in matrix.cases], matrix.killers_by_op)
+    if table_file:
+        document.write_text(table_file, json.dumps(kills, indent=0) + "\n")
     if cases:
         return 0
     inside = families.seen(matrix)
     out.print(_line(inside))
     short = [*broken_promises(matrix), *map(str, inside.survivors)]
+    if json.loads(not_seen.FILE.read_text("utf-8")) != kills:
+        short.append(f"{not_seen.FILE.name} is another table: lcl mutants --table {not_seen.FILE}")
     for line in short:
         out.print(f"[red]{escape(line)}[/]")
     return 1 if short else 0

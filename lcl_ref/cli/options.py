@@ -24,11 +24,6 @@ def data_option() -> Decorator:
     )
 
 
-def seed_option() -> Decorator:
-    """Return ``--seed N``; None where it is to be drawn."""
-    return click.option("--seed", type=click.IntRange(0), default=None, help="For what is drawn.  [default: drawn]")
-
-
 def json_option() -> Decorator:
     """Return ``--json``: print JSON instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

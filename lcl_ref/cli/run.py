@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console
+from lcl_ref.cli.fresh import fresh_cases, fresh_options, planned
 from lcl_ref.cli.ladder import run_ladder
-from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, seed_option, tier_option
-from lcl_ref.cli.table import matrix_table, print_problems, print_reasons, print_warnings
+from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.problems import print_problems
+from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases.tiers import in_tier
-from lcl_ref.suite.checks.catalogue import CHECKS, chosen
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
+from lcl_ref.suite.report.looked_at import looked_at
 from lcl_ref.suite.report.page import page
-from lcl_ref.suite.run.cells import RunPlan, make_plan, matches
+from lcl_ref.suite.run.cells import RunPlan, matches
+from lcl_ref.suite.run.drawn_cases import new_seed
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 
 @click.command()
@@ -47,7 +50,10 @@ from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
 @click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
 @click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
 @click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
-@seed_option()
+@fresh_options()
+@click.option(
+    "--min-cells", type=click.IntRange(0), default=0, help="Fail where a backend is asked fewer cells, checks aside."
+)
 @data_option()
 def run(
     backends: Sequence[str],
@@ -65,34 +71,40 @@ def run(
     ladder: bool,
     naming: bool,
     seed: int | None,
+    fresh: int | None,
+    min_cells: int,
     data: Path,
 ) -> int:
-    """Run layers against the golden data: a verdict and an error figure for every cell.
+    """Run layers against the golden data, and on fresh cases: a verdict and an error figure for every cell.
 
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
     store = fixtures.verify(data)
     tier = tier or ("full" if backends or cases else "core")
-    ids = in_tier(tier, cases) if ladder else chosen(tier, cases)
-    plan = make_plan(resolve(list(backends)), store, ids, dtypes, ops, tier)
+    seed = new_seed() if seed is None else seed
+    plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
     out = console()
-    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
     with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
-        settings = Settings(data, jobs, timeout, start_timeout, answers=Path(folder) if naming else None, seed=seed)
+        answers = Path(folder) if naming else None
+        settings = Settings(data, jobs, timeout, start_timeout, answers=answers, seed=seed, fresh=drawn)
         reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
         refuse_what_is_no_layer(reports)
         outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
     if not ladder:
         out.print(matrix_table(reports, outcomes))
-    print_problems(out, outcomes, diagnoses)
+    print_problems(out, outcomes, diagnoses, store)
     print_warnings(out, outcomes)
     if reasons:
         print_reasons(out, outcomes)
+    looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
+    if not cases:
+        print_looked_at(out, looked.values())
+    print_fresh(out, reports, drawn)
+    print_seed(out, outcomes, seed)
     counts = document.summary(outcomes)
     out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
-    if not CHECKS.keys().isdisjoint(ids):
-        out.print(f"[dim]seed {seed} orders the calls of state/call-order (--seed {seed} asks in the same order)[/]")
-    written = document.document(reports, outcomes, store)
+    written = document.document(reports, outcomes, store, looked)
     if json_file:
         document.write_json(json_file, written)
     if html_file:
@@ -100,7 +112,10 @@ def run(
     missing = _missing(require, reports)
     for name in missing:
         out.print(f"[red]required, but not present: {name}[/]")
-    return 1 if missing else document.exit_status(outcomes)
+    few = [one for one in looked.values() if one.cells + one.fresh < min_cells]
+    for one in few:
+        out.print(f"[red]{escape(one.backend)}: asked {one.cells + one.fresh} cells, --min-cells {min_cells}[/]")
+    return 1 if missing or few else document.exit_status(outcomes)
 
 
 def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
@@ -115,6 +130,8 @@ def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], lis
         for event in matrix:
             if isinstance(event, BackendReport):
                 reports[event.name] = event
+                left[event.name] += event.fresh or 0
+                bar.update(task, total=sum(left.values()) + len(outcomes))
             else:
                 outcomes.append(event)
                 left[event.backend] -= 1

@@ -21,7 +21,7 @@ from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import BackendReport, Settings
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 SHOWN = 3
 

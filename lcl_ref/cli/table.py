@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report.document import summary
-from lcl_ref.suite.run.matrix import BackendReport
-
-SHOWN_PROBLEMS = 5
-"""Problems printed per backend; the JSON report has all."""
+from lcl_ref.suite.report.looked_at import LookedAt
+from lcl_ref.suite.run.drawn_cases import Fresh, is_fresh
+from lcl_ref.suite.run.settings import BackendReport
 
 
 def matrix_table(backends: Sequence[BackendReport], outcomes: Iterable[Outcome]) -> Table:
@@ -60,29 +58,6 @@ def _verdict(answers: Sequence[Outcome]) -> str:
     return f"[green]{ran}[/] [dim]{worst:.2f}[/]"
 
 
-def problem_line(problem: Outcome) -> str:
-    """Return one wrong cell as a line."""
-    kind = problem.error_kind or problem.state
-    return f"  [red]{kind}[/] {problem.case} {problem.op} {problem.dtype}: {escape(problem.message)}"
-
-
-def print_problems(console: Console, outcomes: Sequence[Outcome], diagnoses: Mapping[str, Diagnosis]) -> None:
-    """Print the first problems of each backend, how many more there are, and what explains them."""
-    of_backend: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.state in ("fail", "error"):
-            of_backend[outcome.backend].append(outcome)
-    for name, problems in of_backend.items():
-        console.print(f"\n[bold]{escape(name)}[/]: {len(problems)} cells do not conform")
-        for problem in problems[:SHOWN_PROBLEMS]:
-            console.print(problem_line(problem), soft_wrap=True, highlight=False)
-        if len(problems) > SHOWN_PROBLEMS:
-            console.print(f"  (+{len(problems) - SHOWN_PROBLEMS} more)")
-        if name in diagnoses:
-            line = f"  [bold]diagnosis[/]: {escape(diagnoses[name].line)} (more: lcl diagnose -b '{escape(name)}')"
-            console.print(line, soft_wrap=True, highlight=False)
-
-
 def print_reasons(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print why cells are unsupported or were not run, grouped by reason."""
     groups = Counter(
@@ -99,3 +74,31 @@ def print_warnings(console: Console, outcomes: Sequence[Outcome]) -> None:
     warned = Counter(outcome.backend for outcome in outcomes if outcome.state == "pass" and outcome.message)
     for name, count in warned.items():
         console.print(f"[yellow]{escape(name)}: {count} cells pass with a warning (see the JSON report)[/]")
+
+
+def print_looked_at(console: Console, looked: Iterable[LookedAt]) -> None:
+    """Print for narrow layers how much was looked at, and what could not have been seen."""
+    for one in looked:
+        if not one.narrow:
+            continue
+        console.print(escape(one.sentence), soft_wrap=True, highlight=False)
+        if one.not_seen:
+            console.print(f"  {escape(one.not_seen_sentence)}", soft_wrap=True, highlight=False)
+
+
+def print_fresh(console: Console, backends: Sequence[BackendReport], fresh: Fresh | None) -> None:
+    """Print how many cells are of fresh cases, and which layers there were none for."""
+    if fresh is None:
+        return
+    total = sum(backend.fresh or 0 for backend in backends)
+    console.print(f"{total} cells are of fresh cases", highlight=False)
+    for backend in backends:
+        if backend.availability == "present" and not backend.fresh:
+            text = f"{backend.name}: no fresh case, since no layer that was drawn is one it supports"
+            console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
+
+
+def print_seed(console: Console, outcomes: Iterable[Outcome], seed: int) -> None:
+    """Print the seed of a run in which something was drawn."""
+    if any(outcome.case == "state/call-order" or is_fresh(outcome.case) for outcome in outcomes):
+        console.print(f"the same draws again: --seed {seed}", highlight=False)

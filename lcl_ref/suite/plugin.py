@@ -1,8 +1,8 @@
 """pytest plugin: the conformance matrix, one test per (backend, case, operation, dtype).
 
 ``pytest --pyargs lcl_ref.suite --lcl-backend my_layer.py``. Cells that a registered adapter declares unsupported are
-no tests; the header counts them. With pytest-xdist, add ``--dist loadfile``: each backend is then asked by one process,
-and backends that can share a process by the same.
+no tests; the header counts them. ``--lcl-fresh N`` adds one test per backend, of N fresh cases. With pytest-xdist, add
+``--dist loadfile``: each backend is then asked by one process, and backends that can share a process by the same.
 """
 
 from __future__ import annotations
@@ -16,20 +16,27 @@ from typing import Any
 import pytest
 
 from lcl_ref.errors import LclError
+from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.tiers import TIERS, asks
 from lcl_ref.suite.checks.catalogue import CHECKS, chosen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.report.looked_at import LookedAt, looked_at
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
+from lcl_ref.suite.run.drawn_cases import Fresh, new_seed
 from lcl_ref.suite.run.loading import BackendRef, resolve
-from lcl_ref.suite.run.matrix import BackendReport, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.process_sharing import WorkerGroups
+from lcl_ref.suite.run.settings import BackendReport, Settings
 
 PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()
+CELLS = pytest.StashKey[Mapping[str, int]]()
+LOOKED = pytest.StashKey[list[LookedAt]]()
+FRESH = "lcl_fresh_backend"
 ACCEPTED = {case.id: case for case in CASES}
 
 
@@ -43,7 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lcl-require", action="append", default=[], metavar="NAME", help="Backends that must be present.")
     group.addoption("--lcl-data", type=Path, default=None, metavar="DIR", help="Folder of the golden data.")
     group.addoption("--lcl-jobs", type=int, default=os.cpu_count() or 1, help="Workers at a time.")
-    group.addoption("--lcl-seed", type=int, default=0, help="For what checks draw, as in lcl run --seed.")
+    group.addoption("--lcl-fresh", type=int, default=0, metavar="N", help="Fresh layers per backend, as one test.")
+    unset = "a new one for fresh layers, 0 for checks"
+    group.addoption("--lcl-seed", type=int, default=None, help=f"Seed of what is drawn.  [default: {unset}]")
     group.addoption("--lcl-timeout", type=float, default=60.0, help="Seconds a cell may take.")
 
 
@@ -52,10 +61,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lcl_cell" in metafunc.fixturenames:
         cells = [cell for cells in _plan(metafunc.config).values() for cell in cells]
         metafunc.parametrize("lcl_cell", cells, ids=[cell.id for cell in cells])
+    if FRESH in metafunc.fixturenames:
+        refs = _backends(metafunc.config) if metafunc.config.getoption("--lcl-fresh") else []
+        metafunc.parametrize(FRESH, refs, ids=[f"{ref.name}-fresh" for ref in refs])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests of `lcl_ref.testing.conformance_tests` that the options leave out."""
+    """Deselect tests of `lcl_ref.testing.conformance_tests` that the options leave out; none of fresh cases unasked."""
+    if not config.getoption("--lcl-fresh"):
+        items[:] = [item for item in items if FRESH not in getattr(item, "fixturenames", ())]
     wanted = {item: _wanted(config, item) for item in items}
     if not all(wanted.values()):
         config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
@@ -118,6 +132,7 @@ def _plan(config: pytest.Config) -> RunPlan:
             raise pytest.UsageError(str(error)) from error
         config.stash[PLAN] = _supported(full, store)
         config.stash[UNSUPPORTED] = sum(map(len, full.values())) - sum(map(len, config.stash[PLAN].values()))
+        config.stash[CELLS] = {ref.name: sum(cell.case not in CHECKS for cell in cells) for ref, cells in full.items()}
     return config.stash[PLAN]
 
 
@@ -171,6 +186,10 @@ class Outcomes:
         report = self._reports.get(cell.backend)
         return cell.backend, report.framework if report else ""
 
+    def found(self) -> tuple[list[BackendReport], list[Outcome]]:
+        """Return what is known so far."""
+        return list(self._reports.values()), list(self._found.values())
+
     def close(self) -> None:
         """End every worker process."""
         if self._run is not None:
@@ -202,10 +221,21 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     runs = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
     groups = WorkerGroups(_plan(config)).numbers() if runs > 1 else {}
-    settings = Settings(_data(config), jobs, seconds, runs=runs, seed=config.getoption("--lcl-seed"))
+    settings = Settings(_data(config), jobs, seconds, runs=runs, seed=config.getoption("--lcl-seed") or 0)
     outcomes = Outcomes(_selected(request), settings, groups)
     yield outcomes
     outcomes.close()
+    whole = not config.getoption("--lcl-case") and not config.getoption("--lcl-dtype")
+    looked = looked_at(*outcomes.found(), Store(_data(config)), naming=whole, of=config.stash[CELLS])
+    config.stash[LOOKED] = [one for one in looked.values() if one.narrow and whole]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say of narrow layers how much was looked at, and what could not have been seen."""
+    for one in config.stash.get(LOOKED, []):
+        terminalreporter.write_line(f"lcl: {one.sentence}")
+        if one.not_seen:
+            terminalreporter.write_line(f"lcl: {one.not_seen_sentence}")
 
 
 def judge(outcome: Outcome, names: tuple[str, str], required: list[str]) -> None:
@@ -217,3 +247,23 @@ def judge(outcome: Outcome, names: tuple[str, str], required: list[str]) -> None
         kind = outcome.error_kind or outcome.state
         rerun = f"lcl run -b '{outcome.backend}' -c '{outcome.case}' --op {outcome.op} --dtype {outcome.dtype}"
         pytest.fail(f"{kind}: {outcome.message}\nrerun: {rerun}", pytrace=False)
+
+
+def judge_fresh(ref: BackendRef, config: pytest.Config) -> None:
+    """Ask a backend the fresh cases of the options; every cell that is wrong is a line of the failure."""
+    seed, count = config.getoption("--lcl-seed"), config.getoption("--lcl-fresh")
+    fresh = Fresh(new_seed() if seed is None else seed, count, count, config.getoption("--lcl-dtype"), OPS)
+    settings = Settings(_data(config), 1, config.getoption("--lcl-timeout"), fresh=fresh)
+    with MatrixRun({ref: []}, settings) as run:
+        events = list(run)
+    outcomes = [event for event in events if isinstance(event, Outcome)]
+    wrong = [
+        f"{one.error_kind or one.state}: {one.case} {one.op} {one.dtype}: {one.message}"
+        for one in outcomes
+        if one.state in ("fail", "error")
+    ]
+    if wrong:
+        rerun = f"lcl run -b '{ref.name}' -c '{wrong[0].split()[1]}'"
+        pytest.fail("\n".join([*wrong, f"rerun: {rerun}"]), pytrace=False)
+    if not any(one.state == "pass" for one in outcomes):
+        pytest.skip(f"none of the layers drawn from seed {fresh.seed} is one that {ref.name} supports and answers")

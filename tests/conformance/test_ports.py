@@ -13,7 +13,8 @@ from lcl_ref.suite.golden.fixtures import default_root, verify
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import EXEC, load, resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import Settings
 from tests.support.paths import EXAMPLES
 from tests.support.programs import lcl
 

@@ -1,4 +1,4 @@
-"""Judging cells that are checks, beside `lcl_ref.suite.judge.evaluate`; runs inside the worker process of a backend."""
+"""Judging cells that are checks, inside the process of the layer, which they are about (SPEC clause 12.10)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lcl_ref.suite.checks.subject import Subject
 from lcl_ref.suite.checks.surroundings import state_at_load
 from lcl_ref.suite.checks.variants import Asked
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import finding
+from lcl_ref.suite.judge.ask import finding
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
 from lcl_ref.suite.judge.tasks import cell_exists, load_task
 

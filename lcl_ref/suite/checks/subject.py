@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported
 from lcl_ref.suite.checks.variants import Asked
-from lcl_ref.suite.judge.ask import Arrays, answers_of
+from lcl_ref.suite.judge.ask import Arrays, Changed, answers_of
 from lcl_ref.suite.judge.bounds import accumulation_of
 from lcl_ref.suite.judge.compare import Malformed, Mismatch, check, same_numbers
-from lcl_ref.suite.judge.evaluate import Changed
 from lcl_ref.suite.judge.outcome import NotRun
 from lcl_ref.suite.judge.tasks import Task
 

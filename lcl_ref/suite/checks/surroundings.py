@@ -123,9 +123,9 @@ def _other_grad_modes(now: bool | None) -> Sequence[bool | None]:
     return [now] if now is None else [True, False]
 
 
-def _write_filters(filters: list[Any]) -> None:
+def _write_filters(listed: list[Any]) -> None:
     warnings.resetwarnings()
-    warnings.filters[:] = filters  # type: ignore[index]
+    warnings.filters[:] = listed  # type: ignore[index]
 
 
 def _other_filters(_now: list[Any]) -> Sequence[list[Any]]:

@@ -12,8 +12,9 @@ from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import RunPlan
+from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.matrix import LOSSES, Settings
+from lcl_ref.suite.run.settings import LOSSES, Settings
 
 
 def name_mistakes(
@@ -26,11 +27,11 @@ def name_mistakes(
     tuple
         The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
     """
-    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and outcome.case not in CHECKS}
+    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and _is_golden(outcome.case)}
     diagnoses: dict[str, Diagnosis] = {}
     for ref, cells in plan.items():
         if ref.name in wrong:
-            cases = list(dict.fromkeys(cell.case for cell in cells))
+            cases = list(dict.fromkeys(cell.case for cell in cells if _is_golden(cell.case)))
             try:
                 diagnoses[ref.name] = diagnose_backend(ref, settings, cases, _lost(ref, outcomes))
             except LclError as error:
@@ -44,17 +45,22 @@ def name_mistakes(
     return named, diagnoses
 
 
+def _is_golden(case: str) -> bool:
+    """Tell whether the golden data answers a case, so that a deviation can explain its answers."""
+    return case not in CHECKS and not is_fresh(case)
+
+
 def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
     """Return the cells of a run that ended a process of the backend."""
     return [
         (one.case, one.op, one.dtype, f"{one.error_kind}: {one.message}")
         for one in outcomes
-        if one.backend == ref.name and one.error_kind in LOSSES
+        if one.backend == ref.name and one.error_kind in LOSSES and _is_golden(one.case)
     ]
 
 
 def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:
-    if outcome.state != "fail" or outcome.case in CHECKS or outcome.backend not in diagnoses:
+    if outcome.state != "fail" or not _is_golden(outcome.case) or outcome.backend not in diagnoses:
         return outcome
     names = [" + ".join(finding.deviations) for finding in diagnoses[outcome.backend].findings if finding.deviations]
     return replace(outcome, diagnosis="; ".join(names) or None)

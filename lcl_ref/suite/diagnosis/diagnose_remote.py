@@ -16,8 +16,8 @@ from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import MAX_LOSSES, Cell
 from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.loading import BackendRef, Loaded, Send
-from lcl_ref.suite.run.matrix import Settings, require_present, wait_until_loaded
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
+from lcl_ref.suite.run.settings import Settings, require_present, wait_until_loaded
 
 SEARCH_SECONDS = 300.0
 """How long the search and the experiments may take after the last cell."""

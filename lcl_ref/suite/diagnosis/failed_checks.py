@@ -12,7 +12,8 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.matrix import LOSSES, MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import LOSSES, Settings
 
 
 def ask_checks(ref: BackendRef, settings: Settings, store: Store, ids: Sequence[str]) -> list[Outcome]:

@@ -193,6 +193,7 @@ class ExecAdapter:
         self._argv, self._limits, self._losses = argv, limits, 0
         self._conversation: Conversation | None = Conversation(argv, limits)
         greeting = self._conversation.greeting
+        said: dict[str, Any] = greeting["capabilities"]
         self.version = f"{greeting['version']} ({greeting['language']})"
         self.declaration = Declaration(
             name=name,
@@ -200,7 +201,7 @@ class ExecAdapter:
             modules=(),
             summary="A program that speaks lcl-exec/1.",
             layout="canonical",
-            capabilities=Capabilities(**greeting["capabilities"], declines=DECLINES),
+            capabilities=Capabilities(**(said | {"declines": DECLINES | said.get("declines", {})})),
         )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ExecLayer:

@@ -81,9 +81,12 @@ class Store:
     ----------
     root : Path
         The folder that holds ``index.json``.
+    answered : bool
+        Whether arrays that are not stored are made with the right results.
     """
 
     root: Path
+    answered: bool = True
 
     @cached_property
     def index(self) -> dict[str, Any]:
@@ -164,7 +167,7 @@ class Store:
             if case_id not in self.entries:
                 raise FixtureError(lacking(case_id, self.root))
             if case_id not in self._made:
-                made = generated.arrays(self.entries[case_id], sha256)
+                made = generated.arrays(self.entries[case_id], sha256, answered=self.answered)
                 self._made.clear()
                 self._made[case_id] = made
             return self._made[case_id]

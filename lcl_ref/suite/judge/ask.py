@@ -1,18 +1,113 @@
-"""Asking a prepared layer for one operation, whatever its framework returns."""
+"""Asking a layer one question; who judges the answer need not be in the same process."""
 
 from __future__ import annotations
 
+import math
+import time
+import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lcl_ref.suite.adapter import Prepared, operation
+from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported, operation
 from lcl_ref.suite.judge.compare import Malformed
+from lcl_ref.suite.judge.outcome import Fault, NotRun
+from lcl_ref.suite.judge.tasks import Task
 from lcl_ref.suite.to_numpy import to_numpy
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
+
+
+class Changed(Exception):  # noqa: N818 -- a finding about a layer
+    """A layer that changes its inputs, or its mind."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of one question, before it is judged.
+
+    Parameters
+    ----------
+    seconds : float
+        Time that it took.
+    answers : dict of str to array
+        The first answers by result name, as far as there are any.
+    again : dict of str to array
+        Of the answers to the same question asked again, those that have other bytes.
+    end : dict
+        Where there is nothing to compare: state, message and kind of error of the outcome.
+    raised : str
+        The exception in words, where there was one.
+    """
+
+    seconds: float
+    answers: Mapping[str, Array] = field(default_factory=dict)
+    again: Mapping[str, Array] = field(default_factory=dict)
+    end: Mapping[str, Any] = field(default_factory=dict)
+    raised: str = ""
+
+
+POSITIONS_ASKED_TWICE = 1 << 12
+"""A layer of more positions is asked once: one that loops over them takes seconds, and smaller ones show it as well."""
+
+
+class Asker:
+    """Asks one adapter, keeping the last prepared layer for the operations that follow on it.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The layer.
+    twice : bool
+        Whether each question is asked twice.
+    """
+
+    def __init__(self, adapter: Adapter, *, twice: bool = True) -> None:
+        self._adapter, self._twice = adapter, twice
+        self._task: Task | None = None
+        self._layer: Prepared | None = None
+        self._answers: Arrays = {}
+        self._again: Arrays = {}
+
+    def ask(self, op: str, task: Task) -> Reply:
+        """Ask for one operation of a task; nothing a layer raises escapes."""
+        if self._task is not task:
+            self._task, self._layer = task, None
+        began, end, raised = time.perf_counter(), {}, ""
+        self._answers, self._again = {}, {}
+        try:
+            self._ask_unless_refused(op, task)
+        except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
+            end, raised = finding(error), " ".join(f"{type(error).__name__}: {error}".split())
+        return Reply(time.perf_counter() - began, self._answers, self._again, end, raised)
+
+    def _ask_unless_refused(self, op: str, task: Task) -> None:
+        capabilities = self._adapter.declaration.capabilities
+        reason = capabilities.refusal(task.spec, task.dtype, op, task.tags)
+        if reason is not None:
+            raise Unsupported(reason)
+        self._ask(op, task)
+
+    def _ask(self, op: str, task: Task) -> None:
+        """Prepare the layer where needed, and call it on copies of the operands."""
+        given = {name: operand.copy() for name, operand in task.operands.items()}
+        if self._layer is None:
+            self._layer = self._adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
+        self._answers = {name: array.copy() for name, array in answers_of(self._layer, op, given).items()}
+        for name, operand in given.items():
+            if operand.tobytes() != task.operands[name].tobytes():
+                raise Changed(f"mutating: {op} wrote into its input {name}")
+        if self._twice and math.prod(task.spec.output_size) <= POSITIONS_ASKED_TWICE:
+            again = answers_of(self._layer, op, given)
+            self._again = {name: array for name, array in again.items() if not _identical(array, self._answers[name])}
+
+
+def _identical(left: Array, right: Array) -> bool:
+    """Return whether two arrays agree in form and in every byte."""
+    return left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes()
 
 
 def answers_of(layer: Prepared, op: str, operands: Mapping[str, Array]) -> Arrays:
@@ -47,3 +142,25 @@ def _three(value: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise Malformed(f"vjp: got {type(value).__name__}, expected three arrays (dx, dw, db)") from error
     return {"dx": dx, "dw": dw, "db": db}
+
+
+def finding(error: Exception) -> dict[str, Any]:
+    """Return the facts of an outcome without an answer that could be compared."""
+    if isinstance(error, Changed):
+        return {"state": "fail", "message": str(error)}
+    if isinstance(error, Unsupported):
+        return {"state": "unsupported", "message": str(error)}
+    if isinstance(error, Malformed):
+        return {"state": "error", "message": str(error), "error_kind": "malformed"}
+    if isinstance(error, Fault):
+        return {"state": "error", "message": str(error), "error_kind": error.kind}
+    if isinstance(error, NotRun):
+        return {"state": "not_run", "message": str(error)}
+    return {"state": "error", "message": _last_words(error), "error_kind": "exception"}
+
+
+def _last_words(error: BaseException) -> str:
+    """Return the exception and the place in the layer's own code where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

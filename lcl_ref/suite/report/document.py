@@ -7,10 +7,11 @@ import os
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ import numpy as np
 import lcl_ref
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import STATES, Outcome
-from lcl_ref.suite.run.matrix import BackendReport
+from lcl_ref.suite.report.looked_at import LookedAt
+from lcl_ref.suite.run.drawn_cases import existing, is_fresh
+from lcl_ref.suite.run.settings import BackendReport
 
 FORMAT = "lcl-report/1"
 
@@ -56,7 +59,12 @@ def count_states(states: Iterable[str]) -> dict[str, int]:
     return {state: counts[state] for state in STATES}
 
 
-def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], store: Store) -> dict[str, Any]:
+def document(
+    backends: Iterable[BackendReport],
+    outcomes: Iterable[Outcome],
+    store: Store,
+    looked: Mapping[str, LookedAt] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the report as JSON-ready values (design section 3)."""
     listed = list(outcomes)
     return {
@@ -64,16 +72,25 @@ def document(backends: Iterable[BackendReport], outcomes: Iterable[Outcome], sto
         "suite": {"version": lcl_ref.__version__, "fixtures_sha256": store.digest},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "backends": [_backend(backend) for backend in backends],
-        "outcomes": [outcome.to_dict() for outcome in listed],
+        "backends": [_backend(backend, looked) for backend in backends],
+        "outcomes": [_outcome(outcome) for outcome in listed],
         "summary": summary(listed),
     }
 
 
-def _backend(backend: BackendReport) -> dict[str, Any]:
+def _backend(backend: BackendReport, looked: Mapping[str, LookedAt]) -> dict[str, Any]:
     facts = asdict(backend)
     del facts["refused"]  # a run with a refused backend ends before it has a report
-    return facts
+    del facts["accumulation"], facts["fresh"]
+    return facts | (looked[backend.name].to_dict() if backend.name in looked else {})
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome with its layer where that is in no golden data."""
+    if not is_fresh(outcome.case):
+        return outcome.to_dict()
+    case = existing(outcome.case)
+    return outcome.to_dict() | {"spec": case.spec.to_dict(), "batch": case.batch}
 
 
 def write_text(path: Path, text: str) -> None:

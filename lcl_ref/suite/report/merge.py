@@ -12,6 +12,7 @@ from typing import Any
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite import schema
 from lcl_ref.suite.report.document import FORMAT, count_states
+from lcl_ref.suite.run.drawn_cases import is_fresh
 
 Document = dict[str, Any]
 Key = tuple[str, ...]
@@ -179,8 +180,8 @@ def difference(before: Path, after: Path) -> Difference:
 def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
     """Return the name of a change, or nothing where it is none worth a line."""
     was, now = (row["state"] if row else "absent" for row in (old, new))
-    if was == now:
-        return ""
+    if was == now or (now == "absent" and old is not None and is_fresh(old["case"])):
+        return ""  # another seed draws other layers
     if was == "pass":
         return {"unsupported": "newly unsupported", "absent": "no longer asked"}.get(now, "regressed")
     if was in ("fail", "error") and now == "pass":

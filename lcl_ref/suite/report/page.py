@@ -10,6 +10,7 @@ import jinja2
 
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.formats import ALL_DTYPES
+from lcl_ref.suite.report.looked_at import NARROW
 
 _TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
     """<!doctype html>
@@ -43,6 +44,14 @@ behind it the largest error as a share of its proved limit.</p>
 {% endfor %}
 <td class="n">{{ row.unsupported }}</td></tr>
 {% endfor %}</tbody></table>
+{% if narrow %}<h2>How much was looked at</h2>
+<table><thead><tr><th>backend</th><th>cells asked</th><th>fresh ones</th>
+<th>known mistakes it may have that show in none of them</th></tr></thead><tbody>
+{% for backend in narrow %}
+<tr><td>{{ backend.name }}</td>
+<td class="n">{{ backend.asked }} ({{ "%.1f" | format(100 * backend.asked_share) }} %)</td>
+<td class="n">{{ backend.asked_fresh }}</td><td>{{ backend.not_seen | join(", ") or "none" }}</td></tr>
+{% endfor %}</tbody></table>{% endif %}
 <h2>What does not conform</h2>
 {% for problem in problems %}<details>
 <summary class="{{ problem.state }}">{{ problem.backend }}: {{ problem.case }}
@@ -85,6 +94,7 @@ def page(document: Mapping[str, Any]) -> str:
     problems = [outcome for outcome in outcomes if outcome["state"] in ("fail", "error")]
     return _TEMPLATE.render(
         columns=columns,
+        narrow=[backend for backend in backends if (backend.get("asked_share") or 1) < NARROW],
         rows=rows,
         problems=problems,
         reasons=sorted(reasons.items()),

@@ -51,7 +51,7 @@ def make_plan(
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: RunPlan = {}
     for ref in refs:
-        asked = dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
+        asked = asked_dtypes(ref, dtypes)
         plan[ref] = [
             Cell(ref.name, entry["id"], op, dtype)
             for entry in entries
@@ -74,6 +74,11 @@ def dtypes_of_checks(kind: Kind, dtypes: Sequence[str]) -> list[str]:
     if dtypes:
         return [dtype for dtype in dtypes if dtype in DTYPES]
     return [DEFAULT_DTYPES[0]] if kind == "registered" else list(DEFAULT_DTYPES)
+
+
+def asked_dtypes(ref: BackendRef, dtypes: Sequence[str]) -> Sequence[str]:
+    """Return `dtypes`, or without them those that a backend is asked in."""
+    return dtypes or (ALL_DTYPES if ref.kind in DECLARING else DEFAULT_DTYPES)
 
 
 def matches(name: str, words: Sequence[str]) -> bool:

@@ -1,89 +1,88 @@
-"""Random specifications against one layer, shrunk to a minimal one that fails; runs inside its worker process.
+"""Random layers within what one layer supports, shrunk to a minimal one that fails; runs inside its worker process.
 
-Operands are small integers, so the reference is exact and an answer that differs in any bit is wrong. Needs hypothesis.
+Operands are small integers, so the reference is exact and an answer that differs in any bit is wrong. Answers that are
+right go to the host as well, which judges them again. Needs hypothesis.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import hypothesis
 from hypothesis import strategies as st
 
-from lcl_ref.core.padding import PADDING_RULES
 from lcl_ref.core.spec import Spec
-from lcl_ref.errors import SpecError
-from lcl_ref.suite.adapter import OPS, Adapter
-from lcl_ref.suite.cases.case import Case
-from lcl_ref.suite.formats import FORMATS
-from lcl_ref.suite.golden import results
-from lcl_ref.suite.judge.evaluate import Evaluator
+from lcl_ref.suite.adapter import OPS, Adapter, Capabilities
+from lcl_ref.suite.judge.ask import Asker
+from lcl_ref.suite.judge.evaluate import judged
 from lcl_ref.suite.judge.outcome import Cell, Outcome
-from lcl_ref.suite.judge.tasks import Task
+from lcl_ref.suite.judge.transport import packed
+from lcl_ref.suite.run.drawn_cases import BATCHES, DrawnCase, fuzz_case, supports
+from lcl_ref.suite.run.draws import STYLES, Styles, drawn_spec, drawn_style, probing_styles
 from lcl_ref.suite.run.loading import Loaded, Send
+
+T = TypeVar("T")
 
 BATCH = 50
 """Examples between two looks at the clock."""
 
-LARGEST_WEIGHT = 4000
+MOST_ROUNDS = 4
+"""How many times as many rounds as the examples need are begun in search of layers that are supported."""
+
+
+class _Choices:
+    """The choices of hypothesis, which shrinks them towards the first option and the lowest number."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+
+    def pick(self, options: Sequence[T]) -> T:
+        """Return one of the options."""
+        return self._draw(st.sampled_from(options))
+
+    def integer(self, low: int, high: int) -> int:
+        """Return a number from `low` to `high`."""
+        return self._draw(st.integers(low, high))
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> Spec:
-    """Draw a legal layer with small sizes; simple settings come first, so that shrinking ends at them."""
-    rank = draw(st.integers(0, 3))
-    groups = draw(st.integers(1, 3))
-
-    def axes(entries: st.SearchStrategy[Any]) -> list[Any]:
-        return draw(st.lists(entries, min_size=rank, max_size=rank))
-
-    pairs = st.tuples(st.integers(0, 3), st.integers(0, 3))
-    arguments: dict[str, Any] = {
-        "input_size": axes(st.integers(1, 7 if rank < 3 else 4)),
-        "in_channels": groups * draw(st.integers(1, 3)),
-        "out_channels": groups * draw(st.integers(1, 3)),
-        "kernel_size": axes(st.integers(1, 3)),
-        "stride": axes(st.integers(1, 3)),
-        "dilation": axes(st.integers(1, 2)),
-        "padding": axes(st.one_of(st.sampled_from(list(PADDING_RULES)), pairs)),
-        "groups": groups,
-        "shared": axes(st.booleans()),
-        "bias": draw(st.sampled_from(["none", "channel", "position"])),
-    }
-    try:
-        spec = Spec(**arguments)
-    except SpecError:
+def drawn_cases(draw: st.DrawFn, styles: Styles) -> DrawnCase:
+    """Draw a layer of these styles; simple settings come first, so that shrinking ends at them."""
+    choices = _Choices(draw)
+    spec = drawn_spec(drawn_style(choices, styles), choices)
+    if spec is None:
         hypothesis.reject()
-    hypothesis.assume(math.prod(spec.weight_shape) <= LARGEST_WEIGHT)
-    return spec
+    batch = choices.pick((2, *sorted(BATCHES)[1:], 0))
+    return fuzz_case(spec, batch, nonfinite=choices.integer(0, 7) == 7)
 
 
-def task_of(spec: Spec, batch: int, dtype: str) -> Task:
-    """Return the layer with operands drawn from its own description, and exact results."""
-    name = f"fuzz/{hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]}/{batch}"
-    case = Case(id=name, spec=spec, batch=batch, why="drawn at random", clauses=())
-    drawn = results.exact_operands(case)
-    operands = {key: array.astype(FORMATS[dtype].dtype) for key, array in drawn.items()}
-    tags = ("empty-batch",) if batch == 0 else ()
-    return Task(spec, dtype, True, tags, operands, results.agreed(case, drawn))
+def supported_styles(capabilities: Capabilities, dtypes: Sequence[str]) -> Styles:
+    """Return the kinds of each setting that a layer supports in some drawn layer; nothing where it supports none."""
+
+    def supported(spec: Spec) -> bool:
+        case = DrawnCase("probe", spec, 1)
+        return any(supports(capabilities, case, dtype, op) for dtype in dtypes for op in OPS)
+
+    found = [style.to_dict() for style, spec in probing_styles() if supported(spec)]
+    known = {name: {style[name] for style in found} for name in STYLES}
+    kept = {name: tuple(kind for kind in kinds if kind in known[name]) for name, kinds in STYLES.items()}
+    return kept if found else {}
 
 
 def serve(loaded: Loaded, send: Send, **asked: Any) -> None:
     """Search random layers, and send what was found."""
-    send("searched", **search(loaded.adapter, announce=lambda facts: send("trying", **facts), **asked))
+    send("searched", **search(loaded.adapter, send, **asked))
 
 
 def search(
     adapter: Adapter,
+    send: Callable[..., None],
     dtypes: Sequence[str],
     examples: int,
     seconds: float,
     seed: int,
-    announce: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Draw layers until one fails, the examples are used up or the time is over.
 
@@ -91,12 +90,13 @@ def search(
     ----------
     adapter : Adapter
         The layer.
+    send : callable
+        Called with ``trying`` before each layer is asked, so that a crash is known to be its own, and with ``answer``
+        for each answer that is right.
     dtypes : sequence of str
         Dtypes to draw from.
     examples, seconds, seed : int, float, int
         How long to search, and where to start: the same seed draws the same layers.
-    announce : callable
-        Called with each layer before it is asked, so that a crash is known to be its own.
 
     Returns
     -------
@@ -106,29 +106,41 @@ def search(
     counts = {"tried": 0, "answered": 0}
     failures: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
+    capabilities = adapter.declaration.capabilities
 
-    def attempt(spec: Spec, batch: int, dtype: str) -> None:
-        facts = {"spec": spec.to_dict(), "batch": batch, "dtype": dtype}
-        announce(facts)
+    def attempt(case: DrawnCase, dtype: str) -> None:
+        ops = [op for op in OPS[: 1 if case.nonfinite else None] if supports(capabilities, case, dtype, op)]
+        hypothesis.assume(case.amplitude(dtype) and ops)
+        facts = facts_of(case) | {"dtype": dtype}
+        send("trying", **facts)
         counts["tried"] += 1
-        for outcome in _ask(adapter, spec, batch, dtype):
+        for outcome in _ask(adapter, case, dtype, ops, send):
             counts["answered"] += outcome.state == "pass"
             if outcome.state in ("fail", "error"):
                 failures.append(facts | {"op": outcome.op, "state": outcome.state, "message": outcome.message})
                 raise AssertionError(outcome.message)
 
-    for start in range(0, examples, BATCH):
-        if time.monotonic() >= deadline:
+    styles = supported_styles(capabilities, dtypes)
+    cases = drawn_cases(styles)
+    for number in range(MOST_ROUNDS * -(-examples // BATCH) if styles else 0):
+        send("drawing")
+        left = min(BATCH, examples - counts["tried"])
+        if left <= 0 or time.monotonic() >= deadline:
             break
-        test = hypothesis.given(spec=specs(), batch=st.sampled_from([2, 1, 3, 0]), dtype=st.sampled_from(dtypes))(
-            attempt
-        )
-        test = hypothesis.settings(_settings(min(BATCH, examples - start)))(hypothesis.seed(seed + start)(test))
+        test = hypothesis.given(case=cases, dtype=st.sampled_from(dtypes))(attempt)
+        test = hypothesis.settings(_settings(left))(hypothesis.seed(seed + number * BATCH)(test))
         try:
             test()
         except AssertionError:
             return counts | {"failure": failures[-1]}
+        except hypothesis.errors.Unsatisfiable:
+            continue
     return counts | {"failure": None}
+
+
+def facts_of(case: DrawnCase) -> dict[str, Any]:
+    """Return what a case is made of, JSON-ready."""
+    return {"spec": case.spec.to_dict(), "batch": case.batch, "nonfinite": case.nonfinite}
 
 
 def _settings(examples: int) -> hypothesis.settings:
@@ -142,7 +154,14 @@ def _settings(examples: int) -> hypothesis.settings:
     )
 
 
-def _ask(adapter: Adapter, spec: Spec, batch: int, dtype: str) -> list[Outcome]:
-    evaluator = Evaluator(adapter)
-    task = task_of(spec, batch, dtype)
-    return [evaluator.judge_task(Cell(adapter.declaration.name, "fuzz", op, dtype), task) for op in OPS]
+def _ask(adapter: Adapter, case: DrawnCase, dtype: str, ops: Sequence[str], send: Callable[..., None]) -> list[Outcome]:
+    asker, task = Asker(adapter), case.task(dtype)
+    declared = adapter.declaration.capabilities.accumulation
+    found = []
+    for op in ops:
+        reply = asker.ask(op, task)
+        found.append(judged(Cell(adapter.declaration.name, "fuzz", op, dtype), task, reply, declared))
+        if found[-1].state == "pass":
+            facts, arrays = packed(reply)
+            send("answer", arrays, asked=facts_of(case) | {"dtype": dtype, "op": op}, **facts)
+    return found

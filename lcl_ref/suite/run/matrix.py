@@ -6,98 +6,22 @@ Which backends may follow each other in one process is for `process_sharing` to 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import asdict, replace
+from typing import Self
 
-from lcl_ref.errors import AdapterError, Violation
-from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, ErrorKind, Outcome, outcome
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, Outcome, outcome
+from lcl_ref.suite.run.drawn_cases import Fresh, is_question
+from lcl_ref.suite.run.judging import Judge
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
-
-LOAD_SECONDS = 180.0
-"""How long a backend may take to import its framework."""
-
-LOSSES: tuple[ErrorKind, ...] = ("crash", "timeout")
-"""How a process is lost."""
-
-WATCHDOG_MARGIN_SECONDS = 10.0
-"""A worker that watches over a program reports its timeouts itself; so much later it is a timeout of the worker."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a matrix is run.
-
-    Parameters
-    ----------
-    data : Path
-        Folder of the golden data.
-    jobs : int
-        Workers at a time, in all runs that go on side by side.
-    timeout, start_timeout : float
-        Seconds a cell may take, and a backend to load.
-    runs : int
-        How many runs share the machine.
-    answers : Path or None
-        Folder in which the answers of each backend are kept for a diagnosis.
-    seed : int
-        For what checks draw.
-    """
-
-    data: Path
-    jobs: int
-    timeout: float
-    start_timeout: float = LOAD_SECONDS
-    runs: int = 1
-    answers: Path | None = None
-    seed: int = 0
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """Seconds a program may take, as the fields of `lcl_ref.suite.exec.adapter.Limits`."""
-        return {"start": self.start_timeout, "case": self.timeout}
-
-    def answers_of(self, ref: BackendRef) -> str | None:
-        """Return the file that keeps what a backend answers."""
-        return str(self.answers / hashlib.sha256(ref.name.encode()).hexdigest()) if self.answers else None
-
-
-@dataclass(frozen=True)
-class BackendReport:
-    """What is known of a backend after its worker loaded it.
-
-    Parameters
-    ----------
-    name : str
-        As in `BackendRef`.
-    availability : str
-        ``present``, ``missing``, ``broken``, or ``refused`` (it is no layer; the input was wrong).
-    framework, version : str
-        The framework's distribution, or empty.
-    message : str
-        Why it is not present.
-    refused : tuple of Violation
-        Where it is refused: the facts.
-    error_kind : str
-        Where it is broken: the kind of error that each of its cells gets.
-    """
-
-    name: str
-    availability: str
-    framework: str = ""
-    version: str = ""
-    message: str = ""
-    refused: tuple[Violation, ...] = ()
-    error_kind: ErrorKind = "exception"
-
+from lcl_ref.suite.run.settings import LOSSES, WATCHDOG_MARGIN_SECONDS, BackendReport, Settings, wait_until_loaded
 
 Event = BackendReport | Outcome
 
@@ -106,7 +30,7 @@ class MatrixRun:
     """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started."""
 
     def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._store = settings, Store(settings.data)
         self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
@@ -162,8 +86,9 @@ class MatrixRun:
         `warm` is a worker that has served the group. Returns the worker if it can serve it again.
         """
         left, losses, reported = list(cells), 0, False
-        while left and losses < MAX_LOSSES:
-            worker = self._at_work(warm, group, ref, left)
+        fresh = self._settings.fresh_of(ref)
+        while (left or fresh) and losses < MAX_LOSSES:
+            worker = self._at_work(warm, group, ref, left, fresh)
             if worker is None:
                 return None
             served, warm = worker is warm, None
@@ -171,14 +96,22 @@ class MatrixRun:
             if served and report.availability == "broken" and report.error_kind in LOSSES:
                 self._end(worker)  # others before it may have done that: ask a new one
                 continue
+            drawn = self._drawn(worker, ref, fresh) if fresh and report.availability == "present" else []
             if not reported or report.availability != "present":
-                self._events.put(report)
+                self._events.put(replace(report, fresh=None if fresh is None else len(drawn or ())))
             reported = True
             if report.availability != "present":
                 self._put_all(left, report)
                 self._end(worker)
                 return None
-            settled, answered, lost = self._listen(worker, left)
+            fresh = None
+            if drawn is None:
+                self._end(worker)
+                losses += 1
+                continue
+            left += drawn
+            judge = Judge(self._store, self._settings.answers_of(ref), report.accumulation)
+            settled, answered, lost = self._listen(worker, left, judge)
             left = left[settled:]
             if lost is None:
                 warm = worker
@@ -189,15 +122,24 @@ class MatrixRun:
             self._events.put(outcome(cell, "not_run", message=GIVEN_UP))
         return warm
 
-    def _at_work(self, warm: Worker | None, group: WorkerGroup, ref: BackendRef, cells: list[Cell]) -> Worker | None:
+    def _drawn(self, worker: Worker, ref: BackendRef, fresh: Fresh) -> list[Cell] | None:
+        """Return the fresh cells that a worker says its backend supports; None where it was lost over them."""
+        try:
+            questions = worker.next_message(self._settings.timeout)["cells"]
+        except (TimedOut, WorkerExited):
+            return None
+        return [Cell(ref.name, *question) for question in questions if is_question(question, fresh)]
+
+    def _at_work(
+        self, warm: Worker | None, group: WorkerGroup, ref: BackendRef, cells: list[Cell], fresh: Fresh | None
+    ) -> Worker | None:
         """Return a worker that was given these cells, a `warm` one if there is one; None where the run was stopped."""
         with self._lock:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            facts = {"cells": asked, "seed": self._settings.seed}
-            facts |= {"data": str(self._settings.data), "answers": self._settings.answers_of(ref)}
-            job = Job("lcl_ref.suite.run.judging", facts)
+            facts = {"data": str(self._settings.data), "cells": asked, "seed": self._settings.seed}
+            job = Job("lcl_ref.suite.run.asking", facts | {"fresh": fresh and asdict(fresh)})
             if warm is not None:
                 warm.take_up(ref, job)
                 return warm
@@ -212,7 +154,7 @@ class MatrixRun:
                 self._workers.discard(worker)
                 worker.close()
 
-    def _listen(self, worker: Worker, cells: list[Cell]) -> tuple[int, int, str | None]:
+    def _listen(self, worker: Worker, cells: list[Cell], judge: Judge) -> tuple[int, int, str | None]:
         """Pass on outcomes until the worker is done or lost.
 
         Returns
@@ -235,7 +177,7 @@ class MatrixRun:
                     return len(cells), answered, None
                 self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
                 return number + 1, answered, str(end)
-            answer = _outcome_of(message)
+            answer = judge.outcome(cell, message)
             answered += answer.state != "unsupported"
             self._events.put(answer)
         try:
@@ -251,39 +193,3 @@ class MatrixRun:
                 self._events.put(outcome(cell, "not_run", message=report.message))
             else:
                 self._events.put(outcome(cell, "error", message=report.message, error_kind=report.error_kind))
-
-
-def wait_until_loaded(worker: Worker, settings: Settings) -> BackendReport:
-    """Wait until a worker has loaded its backend."""
-    name, seconds = worker.ref.name, settings.start_timeout
-    try:
-        message = worker.next_message(seconds + WATCHDOG_MARGIN_SECONDS if worker.ref.kind == "exec" else seconds)
-    except TimedOut:
-        return BackendReport(name, "broken", message=f"did not load within {seconds:g} s", error_kind="timeout")
-    except WorkerExited as end:
-        text = f"the process was {end} while loading it"
-        return BackendReport(name, "broken", message=text, error_kind="crash")
-    if message["event"] == "loaded":
-        return BackendReport(name, "present", message["framework"], message["version"])
-    refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
-    kind = message.get("error_kind", "exception")
-    return BackendReport(name, message["event"], message=message["message"], refused=refused, error_kind=kind)
-
-
-def require_present(report: BackendReport) -> None:
-    """Refuse a backend that cannot be asked.
-
-    Raises
-    ------
-    AdapterError
-        If it is no layer, is missing, or is broken.
-    """
-    if report.availability != "present":
-        text = f"{report.name}: {report.message}" if report.error_kind in LOSSES else report.message
-        raise AdapterError(report.refused or Violation("backend/load", "backend", text, "a layer that loads"))
-
-
-def _outcome_of(message: dict[str, Any]) -> Outcome:
-    facts = dict(message)
-    del facts["event"]
-    return Outcome(**facts)

@@ -101,7 +101,9 @@ class Worker:
         assert self._process.stdout is not None
         with contextlib.suppress(ValueError):  # half a line, from a process that was killed
             for line in self._process.stdout:
-                self._messages.put(json.loads(line))
+                message = json.loads(line)
+                message["data"] = self._process.stdout.read(message.pop("bytes"))
+                self._messages.put(message)
         self._messages.put(None)
 
     def next_message(self, seconds: float) -> dict[str, Any]:

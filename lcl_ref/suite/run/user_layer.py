@@ -2,6 +2,8 @@
 
 The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``,
 ``transpose(spec, y, weight)``, ``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``.
+``empty_batch`` or ``nonfinite`` set to False declines batches of 0, or inf and NaN in x; a `supports` that takes
+``tags`` too is given ``("empty-batch",)`` or ``("nonfinite",)`` where a case is so.
 Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
 ``vjp(x, dy)`` and ``transpose(y)``. A layer that needs its operands in one piece says why in ``contiguous_only``; what
 else it declines of SPEC clauses 8.5 to 8.8 stands in ``declines``, check -> reason, as in `Capabilities`.
@@ -23,13 +25,29 @@ DEFAULT_DTYPES = ("float32", "float64")
 """What a layer without ``supports`` is asked in, unless the user names dtypes."""
 
 
+DECLINABLE = {
+    "empty_batch": ("empty-batch", "no batch of 0"),
+    "nonfinite": ("nonfinite", "no isolation of inf and NaN"),
+}
+"""Attribute of a layer -> the tag of the cases that it declines where it is False, and the reason given."""
+
+
+def _takes_tags(supports: Any) -> bool:
+    """Tell whether a user's `supports` has a parameter for the tags of a case."""
+    try:
+        parameters = inspect.signature(supports).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(one.name == "tags" or one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+
+
 @dataclass(frozen=True, kw_only=True)
 class UserCapabilities(Capabilities):
     """Capabilities that ask the user's ``supports`` function."""
 
     layer: Any = None
 
-    def refusal(self, spec: Spec, dtype: str, op: str, _tags: Sequence[str] = ()) -> str | None:
+    def refusal(self, spec: Spec, dtype: str, op: str, tags: Sequence[str] = ()) -> str | None:
         """Return the reason `supports` gives, or None where it says True or there is no such function.
 
         Raises
@@ -37,9 +55,14 @@ class UserCapabilities(Capabilities):
         AdapterError
             If it returns anything but True or a string.
         """
+        for attribute, (tag, reason) in DECLINABLE.items():
+            if tag in tags and getattr(self.layer, attribute, True) is False:
+                return reason
         if not hasattr(self.layer, "supports"):
             return None
-        answer = self.layer.supports(spec, dtype, op)
+        supports = self.layer.supports
+        given = {"tags": tuple(tags)} if _takes_tags(supports) else {}
+        answer = supports(spec, dtype, op, **given)
         if answer is True:
             return None
         if isinstance(answer, str):

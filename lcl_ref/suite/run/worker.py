@@ -1,4 +1,6 @@
-"""A worker process (``python -m lcl_ref.suite.run.worker``): jobs from stdin, one backend each, JSON lines back.
+"""A worker process (``python -m lcl_ref.suite.run.worker``): jobs from stdin, one backend each, messages back.
+
+A message is a line of JSON, with as many bytes behind it as it announces.
 
 Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
 """
@@ -18,7 +20,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
@@ -33,7 +35,7 @@ JOBS = "lcl_ref.suite."
 
 def main() -> None:
     """Serve one job after the other; end at once when the host closes the pipe or goes away."""
-    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
@@ -48,11 +50,11 @@ def _receive(jobs: queue.Queue[str]) -> None:
     os._exit(1)
 
 
-def serve(job: dict[str, Any], channel: TextIO) -> None:
+def serve(job: dict[str, Any], channel: BinaryIO) -> None:
     """Load the backend of `job` and hand it to the job's own module."""
 
-    def send(event: str, **facts: Any) -> None:
-        channel.write(json.dumps({"event": event} | facts) + "\n")
+    def send(event: str, data: bytes = b"", /, **facts: Any) -> None:
+        channel.write(json.dumps({"event": event, "bytes": len(data)} | facts).encode() + b"\n" + data)
         channel.flush()
 
     ref = BackendRef(**job["backend"])
@@ -120,10 +122,11 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _identity(adapter: Adapter) -> dict[str, str]:
+def _identity(adapter: Adapter) -> dict[str, Any]:
     framework = adapter.declaration.framework
     version = adapter.version if isinstance(adapter, ExecAdapter) else framework_version(framework)
-    return {"framework": framework, "version": version}
+    accumulation = dict(adapter.declaration.capabilities.accumulation)
+    return {"framework": framework, "version": version, "accumulation": accumulation}
 
 
 @cache

@@ -19,7 +19,8 @@ from lcl_ref.suite.golden.fixtures import default_root, verify
 from lcl_ref.suite.judge.outcome import Fault, Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import Settings
 from tests.support.paths import SUPPORT
 from tests.support.programs import FOREGROUND, LCL, run
 

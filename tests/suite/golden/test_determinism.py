@@ -17,7 +17,8 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.settings import Settings
 from tests.support.paths import ROOT, SUPPORT
 from tests.support.programs import lcl, run
 

@@ -13,7 +13,7 @@ from lcl_ref.suite.report import merge
 from lcl_ref.suite.report.document import count_states, write_json
 from lcl_ref.suite.report.document import document as report_of
 from lcl_ref.suite.report.page import page
-from lcl_ref.suite.run.matrix import BackendReport
+from lcl_ref.suite.run.settings import BackendReport
 from tests.support.programs import lcl
 
 CELLS = [Cell("torch.loop", f"2d/plain/{name}", "forward", "float32") for name in ("a", "b", "c", "d")]

@@ -11,8 +11,9 @@ from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run import matrix, process_sharing
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
-from lcl_ref.suite.run.matrix import MatrixRun, Settings
+from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.process_sharing import WorkerGroups
+from lcl_ref.suite.run.settings import Settings
 from tests.support.paths import SUPPORT
 
 MISBEHAVING = SUPPORT / "misbehaving.py"
