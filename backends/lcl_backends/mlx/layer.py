@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from lcl_backends.support import Capabilities
@@ -28,8 +29,11 @@ class Adapter:
         with stream(dtype):
             module = kinds[spec.rank].from_canonical(spec, weight, bias)
 
+        turn = threading.Lock()  # a module holds one set of weights at a time
+
         def apply(_spec: Spec, x: Any, *held: Any) -> Any:
-            module.update(dict(zip(("weight", "bias"), held, strict=False)))
-            return module(x)
+            with turn:
+                module.update(dict(zip(("weight", "bias"), held, strict=False)))
+                return module(x)
 
         return MlxLayer(spec, apply, weight, bias)
