@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 from lcl_backends.support import tensorflow
@@ -65,16 +66,16 @@ class KerasTorchLayer(TorchLayer):
         return ops.convert_to_tensor(array)
 
 
-class KerasAdapter:
+class KerasAdapter(ABC):
     """An adapter of `keras.ops`: one function and its parameters on whatever backend the declaration names."""
 
     declaration: Declaration
     compiled = False
     """Whether TensorFlow compiles it."""
 
+    @abstractmethod
     def parts(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> tuple[Any, ...]:
         """Return `apply`, weight, bias and perhaps `restore`, as `PreparedLayer` takes them."""
-        raise NotImplementedError
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> PreparedLayer:
         """Choose the backend and hand over the weights once."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -107,7 +108,7 @@ def counts(tile: Tile) -> list[int]:
     return [run.stop - run.start for run in tile]
 
 
-class Walk:
+class Walk(ABC):
     """Flat positions, where they see their windows, and how many to take at a time.
 
     Positions along axes with weights of their own (``own``) and those along shared axes (``tied``) are flat in C order;
@@ -162,9 +163,9 @@ class Walk:
             return body((rest, length), carried)
         return self.repeat(count, lambda number, carried: body((rest + number * length, length), carried), carried)
 
+    @abstractmethod
     def repeat(self, count: int, body: Callable[[Any, Any], Any], carried: Any) -> Any:
         """Return `carried` after ``carried = body(number, carried)`` for every number: a loop of the compiler's."""
-        raise NotImplementedError
 
 
 def _grid(axes: Sequence[Any]) -> Any:
