@@ -1,7 +1,7 @@
 """The layers that `tools.seeds.SHOWN` names: every snippet as printed, where it runs."""
 
 from errata import channel_snippets, printed_images, printed_layers, thread_snippets
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from tools import seeds
 
 HOMES = (printed_layers, printed_images, thread_snippets, channel_snippets)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lcl_ref.suite.cases import BY_ID, EXTENSION_CASES
+from lcl_ref.suite.cases.catalogue import BY_ID, EXTENSION_CASES
 from lcl_ref.suite.checks.catalogue import CHECKS
 
 OPEN_CHAPTER = "13"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lcl_ref.suite.cases import EXTENSION_CASES
+from lcl_ref.suite.cases.catalogue import EXTENSION_CASES
 from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
-from lcl_ref.suite.checks.catalogue import chosen
+from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import ask_checks, with_checks

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lcl_ref.cli.options import case_option, data_option
-from lcl_ref.suite.cases import select_listed
+from lcl_ref.suite.cases.catalogue import select_listed
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.export import CONTAINERS
 from lcl_ref.suite.golden.export import export as write

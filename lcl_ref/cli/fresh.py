@@ -9,7 +9,7 @@ import click
 
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.cases.tiers import in_tier
-from lcl_ref.suite.checks.catalogue import chosen
+from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.cells import RunPlan, asked_dtypes, make_plan

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.ladder import Rung, broken, climb

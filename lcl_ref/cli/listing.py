@@ -13,8 +13,8 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
-from lcl_ref.suite.cases import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.extensions import ExtensionCase
 from lcl_ref.suite.cases.tiers import in_tier, tier_of
 from lcl_ref.suite.golden.store import Store

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from lcl_ref.cli.console import console
 from lcl_ref.cli.options import case_option, data_option
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.diagnosis import not_seen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document

@@ -17,9 +17,10 @@ import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import TIERS, asks
-from lcl_ref.suite.checks.catalogue import CHECKS, chosen
+from lcl_ref.suite.checks.catalogue import CHECKS
+from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome

@@ -25,7 +25,8 @@ import pytest
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import OPS, Adapter, Capabilities, Declaration, Prepared
-from lcl_ref.suite.checks.catalogue import CHECKS, chosen
+from lcl_ref.suite.checks.catalogue import CHECKS
+from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.checks.examiner import Examiner
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store

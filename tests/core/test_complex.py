@@ -10,7 +10,7 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.core import dense_oracle, reference
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.formats import ALL_DTYPES, DTYPES, from_parts, in_parts
 from lcl_ref.suite.golden import results
 from lcl_ref.suite.golden.fixtures import default_root

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.golden.values import integers
 from lcl_ref.suite.run.registered import registered

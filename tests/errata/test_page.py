@@ -16,7 +16,7 @@ def test_every_row_is_a_registered_adapter():
 
 def test_every_adapter_of_a_row_declares_cells():
     """A row that supports no case of the catalogue conforms to nothing."""
-    from lcl_ref.suite.cases import CASES
+    from lcl_ref.suite.cases.catalogue import CASES
 
     for name in {name for row in seeds.ROWS for name in row.adapters}:
         can = registered()[name].load().declaration.capabilities

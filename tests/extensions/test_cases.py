@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, unequal
-from lcl_ref.suite.cases import EXTENSION_CASES
+from lcl_ref.suite.cases.catalogue import EXTENSION_CASES
 from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.golden.extensions import compute
 from lcl_ref.suite.golden.fixtures import default_root

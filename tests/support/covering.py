@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import ALSO, FIRST
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.run.cells import make_plan, supports

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from lcl_ref.suite.cases import CASES, EXTENSION_CASES, select
+from lcl_ref.suite.cases.catalogue import CASES, EXTENSION_CASES, select
 from lcl_ref.suite.golden import regenerate, results, store
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 import lcl_ref as lcl
 from lcl_ref.core import batched
-from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.tasks import cell_exists

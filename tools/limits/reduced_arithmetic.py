@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import OPERATIONS
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge import precision

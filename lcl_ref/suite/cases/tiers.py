@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.cases import CASES, select
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import CASES, select
 from lcl_ref.suite.cases.loader import FOLDER
 from lcl_ref.suite.cases.tables import parsed
 

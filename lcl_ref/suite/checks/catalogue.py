@@ -1,4 +1,4 @@
-"""The checks: what each asks, the clause of SPEC.md it tests, and which of them a run holds."""
+"""The checks: what each asks, and the clause of SPEC.md it tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases import CASES
-from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.checks import state, surroundings
 from lcl_ref.suite.checks.memory import in_order
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
@@ -91,27 +88,3 @@ CHECKS: dict[str, Check] = {
     check.id: check for check in (*map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS))
 }
 """Every check by its id, in the order they are asked."""
-
-
-def chosen(tier: str, globs: Sequence[str] = ()) -> list[str]:
-    """Return the ids of cases and checks of a run: those of `tier` that match `globs`, all of them without globs.
-
-    The smoke tier holds no checks.
-
-    Raises
-    ------
-    LclError
-        If a glob matches neither a case nor a check, or nothing is left.
-    """
-    checks = [name for name in CHECKS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
-    for_cases = [glob for glob in globs if not _only_checks(glob)]
-    cases = in_tier(tier, for_cases) if for_cases or not globs else []
-    found = cases + (checks if tier != "smoke" else [])
-    if not found:
-        raise LclError(Violation("tier/empty", "case", ", ".join(globs), f"a glob that matches a case of tier {tier}"))
-    return found
-
-
-def _only_checks(glob: str) -> bool:
-    """Return whether a glob matches checks and no case."""
-    return any(fnmatchcase(name, glob) for name in CHECKS) and not any(fnmatchcase(case.id, glob) for case in CASES)

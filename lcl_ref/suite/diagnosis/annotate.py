@@ -46,7 +46,7 @@ def name_mistakes(
 
 
 def _is_golden(case: str) -> bool:
-    """Tell whether the golden data answers a case, so that a deviation can explain its answers."""
+    """Return whether the golden data answers a case, so that a deviation can explain its answers."""
     return case not in CHECKS and not is_fresh(case)
 
 

@@ -105,7 +105,7 @@ def _shown(deviation: Deviation, cells: frozenset[tuple[str, str]]) -> bool:
 
 
 def _differs(deviation: Deviation, layers: Iterable[DrawnCase], ops: Iterable[str]) -> bool:
-    """Tell whether a layer with this deviation differs from one of these, asked with drawn operands."""
+    """Return whether a layer with this deviation differs from one of these, asked with drawn operands."""
     changed = [(case, op) for case in layers for op in ops if touches(case.spec, case.batch, deviation, op)]
     return any(_shows(case, _task(case), deviation, op) for case, op in changed[:TRIED])
 

@@ -14,8 +14,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import OPERANDS, RESULTS
-from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.cases.case import Case, Refusal
+from lcl_ref.suite.cases.catalogue import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.cases.extensions import KINDS, ExtensionCase
 from lcl_ref.suite.golden import extensions, generated, results
 from lcl_ref.suite.golden.store import FORMAT, INDEX, sha256

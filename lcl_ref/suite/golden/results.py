@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core import batched, dense_oracle, reference
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import FixtureError, Violation
 from lcl_ref.suite.adapter import RESULTS
 from lcl_ref.suite.cases.case import Case
@@ -19,9 +20,6 @@ from lcl_ref.suite.golden import by_taps, values
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-
-AMPLITUDES = (3, 2, 1)
-BIAS_AMPLITUDE = 7
 
 LARGEST_MATRIX = 2**18
 """Elements of the matrix of the dense oracle, for generated cases, of which some have 2^16 positions."""
@@ -53,7 +51,7 @@ def compute(case: Case) -> Arrays:
 
 def exact_operands(case: Case) -> Arrays:
     """Return int64 operands with the largest amplitude whose sums stay exact in the smallest dtype possible."""
-    candidates = [drawn(case, amplitude) for amplitude in AMPLITUDES]
+    candidates = [drawn(case, amplitude) for amplitude in values.AMPLITUDES]
     for form in sorted(FORMATS.values(), key=lambda form: form.precision):
         for operands in candidates:
             if max(certificate(case, operands).values()) <= form.largest_exact_integer:
@@ -70,7 +68,7 @@ def amplitude_of(operands: Mapping[str, Array]) -> int:
 def drawn(case: Case, amplitude: int) -> Arrays:
     """Return int64 operands of an exact case; of the weights one in `case.one_in` is not zero."""
     operands = {
-        name: values.integers(case.id, name, shape, BIAS_AMPLITUDE if name == "bias" else amplitude)
+        name: values.integers(case.id, name, shape, values.BIAS_AMPLITUDE if name == "bias" else amplitude)
         for name, shape in case.spec.operand_shapes(case.batch).items()
     }
     return operands | {"weight": values.thinned(case.id, "weight", operands["weight"], case.one_in)}
@@ -78,7 +76,7 @@ def drawn(case: Case, amplitude: int) -> Arrays:
 
 def complex_operands(case: Case) -> Arrays:
     """Return complex128 operands whose real and imaginary parts are integers without 0 (SPEC 14.9)."""
-    amplitude = AMPLITUDES[0]
+    amplitude = values.AMPLITUDES[0]
     return {
         name: values.integers(case.id, name, shape, amplitude)
         + 1j * values.integers(case.id, f"{name}.imag", shape, amplitude)
@@ -96,13 +94,13 @@ def complex_certificate(case: Case, arrays: Mapping[str, Array]) -> dict[str, in
 def certificate(case: Case, operands: Mapping[str, Array]) -> dict[str, int]:
     """Return per result the largest ``sum |left| |right| + |bias|``: up to 2^p any order is exact (SPEC 12.1)."""
     magnitudes = {name: np.abs(operand) for name, operand in operands.items()}
-    sums = by_products(case, magnitudes) if case.generated else results(reference, case, magnitudes)
+    sums = by_products(case, magnitudes) if case.generated else results(reference, case.spec, magnitudes)
     return {name: int(array.max()) if array.size else 0 for name, array in sums.items()}
 
 
-def results(route: ModuleType, case: Case, operands: Mapping[str, Array]) -> Arrays:
-    """Return the results of `case` by one oracle, in the dtype of the operands."""
-    spec, x, weight, dy = case.spec, operands["x"], operands["weight"], operands["dy"]
+def results(route: ModuleType, spec: Spec, operands: Mapping[str, Array]) -> Arrays:
+    """Return the results of a layer by one route, in the dtype of the operands."""
+    x, weight, dy = operands["x"], operands["weight"], operands["dy"]
     y = route.forward(spec, x, weight, operands.get("bias"))
     dx, dw, db = route.vjp(spec, x, weight, dy)
     named = zip(RESULTS, (y, dx, dw, db), strict=True)
@@ -112,7 +110,7 @@ def results(route: ModuleType, case: Case, operands: Mapping[str, Array]) -> Arr
 def by_products(case: Case, operands: Mapping[str, Array]) -> Arrays:
     """Return the results of integers by matrix products in float64, which are exact by the certificate, as int64."""
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
-    return {name: array.astype(np.int64) for name, array in results(batched, case, wide).items()}
+    return {name: array.astype(np.int64) for name, array in results(batched, case.spec, wide).items()}
 
 
 def _routes(case: Case) -> tuple[ModuleType, ModuleType]:
@@ -127,8 +125,8 @@ def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
     """Return the results both oracles agree on."""
     first, second = _routes(case)
     with np.errstate(invalid="ignore"):
-        ours = results(first, case, operands)
-        others = results(second, case, operands)
+        ours = results(first, case.spec, operands)
+        others = results(second, case.spec, operands)
     for name, mine in ours.items():
         other = others[name]
         equal_nan = mine.dtype.kind == "f"

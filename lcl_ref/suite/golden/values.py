@@ -17,6 +17,11 @@ from lcl_ref.suite.formats import FORMATS
 
 Array = NDArray[Any]
 
+AMPLITUDES = (3, 2, 1)
+"""Largest operands of an exact case, the first with which every sum is exact."""
+
+BIAS_AMPLITUDE = 7
+
 SPREAD = 3
 """Reals lie in four binades, ``2**-SPREAD <= |value| < 2``, so that sums mix magnitudes."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.formats import FORMATS, FloatFormat
+from lcl_ref.suite.golden.results import results
 
 Floats = NDArray[np.float64]
 
@@ -43,17 +44,10 @@ def magnitudes(spec: Spec, operands: Mapping[str, NDArray[Any]]) -> dict[str, Ma
     S is the layer of the absolute values and K the layer of ones: the specification counts its own terms.
     """
     sizes = {name: np.abs(operand.astype(np.float64)) for name, operand in operands.items()}
-    ones = {name: np.ones_like(size) for name, size in sizes.items()}
-    total, terms = _results(spec, sizes, sizes.get("bias")), _results(spec, ones, None)
+    ones = {name: np.ones_like(size) for name, size in sizes.items() if name != "bias"}
+    total, terms = results(batched, spec, sizes), results(batched, spec, ones)
     # S itself was summed in float64: widen it by its own worst rounding, so that the limit stays a limit.
     return {name: Magnitude(sums * (1 + (terms[name] + 2) * 2.0**-52), terms[name]) for name, sums in total.items()}
-
-
-def _results(spec: Spec, operands: Mapping[str, Floats], bias: Floats | None) -> dict[str, Floats]:
-    x, weight, dy = operands["x"], operands["weight"], operands["dy"]
-    dx, dw, db = batched.vjp(spec, x, weight, dy)
-    results = {"y": batched.forward(spec, x, weight, bias), "dx": dx, "dw": dw}
-    return results if db is None else results | {"db": db}
 
 
 def limit(magnitude: Magnitude, golden: Floats, form: FloatFormat, accumulation: FloatFormat) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lcl_ref.errors import FixtureError
 from lcl_ref.suite.adapter import OPS, Capabilities
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import asks
 from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.formats import ALL_DTYPES, DTYPES

@@ -23,6 +23,7 @@ from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.suite.formats import DTYPES, FORMATS
 from lcl_ref.suite.golden import values
+from lcl_ref.suite.golden.results import results
 from lcl_ref.suite.judge.tasks import Task
 from lcl_ref.suite.run.draws import Stream, drawn_spec, drawn_style
 
@@ -41,8 +42,6 @@ MOST_DRAWS = 2000
 NARROW = 10
 """A layer that supports less than one draw in so many is asked more of them."""
 
-AMPLITUDES = (3, 2, 1)
-BIAS_AMPLITUDE = 7
 BATCHES = (1, 2, 3, 5, 1, 2, 3, 0)
 
 
@@ -81,11 +80,11 @@ class DrawnCase:
         spec, positions = self.spec, math.prod(self.spec.output_size)
         terms = max(spec.fan_in, math.prod(spec.kernel_size) * spec.out_channels, self.batch * positions)
         largest = FORMATS[dtype].largest_exact_integer
-        return next((size for size in AMPLITUDES if terms * size * size + BIAS_AMPLITUDE <= largest), 0)
+        return next((size for size in values.AMPLITUDES if terms * size * size + values.BIAS_AMPLITUDE <= largest), 0)
 
     def operands(self, dtype: str) -> Arrays:
         """Return the operands, whole numbers but for what is planted in x."""
-        sizes = {"bias": BIAS_AMPLITUDE}
+        sizes = {"bias": values.BIAS_AMPLITUDE}
         drawn: Arrays = {
             name: values.integers(self.name, name, shape, sizes.get(name, self.amplitude(dtype)))
             for name, shape in self.spec.operand_shapes(self.batch).items()
@@ -102,10 +101,7 @@ class DrawnCase:
     def _results(self, operands: Arrays) -> Arrays:
         wide = {name: array.astype(np.float64) for name, array in operands.items()}
         with np.errstate(invalid="ignore"):
-            y = batched.forward(self.spec, wide["x"], wide["weight"], wide.get("bias"))
-            dx, dw, db = batched.vjp(self.spec, wide["x"], wide["weight"], wide["dy"])
-        named = {"y": y, "dx": dx, "dw": dw, "db": db}
-        return {name: array for name, array in named.items() if array is not None}
+            return results(batched, self.spec, wide)
 
 
 @lru_cache(4096)
@@ -128,7 +124,7 @@ def fuzz_case(spec: Spec, batch: int, *, nonfinite: bool) -> DrawnCase:
 
 
 def is_fresh(case: str) -> bool:
-    """Tell whether an id is that of a drawn case."""
+    """Return whether an id is that of a drawn case."""
     return _NAME.fullmatch(case) is not None
 
 
@@ -187,7 +183,7 @@ def new_seed() -> int:
 
 
 def is_question(question: Question, fresh: Fresh) -> bool:
-    """Tell whether a cell is one that `supported_draws` may return."""
+    """Return whether a cell is one that `supported_draws` may return."""
     name, op, dtype = question
     if not (is_fresh(name) and name.startswith(f"{PREFIX}{fresh.seed}/") and op in fresh.ops and dtype in fresh.dtypes):
         return False

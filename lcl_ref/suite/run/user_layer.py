@@ -33,7 +33,7 @@ DECLINABLE = {
 
 
 def _takes_tags(supports: Any) -> bool:
-    """Tell whether a user's `supports` has a parameter for the tags of a case."""
+    """Return whether a user's `supports` has a parameter for the tags of a case."""
     try:
         parameters = inspect.signature(supports).parameters.values()
     except (TypeError, ValueError):

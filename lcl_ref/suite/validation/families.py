@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from lcl_ref.core.spec import Bias, Spec
-from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.deviation import touches
 from lcl_ref.suite.judge.compare import same_results

@@ -16,8 +16,8 @@ import numpy as np
 
 from lcl_ref import api
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import deciding_dtypes, in_tier
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE, Deviation, Refused, results
 from lcl_ref.suite.diagnosis.deviations.behaviours import WRAPPERS

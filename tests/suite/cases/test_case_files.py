@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import BY_ID, CASES, loader
+from lcl_ref.suite.cases import loader
 from lcl_ref.suite.cases.case import ARRAYS, LAYER
+from lcl_ref.suite.cases.catalogue import BY_ID, CASES
 from lcl_ref.suite.cases.tables import ORDER, Table, tables
 
 TABLES = {table.id: table for table in tables(loader.FOLDER)}

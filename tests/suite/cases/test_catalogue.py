@@ -17,8 +17,8 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.core.padding import PADDING_RULES
 from lcl_ref.suite.adapter import OPERANDS
-from lcl_ref.suite.cases import BY_ID, CASES, EXTENSION_CASES, REFUSALS, select
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import BY_ID, CASES, EXTENSION_CASES, REFUSALS, select
 from lcl_ref.suite.golden import fixtures, regenerate, results, store, values
 from tests.support.paths import ROOT
 from tools import clauses

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import REFUSALS
 from lcl_ref.suite.cases.case import ARRAYS, LAYER, Refusal
+from lcl_ref.suite.cases.catalogue import REFUSALS
 
 LAYERS = [refusal for refusal in REFUSALS if refusal.arrays is None]
 SHAPES = [refusal for refusal in REFUSALS if refusal.arrays is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.catalogue import CASES, select
 
 
 def test_select_takes_ids_and_globs_in_catalogue_order() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lcl_ref.suite.cases import CASES
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.catalogue import CASES, select
 from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, in_order, in_tier, tier_of
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.validation import coverage

@@ -10,8 +10,8 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.core.padding import PADDING_RULES
 from lcl_ref.suite.adapter import padding_is, sharing_kind
-from lcl_ref.suite.cases import BY_ID, CASES, REFUSALS
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.cases.catalogue import BY_ID, CASES, REFUSALS
 
 EXACT = [case for case in CASES if case.values == "exact"]
 ROUNDED = [case for case in CASES if case.values == "rounded"]

@@ -11,7 +11,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE, COMPUTED, Refused, find, result, results
 from lcl_ref.suite.diagnosis.deviations.deviation import LAYER, changed_fields, edited
 from lcl_ref.suite.diagnosis.deviations.hooks import Linear, Move, back, forth

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lcl_ref.core import batched, reference
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Refused, find, results
 from lcl_ref.suite.diagnosis.diagnose import diagnose

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcl_ref.suite.cases import EXTENSION_CASES, select
+from lcl_ref.suite.cases.catalogue import EXTENSION_CASES, select
 from lcl_ref.suite.golden import fixtures, regenerate, store
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome

@@ -7,7 +7,7 @@ import pytest
 
 from lcl_ref.errors import FixtureError
 from lcl_ref.extensions import borders
-from lcl_ref.suite.cases import CASES, EXTENSION_CASES, REFUSALS
+from lcl_ref.suite.cases.catalogue import CASES, EXTENSION_CASES, REFUSALS
 from lcl_ref.suite.golden import extensions, fixtures, regenerate, results, store
 from lcl_ref.suite.run.cells import make_plan
 

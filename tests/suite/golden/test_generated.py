@@ -9,7 +9,7 @@ import pytest
 
 from lcl_ref.core import batched, reference
 from lcl_ref.errors import FixtureError
-from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.catalogue import CASES, select
 from lcl_ref.suite.golden import by_taps, generated, regenerate, results, values
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store, sha256
@@ -78,12 +78,12 @@ def test_weights_are_thinned_as_asked_and_nothing_else_is() -> None:
 def test_the_route_by_taps_is_the_reference() -> None:
     for case in EXACT[::7]:
         operands = results.exact_operands(case)
-        ours, others = (results.results(route, case, operands) for route in (by_taps, reference))
+        ours, others = (results.results(route, case.spec, operands) for route in (by_taps, reference))
         assert all(np.array_equal(ours[name], others[name]) for name in others), case.id
 
 
 def test_products_in_float64_are_those_of_integers() -> None:
     (case,) = select(["2d/sizes/kernel-square-9"])
     operands = results.drawn(case, STORE.entries[case.id]["amplitude"])
-    ours, others = results.by_products(case, operands), results.results(batched, case, operands)
+    ours, others = results.by_products(case, operands), results.results(batched, case.spec, operands)
     assert all(np.array_equal(ours[name], others[name]) for name in others)

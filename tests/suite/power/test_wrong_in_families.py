@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.validation.families import Family, family_of
 from tests.support.power import Layer, before, failing, of_topic, outcomes

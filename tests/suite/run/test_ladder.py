@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.ladder import LADDER, rung_of
 from tests.support.programs import lcl

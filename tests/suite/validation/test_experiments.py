@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lcl_ref.suite.adapter import RESULTS
-from lcl_ref.suite.cases import select
+from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden import results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.suite.cases import CASES
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.diagnosis.deviations import find
 from lcl_ref.suite.validation.families import FAMILIES, Family, can_exist, family_of, layers, members, seen
 from lcl_ref.suite.validation.mutants import KillMatrix

@@ -8,7 +8,7 @@ import numpy as np
 
 import lcl_ref as lcl
 from lcl_ref import api
-from lcl_ref.suite.cases import CASES, select
+from lcl_ref.suite.cases.catalogue import CASES, select
 from lcl_ref.suite.diagnosis.deviations import CATALOGUE, COMPUTED, Refused, find, results
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.bounds import accumulation_of
