@@ -152,6 +152,8 @@ class Subject:
         given = self.given(task)
         try:
             return answers_of(self.prepared(task, given), op, given)
+        except Unsupported:
+            raise
         except Exception:  # noqa: BLE001 -- the layer under test may raise anything
             return None
 

@@ -94,6 +94,20 @@ def test_a_layer_that_needs_contiguous_arrays_says_so():
     assert {outcome.state for outcome in offset} == {"pass"}
 
 
+@pytest.mark.parametrize(
+    ("text", "states"), [("no negative strides here", {"unsupported"}), ("something else", {"error"})]
+)
+def test_tensors_without_negative_strides_may_be_refused(text, states):
+    class Prepared(Layer.Prepared):
+        def forward(self, x):
+            if min(x.strides) < 0:
+                raise ValueError(text)
+            return super().forward(x)
+
+    layer = type("Refuses", (Layer,), {"Prepared": Prepared})
+    assert {one.state for one in asked(layer, ["memory/negative-stride"]) if one.cell.op == "forward"} == states
+
+
 def test_no_layer_may_decline_to_be_a_function():
     layer = type("Declines", (CARELESS["state/stale-input"],), {"declines": {"state/*": "it would rather not"}})
     assert "fail" in {outcome.state for outcome in asked(layer, ["state/stale-input"])}
