@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported, operation
 from lcl_ref.suite.judge.compare import Malformed
 from lcl_ref.suite.judge.outcome import Fault, NotRun
-from lcl_ref.suite.judge.tasks import Task
+from lcl_ref.suite.judge.tasks import MANY_POSITIONS, Task
 from lcl_ref.suite.to_numpy import to_numpy
 
 Array = NDArray[Any]
@@ -48,10 +48,6 @@ class Reply:
     again: Mapping[str, Array] = field(default_factory=dict)
     end: Mapping[str, Any] = field(default_factory=dict)
     raised: str = ""
-
-
-POSITIONS_ASKED_TWICE = 1 << 12
-"""A layer of more positions is asked once: one that loops over them takes seconds, and smaller ones show it as well."""
 
 
 class Asker:
@@ -100,7 +96,7 @@ class Asker:
         for name, operand in given.items():
             if operand.tobytes() != task.operands[name].tobytes():
                 raise Changed(f"mutating: {op} wrote into its input {name}")
-        if self._twice and math.prod(task.spec.output_size) <= POSITIONS_ASKED_TWICE:
+        if self._twice and math.prod(task.spec.output_size) <= MANY_POSITIONS:
             again = answers_of(self._layer, op, given)
             self._again = {name: array for name, array in again.items() if not _identical(array, self._answers[name])}
 
