@@ -238,7 +238,9 @@ class Declaration:
 class Prepared(Protocol):
     """A layer holding its weights.
 
-    Arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes.
+    Arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes. A layer whose data may be
+    tensors of its framework too has a mapping ``views``, of words to functions that make a tensor of an array; each
+    gives a tensor that is a view, and the check ``memory/native`` asks with it.
     """
 
     def forward(self, x: Any) -> Any:

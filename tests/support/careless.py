@@ -11,6 +11,7 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 
 from lcl_ref.core import batched
+from lcl_ref.suite.native_views import native_views
 
 
 class Layer:
@@ -99,7 +100,23 @@ class ChannelsFirstFastPath(Layer):
             return np.roll(array, 1, axis=1) if first else array
 
 
+class ReadsTheStorage(Layer):
+    """As a kernel does that is handed a pointer and not the strides."""
+
+    class Prepared(Layer.Prepared):
+        views = native_views(torch.tensor, lambda one: one.movedim(0, -1), lambda one, shape: one.expand(shape))
+
+        def misread(self, array):
+            if not isinstance(array, torch.Tensor):
+                return array
+            return torch.as_strided(array, array.shape, torch.empty(array.shape).stride(), 0)
+
+        def read(self, array):
+            return None if array is None else np.asarray(super().read(array))
+
+
 MEMORY = {
+    "memory/native": ReadsTheStorage,
     "memory/fortran": TakesMemoryAsItLies,
     "memory/strided": ForgetsTheLastStride,
     "memory/negative-stride": StridesAreUnsigned,

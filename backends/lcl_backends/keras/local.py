@@ -14,6 +14,7 @@ import numpy as np
 from lcl_backends.support import Capabilities, Declaration, padding_is, tensorflow
 from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import convert
+from lcl_ref.suite.native_views import Reshaping
 
 _SUMMARY = {
     1: "One slice per position, stacked, times one weight matrix per position.",
@@ -66,6 +67,10 @@ class LocalLayer(tensorflow.TensorflowLayer):
         """Let the layer hold them."""
         self.layer.set_weights(arrays)
         return list(self.layer.trainable_variables)
+
+    def reshaping(self) -> Reshaping | None:
+        """Return nothing with channels first, where data is not in canonical order."""
+        return None if self._layout.endswith("channels_first") else super().reshaping()
 
     @property
     def settings(self) -> Any:

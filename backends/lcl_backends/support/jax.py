@@ -20,6 +20,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.jax_operands import layer, split_channels
 from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.native_views import Reshaping
 
 __all__ = [
     "DTYPES",
@@ -71,6 +72,12 @@ class JaxLayer(PreparedLayer):
     ) -> None:
         compile_once()
         super().__init__(spec, apply, weight, bias, restore)
+
+    def reshaping(self) -> Reshaping:
+        """Return what makes views of arrays, which XLA may copy."""
+        import jax.numpy as jnp
+
+        return lambda tensor: jnp.moveaxis(tensor, 0, -1), jnp.broadcast_to
 
     def to_native(self, array: Any) -> Any:
         """Copy the array to the device, where that is not the memory it is in."""

@@ -13,6 +13,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.mlx_operands import from_numpy, split_channels, tile, widened
 from lcl_ref.suite.adapter import Capabilities, Declaration
+from lcl_ref.suite.native_views import Reshaping
 
 __all__ = [
     "DTYPES",
@@ -36,6 +37,12 @@ DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
 
 class MlxLayer(PreparedLayer):
     """A layer of MLX arrays, differentiated by `mlx.core.vjp`."""
+
+    def reshaping(self) -> Reshaping:
+        """Return what makes views of arrays."""
+        import mlx.core as mx
+
+        return lambda tensor: mx.moveaxis(tensor, 0, -1), mx.broadcast_to
 
     def to_native(self, array: Any) -> Any:
         """Copy the array."""

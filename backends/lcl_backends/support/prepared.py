@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.suite.native_views import Reshaping, Views, native_views
 from lcl_ref.suite.to_numpy import to_numpy
 
 
@@ -68,6 +70,25 @@ class PreparedLayer(ABC):
     def gradients(self, operands: Sequence[Any], cotangent: Any, count: int) -> Sequence[Any]:
         """Return the gradients of ``apply(*operands)``, weighted by `cotangent`, in the first `count` operands."""
 
+    @property
+    def views(self) -> Views:
+        """Ways to make a tensor of this framework that is a view, which every operation takes in place of an array."""
+        reshaping = self.reshaping()
+        made = native_views(self.to_native, *reshaping) if reshaping else {}
+        return {words: partial(self._in_scope, view) for words, view in made.items()}
+
+    def reshaping(self) -> Reshaping | None:
+        """Return how tensors move their first axis to the end and how they are expanded; None: no `views` here."""
+        return None
+
+    def _in_scope(self, view: Callable[[Any], Any], array: Any) -> Any:
+        with self.scope():
+            return view(array)
+
+    def _native(self, operand: Any) -> Any:
+        """Return the operand as a tensor; it may be one already."""
+        return self.to_native(operand) if isinstance(operand, np.ndarray) else operand
+
     def hold(self, *arrays: Any) -> list[Any]:
         """Return copies of weight and bias as tensors."""
         return [self.to_native(np.array(array, order="C")) for array in arrays]
@@ -97,7 +118,7 @@ class PreparedLayer(ABC):
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
         with self.scope():
-            return self.to_numpy(self.value([self.to_native(x), *self.held]))
+            return self.to_numpy(self.value([self._native(x), *self.held]))
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)``; db is None without bias.
@@ -105,12 +126,13 @@ class PreparedLayer(ABC):
         The frameworks get a copy of dy: a sum over one sample is dy itself to them.
         """
         with self.scope():
-            operands = [self.to_native(x), *self.held]
-            dx, *rest = self.gradients(operands, self.to_native(np.array(dy)), len(operands))
+            operands = [self._native(x), *self.held]
+            cotangent = self.to_native(np.array(dy)) if isinstance(dy, np.ndarray) else dy
+            dx, *rest = self.gradients(operands, cotangent, len(operands))
             return self.to_numpy(dx), *self.canonical(rest)
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
-        x = np.zeros(self.spec.x_shape(len(y)), y.dtype)
+        x = np.zeros(self.spec.x_shape(len(y)), self.dtype)
         with self.scope():
-            return self.to_numpy(self.gradients([self.to_native(x), *self.held], self.to_native(y), 1)[0])
+            return self.to_numpy(self.gradients([self.to_native(x), *self.held], self._native(y), 1)[0])

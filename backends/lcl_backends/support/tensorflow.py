@@ -13,6 +13,7 @@ from typing import Any
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.native_views import Reshaping
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The routes on TensorFlow run in these on the CPU."""
@@ -110,6 +111,11 @@ class TensorflowLayer(PreparedLayer):
         self._compiled = compiled
         self._programs: dict[tuple[int, int], Any] = {}
         super().__init__(spec, apply, weight, bias, restore)
+
+    def reshaping(self) -> Reshaping | None:
+        """Return what makes the tensors that slices and transposes give; TensorFlow copies."""
+        tf = load()
+        return lambda tensor: tf.transpose(tensor, [*range(1, tensor.ndim), 0]), tf.broadcast_to
 
     def to_native(self, array: Any) -> Any:
         """Return a tensor, in the memory of the array where that is possible."""

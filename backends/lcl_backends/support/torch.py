@@ -15,6 +15,7 @@ from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.suite.adapter import Declaration
+from lcl_ref.suite.native_views import Reshaping
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +91,10 @@ class TorchLayer(PreparedLayer):
         converted = zip(canonical, self._converters, strict=False)
         self._parameters = [_Parameters(tensor, convert(self.spec, tensor)) for tensor, convert in converted]
         return [tensor for parameters in self._parameters for tensor in parameters.tensors]
+
+    def reshaping(self) -> Reshaping:
+        """Return what makes views of tensors."""
+        return lambda tensor: tensor.movedim(0, -1), lambda tensor, shape: tensor.expand(shape)
 
     def to_native(self, array: Any) -> torch.Tensor:
         """Return a tensor, in the memory of the array where that is writable and contiguous."""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.checks import state, surroundings
-from lcl_ref.suite.checks.memory import in_order
+from lcl_ref.suite.checks.memory import in_order, native
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Subject
 from lcl_ref.suite.checks.threads import two_threads
@@ -84,7 +84,9 @@ _STATE = (
     Check("state/threads", "wrong when two threads call at once", "8.7", two_threads, may_decline=True),
 )
 
+_NATIVE = Check("memory/native", "wrong where operands are tensors that are views", "8.5", native, most=ALL_RANKS)
+
 CHECKS: dict[str, Check] = {
-    check.id: check for check in (*map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS))
+    check.id: check for check in (*map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS), _NATIVE)
 }
 """Every check by its id, in the order they are asked."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from lcl_ref.suite.adapter import Unsupported
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Deviates, PlainlyWrong, Subject, one_by_one
-from lcl_ref.suite.checks.variants import Asked
+from lcl_ref.suite.checks.variants import DATA, Asked
 from lcl_ref.suite.judge.tasks import Task
+from lcl_ref.suite.native_views import EXPANDED
 
 
 def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
@@ -43,3 +44,17 @@ def _fails(subject: Subject, task: Task, op: str, name: str, order: str) -> bool
     except (Deviates, PlainlyWrong):
         return True
     return False
+
+
+@one_by_one
+def native(subject: Subject, asked: Asked, op: str) -> None:
+    """Check x and dy as tensors of the layer's framework that are views; weight and bias stay arrays."""
+    views = getattr(subject.held(asked.task)[1], "views", {})
+    if not views:
+        raise Unsupported("takes arrays only")
+    for words, view in views.items():
+        task = asked.repeated if words == EXPANDED else asked.task
+        given = subject.given(task)
+        layer = subject.prepared(task, given)
+        tensors = {name: view(operand) if name in DATA else operand for name, operand in given.items()}
+        subject.right(task, op, tensors, f"operands are {words}", layer)

@@ -6,7 +6,8 @@ The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, w
 ``tags`` too is given ``("empty-batch",)`` or ``("nonfinite",)`` where a case is so.
 Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
 ``vjp(x, dy)`` and ``transpose(y)``. A layer that needs its operands in one piece says why in ``contiguous_only``; what
-else it declines of SPEC clauses 8.5 to 8.8 stands in ``declines``, check -> reason, as in `Capabilities`.
+else it declines of SPEC clauses 8.5 to 8.8 stands in ``declines``, check -> reason, as in `Capabilities`. A layer that
+takes tensors of its framework too says in ``views`` how to make some: words -> function of an array.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ class BoundLayer:
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
         return self.layer.forward(self.spec, x, self.weight, self.bias)
+
+    @property
+    def views(self) -> Any:
+        """Ways to make tensors that are views, where the layer takes such."""
+        return getattr(self.layer, "views", {})
 
     def vjp(self, x: Any, dy: Any) -> Any:
         """Return ``(dx, dw, db)``."""
