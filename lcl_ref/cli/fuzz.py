@@ -13,6 +13,7 @@ import click
 from lcl_ref.cli.options import backend_option
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.suite.checks.orders import WORDS
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.judge.outcome import Cell
@@ -90,7 +91,8 @@ def _search(ref: BackendRef, asked: dict[str, Any], timeout: float, min_answers:
 def _judged_again(message: dict[str, Any]) -> dict[str, Any] | None:
     """Return what is wrong with an answer that the process of the layer finds right, or None."""
     asked = message["asked"]
-    case = fuzz_case(Spec.from_dict(asked["spec"]), asked["batch"], nonfinite=asked["nonfinite"])
+    spec = Spec.from_dict(asked["spec"])
+    case = fuzz_case(spec, asked["batch"], nonfinite=asked["nonfinite"], order=asked["order"])
     cell = Cell("", case.name, asked["op"], asked["dtype"])
     found = outcome_of(cell, case.task(cell.dtype), message, {})
     return None if found.state == "pass" else asked | {"state": found.state, "message": found.message}
@@ -114,6 +116,7 @@ def _report(name: str, message: dict[str, Any], seconds: float, min_answers: int
         click.echo(f"{name}: lost while it was asked this layer:")
     click.echo(f"  spec    {json.dumps(failure.get('spec'))}")
     planted = ", with inf and NaN in x" if failure.get("nonfinite") else ""
-    click.echo(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}{planted}")
+    laid = f", operands {WORDS[failure['order']]}" if failure.get("order") else ""
+    click.echo(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}{planted}{laid}")
     click.echo(f"  {failure['state']:<7} {failure['message']}")
     return 1

@@ -26,6 +26,7 @@ LIBRARY = {
 SUITE = {
     "lcl_ref.suite.formats": "",
     "lcl_ref.suite.to_numpy": "",
+    "lcl_ref.suite.native_views": "",
     "lcl_ref.suite.schema": "",
     "lcl_ref.suite.adapter": "core",
     "lcl_ref.suite.cases": "core errors",
@@ -52,7 +53,10 @@ SUITE = {
 BESIDE = {"lcl_ref.suite.validation", "lcl_ref.suite.identities", "lcl_ref.suite.port_check", "lcl_ref.bench"}
 """Rooms on one floor: none of them imports another."""
 
-ADAPTERS = "lcl_ref.core lcl_ref.layouts lcl_ref.layers lcl_ref.errors lcl_ref.suite.adapter lcl_ref.suite.formats"
+ADAPTERS = (
+    "lcl_ref.core lcl_ref.layouts lcl_ref.layers lcl_ref.errors lcl_ref.suite.adapter lcl_ref.suite.formats "
+    "lcl_ref.suite.native_views"
+)
 
 
 def table():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported, operation
@@ -59,10 +60,12 @@ class Asker:
         The layer.
     twice : bool
         Whether each question is asked twice.
+    lay : callable
+        Copies an operand, in the memory order that the layer is given.
     """
 
-    def __init__(self, adapter: Adapter, *, twice: bool = True) -> None:
-        self._adapter, self._twice = adapter, twice
+    def __init__(self, adapter: Adapter, *, twice: bool = True, lay: Callable[[Array], Array] = np.array) -> None:
+        self._adapter, self._twice, self._lay = adapter, twice, lay
         self._task: Task | None = None
         self._layer: Prepared | None = None
         self._answers: Arrays = {}
@@ -89,7 +92,7 @@ class Asker:
 
     def _ask(self, op: str, task: Task) -> None:
         """Prepare the layer where needed, and call it on copies of the operands."""
-        given = {name: operand.copy() for name, operand in task.operands.items()}
+        given = {name: self._lay(operand) for name, operand in task.operands.items()}
         if self._layer is None:
             self._layer = self._adapter.prepare(task.spec, given["weight"], given.get("bias"), task.dtype)
         self._answers = {name: array.copy() for name, array in answers_of(self._layer, op, given).items()}

@@ -61,6 +61,8 @@ class DrawnCase:
         All dtypes, in the order in which they are tried.
     nonfinite : bool
         Whether x holds an inf, a -inf and a NaN.
+    order : str
+        How operands lie in memory, as in `lcl_ref.suite.checks.orders`; empty for C order.
     """
 
     name: str
@@ -68,6 +70,7 @@ class DrawnCase:
     batch: int
     dtypes: tuple[str, ...] = DTYPES
     nonfinite: bool = False
+    order: str = ""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -116,11 +119,11 @@ def drawn_case(name: str) -> DrawnCase | None:
     return DrawnCase(name, spec, stream.pick(BATCHES), order)
 
 
-def fuzz_case(spec: Spec, batch: int, *, nonfinite: bool) -> DrawnCase:
+def fuzz_case(spec: Spec, batch: int, *, nonfinite: bool, order: str) -> DrawnCase:
     """Return the case of a layer: its name, and so its operands, follow from its description."""
     digest = hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]
     planted = nonfinite and batch * spec.in_channels > 0
-    return DrawnCase(f"fuzz/{digest}/{batch}", spec, batch, nonfinite=planted)
+    return DrawnCase(f"fuzz/{digest}/{batch}", spec, batch, nonfinite=planted, order=order)
 
 
 def is_fresh(case: str) -> bool:

@@ -1,7 +1,8 @@
 """Random layers within what one layer supports, shrunk to a minimal one that fails; runs inside its worker process.
 
-Operands are small integers, so the reference is exact and an answer that differs in any bit is wrong. Answers that are
-right go to the host as well, which judges them again. Needs hypothesis.
+Operands lie in memory in any order that the layer takes. They are small integers, so the reference is exact and an
+answer that differs in any bit is wrong. Answers that are right go to the host as well, which judges them again. Needs
+hypothesis.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import hypothesis
+import numpy as np
 from hypothesis import strategies as st
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import OPS, Adapter, Capabilities
+from lcl_ref.suite.checks.catalogue import CHECKS
+from lcl_ref.suite.checks.orders import ORDERS
 from lcl_ref.suite.judge.ask import Asker
 from lcl_ref.suite.judge.evaluate import judged
 from lcl_ref.suite.judge.outcome import Cell, Outcome
@@ -30,6 +34,10 @@ BATCH = 50
 
 MOST_ROUNDS = 4
 """How many times as many rounds as the examples need are begun in search of layers that are supported."""
+
+
+ORDERS_OF_ALL_NUMBERS = ("fortran", "transposed", "strided", "offset", "read-only")
+"""Memory orders that leave every number as it is, and that tensors of every framework can have."""
 
 
 class _Choices:
@@ -48,14 +56,15 @@ class _Choices:
 
 
 @st.composite
-def drawn_cases(draw: st.DrawFn, styles: Styles) -> DrawnCase:
-    """Draw a layer of these styles; simple settings come first, so that shrinking ends at them."""
+def drawn_cases(draw: st.DrawFn, styles: Styles, orders: Sequence[str]) -> DrawnCase:
+    """Draw a layer of these styles and a memory order; simple settings come first, so that shrinking ends at them."""
     choices = _Choices(draw)
+    order = choices.pick(("", "", "", *orders))
     spec = drawn_spec(drawn_style(choices, styles), choices)
     if spec is None:
         hypothesis.reject()
     batch = choices.pick((2, *sorted(BATCHES)[1:], 0))
-    return fuzz_case(spec, batch, nonfinite=choices.integer(0, 7) == 7)
+    return fuzz_case(spec, batch, nonfinite=choices.integer(0, 7) == 7, order=order)
 
 
 def supported_styles(capabilities: Capabilities, dtypes: Sequence[str]) -> Styles:
@@ -121,7 +130,8 @@ def search(
                 raise AssertionError(outcome.message)
 
     styles = supported_styles(capabilities, dtypes)
-    cases = drawn_cases(styles)
+    taken = [order for order in ORDERS_OF_ALL_NUMBERS if not CHECKS[f"memory/{order}"].refusal(capabilities.declines)]
+    cases = drawn_cases(styles, taken)
     for number in range(MOST_ROUNDS * -(-examples // BATCH) if styles else 0):
         send("drawing")
         left = min(BATCH, examples - counts["tried"])
@@ -140,7 +150,7 @@ def search(
 
 def facts_of(case: DrawnCase) -> dict[str, Any]:
     """Return what a case is made of, JSON-ready."""
-    return {"spec": case.spec.to_dict(), "batch": case.batch, "nonfinite": case.nonfinite}
+    return {"spec": case.spec.to_dict(), "batch": case.batch, "nonfinite": case.nonfinite, "order": case.order}
 
 
 def _settings(examples: int) -> hypothesis.settings:
@@ -155,7 +165,7 @@ def _settings(examples: int) -> hypothesis.settings:
 
 
 def _ask(adapter: Adapter, case: DrawnCase, dtype: str, ops: Sequence[str], send: Callable[..., None]) -> list[Outcome]:
-    asker, task = Asker(adapter), case.task(dtype)
+    asker, task = Asker(adapter, lay=ORDERS[case.order] if case.order else np.array), case.task(dtype)
     declared = adapter.declaration.capabilities.accumulation
     found = []
     for op in ops:

@@ -20,6 +20,13 @@ def dies_at_stride_three(spec, x, weight, bias):
         os._exit(5)
     return right(spec, x, weight, bias)
 
+def takes_memory_as_it_lies(spec, x, weight, bias):
+    return right(spec, x.ravel("K").reshape(x.shape), weight, bias)
+
+class NeedsContiguousArrays:
+    forward = staticmethod(takes_memory_as_it_lies)
+    contiguous_only = "a kernel in C"
+
 class Refuses:
     forward = staticmethod(right)
     def supports(self, spec, dtype, op):
@@ -49,6 +56,13 @@ def test_a_wrong_layer_is_shrunk_to_what_is_wrong_about_it(fuzz):
     assert spec["stride"] == [3]
     assert (spec["input_size"], spec["kernel_size"], spec["groups"]) == ([1], [1], 1)
     assert (spec["in_channels"], spec["out_channels"]) == (1, 1)
+
+
+def test_memory_orders_are_drawn_too_unless_they_are_declined(fuzz):
+    status, out = fuzz("takes_memory_as_it_lies")
+    assert status == 1
+    assert "operands in Fortran order" in out or "operands a view, channels last" in out
+    assert fuzz("NeedsContiguousArrays")[0] == 0
 
 
 def test_the_same_seed_finds_the_same_layer(fuzz):
