@@ -17,6 +17,8 @@ from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.extensions import ExtensionCase
 from lcl_ref.suite.cases.tiers import in_tier, tier_of
+from lcl_ref.suite.checks.catalogue import CHECKS, Check
+from lcl_ref.suite.checks.choosing import checks_and_globs_of_cases
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report import describe_case
 from lcl_ref.suite.run import registry
@@ -60,8 +62,9 @@ def backends(as_json: bool) -> None:
 @json_option()
 @data_option()
 def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, data: Path) -> None:
-    """List the cases: layers that must be computed right, and specifications that must be refused."""
-    chosen, extended = select_listed(cases) if tier == "full" else (select(in_tier(tier, cases)), [])
+    """List the cases, which are layers, specifications that must be refused, and checks of memory orders and state."""
+    checks, globs = checks_and_globs_of_cases(cases)
+    chosen, extended = _cases_of(tier, globs) if globs or not cases else ([], [])
     if as_coverage:
         _print_coverage(chosen, Store(data), as_json)
         return
@@ -73,7 +76,8 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
             for refusal in refused
         ]
         extensions = [_extension_dict(case) for case in extended]
-        click.echo(json.dumps({"accepted": accepted, "refused": refusals, "extensions": extensions}, indent=1))
+        listed = {"accepted": accepted, "refused": refusals, "extensions": extensions}
+        click.echo(json.dumps(listed | {"checks": [_check_dict(CHECKS[name]) for name in checks]}, indent=1))
         return
     table = Table()
     for name in ("case", "tier", "values", "clauses", "why"):
@@ -84,8 +88,15 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(refusal.id, "", "refused", " ".join(refusal.clauses), escape(refusal.why))
     for extension in extended:
         table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
+    for check in (CHECKS[name] for name in checks):
+        table.add_row(check.id, "", "check", check.clause, f"catches a layer that {_predicate(check)}")
     console().print(table)
-    click.echo(f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions")
+    counts = f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions, {len(checks)} checks"
+    click.echo(counts)
+
+
+def _cases_of(tier: str, globs: Sequence[str]) -> tuple[list[Case], list[ExtensionCase]]:
+    return select_listed(globs) if tier == "full" else (select(in_tier(tier, globs)), [])
 
 
 def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None:
@@ -120,6 +131,15 @@ def _extension_dict(case: ExtensionCase) -> dict[str, object]:
     }
 
 
+def _predicate(check: Check) -> str:
+    """Return what a layer does that fails a check, as the rest of a sentence."""
+    return f"is {check.sentence}" if check.sentence.startswith("wrong") else check.sentence
+
+
+def _check_dict(check: Check) -> dict[str, object]:
+    return {"id": check.id, "mistake": check.sentence, "clauses": [check.clause], "ops": list(check.ops)}
+
+
 def _case_dict(case: Case) -> dict[str, object]:
     return {
         "id": case.id,
@@ -137,12 +157,17 @@ def _case_dict(case: Case) -> dict[str, object]:
 @click.argument("case_id", metavar="CASE")
 @data_option()
 def explain(case_id: str, data: Path) -> None:
-    """Print shapes, a worked output element and the connectivity of CASE (an id, a glob, or fresh/SEED/N)."""
+    """Print what CASE asks: an id or a glob of cases, a check, or fresh/SEED/N."""
     if is_fresh(case_id):
         click.echo(_explained_draw(existing(case_id)))
         return
+    checks, globs = checks_and_globs_of_cases([case_id])
+    for check in (CHECKS[name] for name in checks):
+        click.echo(
+            f"{check.id} ({', '.join(check.ops)}; SPEC clause {check.clause}) catches a layer that {_predicate(check)}"
+        )
     store = Store(data)
-    for case in select([case_id]):
+    for case in select(globs) if globs else []:
         click.echo(describe_case.describe(case, store.arrays(case.id)))
 
 

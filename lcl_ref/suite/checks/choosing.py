@@ -21,13 +21,18 @@ def chosen(tier: str, globs: Sequence[str] = ()) -> list[str]:
     LclError
         If a glob matches neither a case nor a check, or nothing is left.
     """
-    checks = [name for name in CHECKS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
-    for_cases = [glob for glob in globs if not _only_checks(glob)]
+    checks, for_cases = checks_and_globs_of_cases(globs)
     cases = in_tier(tier, for_cases) if for_cases or not globs else []
     found = cases + (checks if tier != "smoke" else [])
     if not found:
         raise LclError(Violation("tier/empty", "case", ", ".join(globs), f"a glob that matches a case of tier {tier}"))
     return found
+
+
+def checks_and_globs_of_cases(globs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the ids of checks that `globs` match, all of them without globs, and the globs that may match cases."""
+    checks = [name for name in CHECKS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
+    return checks, [glob for glob in globs if not _only_checks(glob)]
 
 
 def _only_checks(glob: str) -> bool:
