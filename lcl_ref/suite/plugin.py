@@ -24,7 +24,7 @@ from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, Outcome
-from lcl_ref.suite.report.looked_at import LookedAt, looked_at
+from lcl_ref.suite.report.looked_at import looked_at
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
 from lcl_ref.suite.run.drawn_cases import Fresh, new_seed
@@ -36,7 +36,7 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()
 CELLS = pytest.StashKey[Mapping[str, int]]()
-LOOKED = pytest.StashKey[list[LookedAt]]()
+LOOKED = pytest.StashKey[list[str]]()
 FRESH = "lcl_fresh_backend"
 ACCEPTED = {case.id: case for case in CASES}
 
@@ -228,15 +228,25 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     outcomes.close()
     whole = not config.getoption("--lcl-case") and not config.getoption("--lcl-dtype")
     looked = looked_at(*outcomes.found(), Store(_data(config)), naming=whole, of=config.stash[CELLS])
-    config.stash[LOOKED] = [one for one in looked.values() if one.narrow and whole]
+    narrow = [one for one in looked.values() if one.narrow and whole]
+    said = [line for one in narrow for line in (one.sentence, one.not_seen and one.not_seen_sentence) if line]
+    config.stash[LOOKED] = said
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["lcl_looked"] = said
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Keep what a process of pytest-xdist has to say at the end."""
+    del error
+    said = getattr(node, "workeroutput", {}).get("lcl_looked", [])
+    node.config.stash.setdefault(LOOKED, []).extend(said)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say of narrow layers how much was looked at, and what could not have been seen."""
-    for one in config.stash.get(LOOKED, []):
-        terminalreporter.write_line(f"lcl: {one.sentence}")
-        if one.not_seen:
-            terminalreporter.write_line(f"lcl: {one.not_seen_sentence}")
+    for line in config.stash.get(LOOKED, []):
+        terminalreporter.write_line(f"lcl: {line}")
 
 
 def judge(outcome: Outcome, names: tuple[str, str], required: list[str]) -> None:

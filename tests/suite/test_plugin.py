@@ -156,6 +156,24 @@ def test_every_process_of_xdist_asks_their_layer_in_one_of_its_own(noted, option
     assert len(imported()) == imports
 
 
+NARROW = """
+import lcl_ref
+forward = lcl_ref.forward
+
+def supports(spec, dtype, op):
+    return True if spec.rank == 1 and spec.stride == (3,) else "stride 3 of one axis"
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")])
+def test_the_last_lines_say_how_much_a_narrow_layer_was_asked(repository, options):
+    folder = repository("")
+    (folder / "narrow.py").write_text(NARROW)
+    done = run(folder, "--pyargs", "lcl_ref.suite", "--lcl-backend", "narrow.py", "--lcl-tier", "core", *options)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"lcl: narrow.py: asked \d+ of \d+ cells", done.stdout)
+
+
 def test_an_interrupt_of_several_processes_leaves_none_behind(noted):
     folder, imported = noted
     with (folder / "my_layer.py").open("a") as file:
