@@ -48,6 +48,9 @@ def local(draw):
 
 ADAPTERS = {
     "torch.vmap": blocks,
+    "torch.grouped_mm": blocks,
+    "jax.ragged_dot": blocks,
+    "mlx.gather_mm": blocks,
     "torch.two_grouped_convs": blocks,
     "jax.grouped_conv": blocks,
     "flax.vmap_dense": blocks,

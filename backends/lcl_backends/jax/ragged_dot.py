@@ -1,0 +1,49 @@
+"""`jax.lax.ragged_dot`, the product of mixtures of experts: rows of one matrix, each block with its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lcl_backends.support import Capabilities, groups
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared, route
+from lcl_ref.core.spec import Spec
+
+
+class Adapter:
+    """`jax.lax.ragged_dot` behind the adapter protocol."""
+
+    declaration = declared(
+        name="jax.ragged_dot",
+        summary="jax.lax.ragged_dot: samples of each block below one another, and as many rows for each.",
+        layout="block/h_in_out",
+        capabilities=Capabilities(
+            ranks=(0,),
+            channel_table=True,
+            dtypes=DTYPES,
+            why={"ranks": "it multiplies blocks of rows, which are blocks of channels here"},
+        ),
+    )
+
+    def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
+        """Stack the weights of the blocks as ``(g, cg, co/g)``."""
+        matrices = np.moveaxis(weight.reshape(spec.group_channels, groups(spec), -1), 1, 0)
+        return JaxLayer(spec, route(product), matrices, bias, _restore)
+
+
+def product(spec: Spec, x: Any, matrices: Any) -> Any:
+    """``(n, g, cg), (g, cg, co/g) -> (n, g, co/g)``."""
+    import jax.numpy as jnp
+    from jax import lax
+
+    samples, count, _ = x.shape
+    rows = jnp.moveaxis(x, 1, 0).reshape(count * samples, spec.group_channels)
+    sizes = jnp.full(count, samples, jnp.int32)
+    y = lax.ragged_dot(rows, matrices, sizes, precision=lax.Precision.HIGHEST)
+    return jnp.moveaxis(y.reshape(count, samples, spec.out_channels // count), 0, 1)
+
+
+def _restore(spec: Spec, matrices: Any) -> Any:
+    """``(g, cg, co/g) -> (cg, co)``."""
+    return np.moveaxis(matrices, 0, 1).reshape(spec.weight_shape)
