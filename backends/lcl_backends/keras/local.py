@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends.support import Capabilities, Declaration, padding_is, tensorflow
+from lcl_backends.support import Capabilities, Declaration, Reshaping, padding_is, tensorflow
 from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import convert
-from lcl_ref.suite.native_views import Reshaping
 
 _SUMMARY = {
     1: "One slice per position, stacked, times one weight matrix per position.",
