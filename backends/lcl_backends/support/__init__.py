@@ -1,9 +1,10 @@
 """What authors of adapters write with; `backends/README.md` is the tutorial.
 
 Every adapter declares (`Declaration`, `Capabilities`, `padding_is`) and returns prepared layers (`PreparedLayer`, made
-for a framework in the module of its name beside this one; `Reshaping` is how it makes views of tensors). The geometry of a layer is there as tables of indices
-(`sites`, `reads_padding`, `windows_shape`, `gathered`, `groups`, `grouped`, `PRODUCT`), from which a route that gathers
-its windows is one `take` and one `einsum`. `adapters_in` is what a package names as its entry point.
+for a framework in the module of its name beside this one; `Reshaping` is how it makes views of tensors). The geometry
+of a layer is there as tables of indices (`sites`, `reads_padding`, `windows_shape`, `gathered`, `groups`, `grouped`,
+`PRODUCT`), from which a route that gathers its windows is one `take` and one `einsum`. `adapters_in` is what a package
+names as its entry point.
 
 Examples
 --------
