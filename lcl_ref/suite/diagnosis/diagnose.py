@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lcl_ref.suite.adapter import OPS, Adapter
+from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.diagnosis.deviations import Deviation, find
 from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_explanations
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
-from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.diagnosis.stages import observe, stages
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.answers import Key
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import Cell
-from lcl_ref.suite.judge.tasks import cell_exists
+from lcl_ref.suite.run.questions import Questions
 
 NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 """Behaviours that make answers depend on more than the operands: nothing else can be concluded from them."""
@@ -93,18 +94,6 @@ class Diagnosis:
         return asdict(self)
 
 
-def cells_for(adapter: Adapter, store: Store, cases: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return the ``(case, op, dtype)`` to ask: exact cases in one dtype, rounded ones in float32 and float64."""
-    supported = [dtype for dtype in ("float32", *DTYPES) if dtype in adapter.declaration.capabilities.dtypes]
-    first = supported[0] if supported else "float32"
-    cells = []
-    for entry in (store.entries[case] for case in cases if case in store.entries):
-        case = entry["id"]
-        dtypes = dict.fromkeys((first, "float64")) if entry["values"] == "rounded" else (first,)
-        cells += [(case, op, dtype) for dtype in dtypes for op in OPS if cell_exists(entry, op, dtype)]
-    return cells
-
-
 def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocation | None = None) -> Diagnosis:
     """Observe a layer in this process and name what is wrong with it.
 
@@ -120,10 +109,14 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
         How a program calls the layer; without it no reproducers are written.
     """
     seen: list[Observation] = []
-    evaluator = Evaluator(adapter, store, seen.append, twice=False)
-    for case, op, dtype in cells_for(adapter, store, cases):
-        evaluator.judge(Cell(adapter.declaration.name, case, op, dtype))
-    return judge(adapter, seen, how)
+    evaluator, questions = Evaluator(adapter, keep=seen.append, twice=False), Questions(store)
+
+    def ask(key: Key) -> Observation:
+        case, op, dtype = key
+        evaluator.judge_task(Cell(adapter.declaration.name, case, op, dtype), questions.task(case, dtype))
+        return seen.pop()
+
+    return judge(adapter, observe(stages(adapter, store, cases), ask), how)
 
 
 def judge(
