@@ -63,7 +63,13 @@ def serve(
 
 
 def _observed(
-    loaded: Loaded, send: Send, store: Store, file: AnswerFile, cases: Sequence[str], lost: Sequence[Loss]
+    loaded: Loaded,
+    send: Send,
+    store: Store,
+    file: AnswerFile,
+    cases: Sequence[str],
+    lost: Sequence[Loss],
+    seed: int,
 ) -> list[Observation]:
     """Return an observation of each cell, asking the layer where there is none."""
     ended = {(case, op, dtype): message for case, op, dtype, message in lost}
