@@ -222,6 +222,14 @@ def find_explanations(
     return [search.explanation(ops, hypotheses) for ops, hypotheses in found]
 
 
+def find_single(observations: Sequence[Observation], candidates: Sequence[Deviation]) -> Explanation | None:
+    """Return the first single deviation that reproduces all of these answers, which may hold one result of several."""
+    evidence = Evidence(observations, candidates)
+    first, *same = evidence.singles() or [()]
+    ops = tuple(dict.fromkeys(seen.op for seen in observations))
+    return Explanation(first, ops, evidence.wrong, tuple(same)) if first else None
+
+
 class _Search:
     """Hypotheses for some operations of one layer."""
 
