@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.checks.catalogue import CHECKS
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.judge.outcome import Outcome
@@ -41,7 +41,18 @@ def name_mistakes(
         with_them = with_checks(diagnoses.get(name, Diagnosis(name, "", {})), checks)
         if with_them.findings:
             diagnoses[name] = with_them
-    return named, diagnoses
+    return named, {name: accounted(one, outcomes) for name, one in diagnoses.items()}
+
+
+def accounted(diagnosis: Diagnosis, outcomes: Sequence[Outcome]) -> Diagnosis:
+    """Return a diagnosis that says what is wrong although its own questions showed nothing: the first failure."""
+    wrong = [one for one in outcomes if one.backend == diagnosis.backend and one.state == "fail"]
+    if diagnosis.findings or not wrong:
+        return diagnosis
+    first = wrong[0]
+    text = f"{len(wrong)} cells fail in a run; {first.case} {first.op} {first.dtype}: {first.message}"
+    finding = Finding("form", text, ops=tuple(dict.fromkeys(one.op for one in wrong)))
+    return replace(diagnosis, line=text, findings=(finding,))
 
 
 def _is_case(case: str) -> bool:

@@ -6,8 +6,9 @@ experiments of `lcl_ref.suite.diagnosis.probes` say what is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from lcl_ref.suite.adapter import Adapter
@@ -96,7 +97,14 @@ class Diagnosis:
         return asdict(self)
 
 
-def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocation | None = None) -> Diagnosis:
+def diagnose(
+    adapter: Adapter,
+    store: Store,
+    cases: Sequence[str],
+    how: Invocation | None = None,
+    known: Mapping[Key, Observation] = MappingProxyType({}),
+    seed: int = 0,
+) -> Diagnosis:
     """Observe a layer in this process and name what is wrong with it.
 
     Parameters
@@ -109,16 +117,23 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
         Case ids it is asked about.
     how : Invocation, optional
         How a program calls the layer; without it no reproducers are written.
+    known : mapping of (case, op, dtype) to Observation
+        What it answered before, which it is not asked again.
+    seed : int
+        Where fresh layers are drawn from.
     """
     seen: list[Observation] = []
     evaluator, questions = Evaluator(adapter, keep=seen.append, twice=False), Questions(store)
 
     def ask(key: Key) -> Observation:
+        if key in known:
+            return known[key]
         case, op, dtype = key
         evaluator.judge_task(Cell(adapter.declaration.name, case, op, dtype), questions.task(case, dtype))
         return seen.pop()
 
-    return judge(adapter, observe(stages(adapter, store, cases), ask), how)
+    failed = [key for key, one in known.items() if one.verdict in ("fail", "error")]
+    return judge(adapter, observe(stages(adapter, store, cases, failed, seed), ask), how)
 
 
 def judge(

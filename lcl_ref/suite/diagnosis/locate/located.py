@@ -10,6 +10,9 @@ from lcl_ref.suite.diagnosis.locate.manner import manner
 from lcl_ref.suite.diagnosis.locate.parts import Part, parts_of
 from lcl_ref.suite.judge.observation import Observation
 
+SHOWN_CASES = 3
+"""Cases that a sentence names where no setting tells them from others."""
+
 NAMES = {"xt": "what transpose gives"}
 
 
@@ -50,6 +53,10 @@ class Located:
         verb = "are wrong" if most else "is wrong"
         found = self.condition
         counts = f"{found.wrong} of {found.wrong + found.right} such answers"
+        if not found.words and not found.exact:
+            cases = list(dict.fromkeys(part.seen.case for part in self.meeting if part.wrong))
+            more = f" and {len(cases) - SHOWN_CASES} more" if len(cases) > SHOWN_CASES else ""
+            counts = f"{', '.join(cases[:SHOWN_CASES])}{more}: {counts}"
         others = f"; {found.others} others are right" if found.others else ""
         how = f"; {self.manner}" if self.manner else ""
         return f"{'only ' if self.only else ''}{subject} {verb}, {found.text} ({counts}{others}){how}"
