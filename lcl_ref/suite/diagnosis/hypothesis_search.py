@@ -49,6 +49,13 @@ _ANY = Spec(input_size=1, in_channels=1, out_channels=1, kernel_size=1)
 """Formats are edited the same in every layer."""
 
 
+def predicts(hypothesis: Hypothesis, seen: Observation) -> bool:
+    """Return whether a hypothesis gives an answer; where it does not edit the layer, the answer must be right."""
+    if any(_edits(one, seen) for one in hypothesis):
+        return reproduces(hypothesis, seen)
+    return seen.verdict == "pass"
+
+
 class Evidence:
     """All answers of some operations, and what single deviations predict for them, computed once.
 

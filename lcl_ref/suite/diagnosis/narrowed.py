@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lcl_ref.suite.diagnosis.deviations import COMPUTED
-from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_single
+from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_single, predicts
+from lcl_ref.suite.diagnosis.locate.conditions import condition, covering
 from lcl_ref.suite.diagnosis.locate.located import Located, located, located_alone
 from lcl_ref.suite.diagnosis.locate.parts import Part, parts_of
 from lcl_ref.suite.judge.observation import Observation
@@ -37,8 +38,8 @@ class Narrowed:
     @property
     def text(self) -> str:
         """In which results and where a deviation holds, as words behind its sentence; empty for all of them."""
-        only = f"only in {' and '.join(self.where.labels)}" if self.where.only else ""
-        where = self.where.condition.text if self.where.condition.words else ""
+        only = f"only in {' and '.join(self.where.labels)}" if self.where.only and "y" not in self.where.labels else ""
+        where = f"only with {' and '.join(self.where.condition.words)}" if self.where.condition.words else ""
         return ", ".join(words for words in (only, where) if words)
 
 
@@ -54,10 +55,25 @@ def narrowed(observations: Sequence[Observation]) -> list[Narrowed]:
 
 
 def _explained(where: Located, parts: Sequence[Part]) -> Narrowed:
-    """Return the single deviation for all answers of these results, else for those that meet the condition."""
-    concerned = [part.seen for part in parts if part.label in where.labels]
-    everywhere = find_single(concerned, BITWISE)
-    if everywhere is not None:
-        return Narrowed(replace(where, condition=replace(where.condition, words=())), everywhere)
-    meeting = [part.seen for part in where.meeting]
-    return Narrowed(where, find_single(meeting, BITWISE) if where.condition.words else None)
+    """Return a single deviation that gives every wrong answer of these results, under the simplest condition."""
+    concerned = [part for part in parts if part.label in where.labels]
+    wrong = [part.seen for part in concerned if part.wrong]
+    explanation = find_single(wrong, BITWISE)
+    if explanation is None:
+        return Narrowed(where, None)
+    right = [part for part in concerned if not part.wrong]
+    fitting = [
+        (one, [predicts(one, part.seen) for part in right]) for one in (explanation.deviations, *explanation.same)
+    ]
+    conditions = [(), *((trait,) for trait in covering(concerned))]
+    for traits in conditions:
+        found, meeting = condition(concerned, traits)
+        met = [meets for part, meets in zip(concerned, meeting, strict=True) if not part.wrong]
+        names = [
+            one for one, fits in fitting if all(fits_it or not meets for fits_it, meets in zip(fits, met, strict=True))
+        ]
+        if names:
+            return Narrowed(
+                replace(where, condition=found), replace(explanation, deviations=names[0], same=tuple(names[1:]))
+            )
+    return Narrowed(where, explanation if where.condition.exact and where.condition.words else None)

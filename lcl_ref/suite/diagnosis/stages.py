@@ -7,9 +7,11 @@ take a loop over positions minutes; they are asked where nothing else is wrong.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lcl_ref.suite.adapter import OPS, Adapter
+from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.answers import Key
@@ -25,6 +27,10 @@ FRESH = (8, 32)
 """How many fresh layers are asked, and how many where few are supported."""
 
 
+ENOUGH_SECONDS = 4.0
+"""After so long no further cell is asked once something is wrong."""
+
+
 class Enough(Exception):  # noqa: N818 -- ends a stage, no error
     """No further cell can be asked."""
 
@@ -34,15 +40,18 @@ def stages(
 ) -> Iterator[list[Key]]:
     """Yield the cells of one stage after the other; none is in two.
 
-    Exact cases in one dtype and rounded ones in float32 and float64; cases of sizes; other dtypes; `failed` ones, that
-    some run found wrong; fresh layers drawn from `seed`; layers of very many positions.
+    Small cases of the core tier, then all others, exact ones in one dtype and rounded ones in float64 too; cases of
+    sizes; other dtypes; `failed` ones, that some run found wrong; fresh layers drawn from `seed`; layers of very many
+    positions.
     """
     dtypes = _dtypes(adapter)
+    core = set(in_tier("core"))
     known = [case for case in cases if case in store.entries]
     small = [case for case in known if "/sizes/" not in case]
     sizes = sorted((case for case in known if "/sizes/" in case), key=lambda case: _windows(store, case))
     few = [case for case in sizes if _windows(store, case) <= FEW_WINDOWS]
     yield from _new(
+        lambda: _cells(store, [case for case in small if case in core], dtypes[:1]),
         lambda: _cells(store, small, dtypes[:1]),
         lambda: _cells(store, few, dtypes[:1]),
         lambda: _cells(store, [*small, *few], dtypes),
@@ -53,15 +62,23 @@ def stages(
 
 
 def observe(todo: Iterable[Sequence[Key]], ask: Callable[[Key], Observation]) -> list[Observation]:
-    """Return what was observed up to the first stage with a wrong answer, or up to where `ask` had enough."""
+    """Return what was observed up to where something is wrong, or up to where `ask` had enough.
+
+    The first stage is asked whole; once something is wrong the second is asked for `ENOUGH_SECONDS`, and no other.
+    """
     seen: list[Observation] = []
-    for cells in todo:
-        try:
-            seen.extend(map(ask, cells))
-        except Enough:
+    began, wrong = time.monotonic(), False
+    for number, cells in enumerate(todo):
+        if wrong and number > 1:
             break
-        if any(one.verdict in ("fail", "error") for one in seen):
-            break
+        for cell in cells:
+            if wrong and number and time.monotonic() - began > ENOUGH_SECONDS:
+                return seen
+            try:
+                seen.append(ask(cell))
+            except Enough:
+                return seen
+            wrong = wrong or seen[-1].verdict in ("fail", "error")
     return seen
 
 

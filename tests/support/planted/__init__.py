@@ -4,6 +4,16 @@ import tomllib
 import types
 from pathlib import Path
 
+import numpy as np
+
+from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.diagnosis.diagnose import diagnose
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.run.user_layer import as_adapter
+from lcl_ref.testing import judge
+
+STORE = Store(default_root())
 HERE = Path(__file__).parent
 MISTAKES = tomllib.loads((HERE / "mistakes.toml").read_text("utf-8"))
 PORT = (HERE / "port.py").read_text("utf-8")
@@ -18,6 +28,15 @@ def port_with(name):
     module = types.ModuleType(name.replace("-", "_"))
     exec(compile(text + mistake.get("append", ""), name, "exec"), vars(module))  # noqa: S102 -- text of this repository
     return module
+
+
+def diagnosed(name):
+    """Return the diagnosis of the port with one mistake; of a check, where that is what has to fail."""
+    mistake = MISTAKES[name]
+    if "check" in mistake:
+        return judge(port_with(name), cases=[mistake["check"]], seed=1).diagnosis
+    with np.errstate(all="ignore"):
+        return diagnose(as_adapter(name, port_with(name)), STORE, in_tier(mistake.get("tier", "core")))
 
 
 def score(mistake, diagnosis):

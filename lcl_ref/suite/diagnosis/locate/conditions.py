@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -51,18 +52,29 @@ class Condition:
         return f"only with {where}" if where else "now and then"
 
 
-def condition_of(parts: list[Part]) -> tuple[Condition, Any]:
+def condition_of(parts: Sequence[Part]) -> tuple[Condition, Any]:
     """Return the condition under which results are wrong, and which of `parts` meet it."""
     wrong = np.array([part.wrong for part in parts])
-    every = np.ones(len(parts), bool)
-    if wrong.all() or wrong.sum() <= FEW:
-        return Condition((), int(wrong.sum()), int((~wrong).sum()), 0), every
-    covering = [one for one in traits([part.seen for part in parts], wrong) if one.holds[wrong].all()]
-    chosen = _fewest(_useful(covering, wrong), wrong)
-    meeting = np.logical_and.reduce([every, *(one.holds for one in chosen)])
+    chosen = _fewest(covering(parts), wrong)
+    return condition(parts, chosen)
+
+
+def condition(parts: Sequence[Part], chosen: Sequence[Trait]) -> tuple[Condition, Any]:
+    """Return the condition of these traits, and which of `parts` meet it."""
+    wrong = np.array([part.wrong for part in parts])
+    meeting = np.logical_and.reduce([np.ones(len(parts), bool), *(one.holds for one in chosen)])
     left = int((meeting & ~wrong).sum())
     words = tuple(one.words for one in chosen)
     return Condition(words, int(wrong.sum()), left, int((~wrong).sum()) - left), meeting
+
+
+def covering(parts: Sequence[Part]) -> list[Trait]:
+    """Return the traits that all wrong answers have and some right one lacks; none where too few are wrong."""
+    wrong = np.array([part.wrong for part in parts])
+    if wrong.all() or wrong.sum() <= FEW:
+        return []
+    found = traits([part.seen for part in parts], wrong)
+    return _useful([one for one in found if one.holds[wrong].all()], wrong)
 
 
 def _useful(covering: list[Trait], wrong: Any) -> list[Trait]:

@@ -59,7 +59,8 @@ class Located:
             counts = f"{', '.join(cases[:SHOWN_CASES])}{more}: {counts}"
         others = f"; {found.others} others are right" if found.others else ""
         how = f"; {self.manner}" if self.manner else ""
-        return f"{'only ' if self.only else ''}{subject} {verb}, {found.text} ({counts}{others}){how}"
+        only = "only " if self.only and "y" not in self.labels else ""
+        return f"{only}{subject} {verb}, {found.text} ({counts}{others}){how}"
 
 
 def located(observations: Sequence[Observation]) -> list[Located]:

@@ -14,6 +14,9 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 """What was answered, and what is right."""
 
 
+SAME = 1e-4
+"""How far quotients may lie apart that are the same but for rounding."""
+
 LIKELY = 8
 """So many numbers are rounded the same way by no chance."""
 
@@ -47,8 +50,8 @@ def _values(pairs: list[Pair]) -> Iterator[str]:
         yield "NaN in the place of the number"
     elif np.isfinite(got).all() and np.isfinite(want).all() and (want != 0).all():
         ratio = got / want
-        if (ratio == ratio[0]).all():
-            yield f"{ratio[0]:g} times the number"
+        if np.allclose(ratio, ratio[0], rtol=SAME, atol=0):
+            yield f"{round(float(ratio[0]), 4):g} times the number"
         elif got.size >= LIKELY and ((ratio < 1) & (ratio > 1 - 1 / 64)).all():
             yield "every number nearer 0 than the right one: rounded toward zero"
 

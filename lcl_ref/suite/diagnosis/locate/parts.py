@@ -30,13 +30,13 @@ class Part:
 
 
 def parts_of(observations: Iterable[Observation]) -> list[Part]:
-    """Return every result that was answered; where all are right nothing is compared again."""
+    """Return every result that was answered, without empty ones; where all are right nothing is compared again."""
     return [
         Part(_alone(seen, name), "xt" if seen.op == "transpose" else name)
         for seen in observations
         if seen.verdict in ("pass", "fail")
         for name in seen.answers
-        if name in seen.task.golden
+        if name in seen.task.golden and seen.task.golden[name].size
     ]
 
 
