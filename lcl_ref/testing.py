@@ -1,6 +1,7 @@
-"""The suite inside somebody else's test file: ``from lcl_ref.testing import conformance_tests``."""
+"""The suite for other people's programs: tests in three lines, and one call from a layer to its verdict."""
 
 from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.judgement import Judgement, judge
 from lcl_ref.suite.testing import conformance_tests
 
-__all__ = ["Capabilities", "conformance_tests"]
+__all__ = ["Capabilities", "Judgement", "conformance_tests", "judge"]

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.fresh import fresh_cases, fresh_options, planned
+from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
 from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
 from lcl_ref.cli.problems import print_problems
@@ -31,6 +31,7 @@ from lcl_ref.suite.run.cells import RunPlan, matches
 from lcl_ref.suite.run.drawn_cases import new_seed
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.planning import fresh_cases, planned
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 

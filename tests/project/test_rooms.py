@@ -44,6 +44,7 @@ SUITE = {
     "lcl_ref.suite.scheduling": "",
     "lcl_ref.suite.plugin": "errors",
     "lcl_ref.suite.testing": "errors",
+    "lcl_ref.suite.judgement": "errors",
     "lcl_ref.testing": "",
     "lcl_ref.suite.test_conformance": "",
     "lcl_ref.cli": "core layouts files errors",

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.checks.catalogue import CHECKS
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import Loss, diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import RunPlan
-from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.settings import LOSSES, Settings
 
@@ -27,11 +26,11 @@ def name_mistakes(
     tuple
         The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
     """
-    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and _is_golden(outcome.case)}
+    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and _is_case(outcome.case)}
     diagnoses: dict[str, Diagnosis] = {}
     for ref, cells in plan.items():
         if ref.name in wrong:
-            cases = list(dict.fromkeys(cell.case for cell in cells if _is_golden(cell.case)))
+            cases = list(dict.fromkeys(cell.case for cell in cells if _is_case(cell.case)))
             try:
                 diagnoses[ref.name] = diagnose_backend(ref, settings, cases, _lost(ref, outcomes))
             except LclError as error:
@@ -42,12 +41,23 @@ def name_mistakes(
         with_them = with_checks(diagnoses.get(name, Diagnosis(name, "", {})), checks)
         if with_them.findings:
             diagnoses[name] = with_them
-    return named, diagnoses
+    return named, {name: accounted(one, outcomes) for name, one in diagnoses.items()}
 
 
-def _is_golden(case: str) -> bool:
-    """Return whether the golden data answers a case, so that a deviation can explain its answers."""
-    return case not in CHECKS and not is_fresh(case)
+def accounted(diagnosis: Diagnosis, outcomes: Sequence[Outcome]) -> Diagnosis:
+    """Return a diagnosis that says what is wrong although its own questions showed nothing: the first failure."""
+    wrong = [one for one in outcomes if one.backend == diagnosis.backend and one.state == "fail"]
+    if diagnosis.findings or not wrong:
+        return diagnosis
+    first = wrong[0]
+    text = f"{len(wrong)} cells fail in a run; {first.case} {first.op} {first.dtype}: {first.message}"
+    finding = Finding("form", text, ops=tuple(dict.fromkeys(one.op for one in wrong)))
+    return replace(diagnosis, line=text, findings=(finding,))
+
+
+def _is_case(case: str) -> bool:
+    """Return whether a deviation can explain the answers to a case: checks bear names of their own."""
+    return case not in CHECKS
 
 
 def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
@@ -55,12 +65,12 @@ def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
     return [
         (one.case, one.op, one.dtype, f"{one.error_kind}: {one.message}")
         for one in outcomes
-        if one.backend == ref.name and one.error_kind in LOSSES and _is_golden(one.case)
+        if one.backend == ref.name and one.error_kind in LOSSES and _is_case(one.case)
     ]
 
 
 def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:
-    if outcome.state != "fail" or not _is_golden(outcome.case) or outcome.backend not in diagnoses:
+    if outcome.state != "fail" or not _is_case(outcome.case) or outcome.backend not in diagnoses:
         return outcome
     names = [" + ".join(finding.deviations) for finding in diagnoses[outcome.backend].findings if finding.deviations]
     return replace(outcome, diagnosis="; ".join(names) or None)

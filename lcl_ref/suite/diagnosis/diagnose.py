@@ -6,21 +6,25 @@ experiments of `lcl_ref.suite.diagnosis.probes` say what is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
-from lcl_ref.suite.adapter import OPS, Adapter
+from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.diagnosis.deviations import Deviation, find
 from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_explanations
+from lcl_ref.suite.diagnosis.locate.located import Located, errors_located
+from lcl_ref.suite.diagnosis.narrowed import Narrowed, narrowed
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
-from lcl_ref.suite.formats import DTYPES
+from lcl_ref.suite.diagnosis.stages import observe, stages
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.answers import Key
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import Cell
-from lcl_ref.suite.judge.tasks import cell_exists
+from lcl_ref.suite.run.questions import Questions
 
 NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 """Behaviours that make answers depend on more than the operands: nothing else can be concluded from them."""
@@ -28,7 +32,7 @@ NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 PROBED = 2
 """How many of the smallest wrong cases, of different ranks, are experimented with."""
 
-Kind = Literal["deviation", "behaviour", "check", "experiment", "form"]
+Kind = Literal["deviation", "behaviour", "check", "location", "experiment", "form"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``deviation`` (reproduces every answer), ``behaviour``, ``check`` (memory orders and state), ``experiment``, or
-        ``form`` (shape, dtype, errors).
+        ``deviation`` (reproduces every answer), ``behaviour``, ``check`` (memory orders and state), ``location`` (which
+        results are wrong with which settings), ``experiment``, or ``form`` (shape, dtype, errors).
     text : str
         The finding in one sentence.
     deviations : tuple of str
@@ -93,19 +97,14 @@ class Diagnosis:
         return asdict(self)
 
 
-def cells_for(adapter: Adapter, store: Store, cases: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return the ``(case, op, dtype)`` to ask: exact cases in one dtype, rounded ones in float32 and float64."""
-    supported = [dtype for dtype in ("float32", *DTYPES) if dtype in adapter.declaration.capabilities.dtypes]
-    first = supported[0] if supported else "float32"
-    cells = []
-    for entry in (store.entries[case] for case in cases if case in store.entries):
-        case = entry["id"]
-        dtypes = dict.fromkeys((first, "float64")) if entry["values"] == "rounded" else (first,)
-        cells += [(case, op, dtype) for dtype in dtypes for op in OPS if cell_exists(entry, op, dtype)]
-    return cells
-
-
-def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocation | None = None) -> Diagnosis:
+def diagnose(
+    adapter: Adapter,
+    store: Store,
+    cases: Sequence[str],
+    how: Invocation | None = None,
+    known: Mapping[Key, Observation] = MappingProxyType({}),
+    seed: int = 0,
+) -> Diagnosis:
     """Observe a layer in this process and name what is wrong with it.
 
     Parameters
@@ -118,12 +117,23 @@ def diagnose(adapter: Adapter, store: Store, cases: Sequence[str], how: Invocati
         Case ids it is asked about.
     how : Invocation, optional
         How a program calls the layer; without it no reproducers are written.
+    known : mapping of (case, op, dtype) to Observation
+        What it answered before, which it is not asked again.
+    seed : int
+        Where fresh layers are drawn from.
     """
     seen: list[Observation] = []
-    evaluator = Evaluator(adapter, store, seen.append, twice=False)
-    for case, op, dtype in cells_for(adapter, store, cases):
-        evaluator.judge(Cell(adapter.declaration.name, case, op, dtype))
-    return judge(adapter, seen, how)
+    evaluator, questions = Evaluator(adapter, keep=seen.append, twice=False), Questions(store)
+
+    def ask(key: Key) -> Observation:
+        if key in known:
+            return known[key]
+        case, op, dtype = key
+        evaluator.judge_task(Cell(adapter.declaration.name, case, op, dtype), questions.task(case, dtype))
+        return seen.pop()
+
+    failed = [key for key, one in known.items() if one.verdict in ("fail", "error")]
+    return judge(adapter, observe(stages(adapter, store, cases, failed, seed), ask), how)
 
 
 def judge(
@@ -142,12 +152,15 @@ def judge(
     no_function = any(one.deviations[0] in NO_FUNCTION for one in found)
     explained = [] if no_function else find_explanations(seen)
     found += [_deviation(one, programs) for one in explained]
-    unexplained = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
-    if unexplained and not no_function:
-        found += _experiments(adapter, seen, programs) if experiment else []
+    left = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
+    apart = [] if no_function else narrowed([one for one in seen if one.op in left])
+    found += [_narrowed(one, programs) for one in apart]
+    unexplained = [one.where for one in apart if one.explanation is None]
+    if unexplained and experiment:
+        found += _experiments(adapter, seen, unexplained)
     if counts["error"] and not (explained and not counts["fail"]):
         found.append(_errors(seen))
-    line = _line(found, counts, bool(unexplained) and not no_function)
+    line = _line(found, counts)
     return Diagnosis(name, line, counts, tuple(found))
 
 
@@ -168,17 +181,18 @@ def _nothing_to_diagnose(seen: Sequence[Observation], counts: dict[str, int]) ->
 def _errors(seen: Sequence[Observation]) -> Finding:
     errors = [one for one in seen if one.verdict == "error"]
     first = min(errors, key=lambda one: one.weight)
-    text = f"{len(errors)} of {len(seen)} cells end in an error; {first.case} {first.op}: {first.message}"
+    where = f"{len(errors)} of {len(seen)} cells end in an error, {errors_located(seen)}"
+    text = f"{where}; {first.case} {first.op}: {first.message}"
     return Finding("form", text, ops=tuple(dict.fromkeys(one.op for one in errors)))
 
 
-def _line(found: Sequence[Finding], counts: dict[str, int], unexplained: bool) -> str:
-    explanations = [one for one in found if one.kind in ("deviation", "behaviour")]
-    if counts["fail"] and (unexplained or not explanations):
-        return f"no known deviation explains the {counts['fail']} wrong answers"
-    if not explanations:
-        return f"no answer is wrong, but {found[0].text}"
-    return "; ".join(one.text for one in explanations)
+def _line(found: Sequence[Finding], counts: dict[str, int]) -> str:
+    named = [one.text for one in found if one.kind in ("deviation", "behaviour")]
+    unknown = [one.text for one in found if one.kind == "location"]
+    if unknown:
+        count = "" if named else f"the {counts['fail']} wrong answers"
+        named.append(f"no known deviation explains {count or 'this'}: {'; '.join(unknown)}")
+    return "; ".join(named) if named else f"no answer is wrong, but {found[0].text}"
 
 
 def _behaviours(adapter: Adapter, seen: Sequence[Observation]) -> list[Finding]:
@@ -215,23 +229,26 @@ def _deviation(explanation: Explanation, programs: _Programs) -> Finding:
     )
 
 
-def _experiments(adapter: Adapter, seen: Sequence[Observation], programs: _Programs) -> list[Finding]:
-    """Return what probing shows on the smallest wrong cases; each sentence once."""
-    wrong = [one for one in seen if one.verdict == "fail"]
-    forward = sorted((one for one in wrong if one.op == "forward" and one.task.exact), key=lambda one: -one.weight)
-    smallest = {one.task.spec.rank: one for one in forward}  # the last of each rank
+def _narrowed(one: Narrowed, programs: _Programs) -> Finding:
+    """Return what is known of one place where answers are wrong: the deviation that explains them, or the place."""
+    ops = one.where.ops
+    if one.explanation is None:
+        return Finding("location", one.where.text, ops=ops, program=programs.smallest(ops))
+    found = _deviation(replace(one.explanation, ops=ops), programs)
+    return replace(found, text=f"{found.text}, {one.text}" if one.text else found.text)
+
+
+def _experiments(adapter: Adapter, seen: Sequence[Observation], where: Sequence[Located]) -> list[Finding]:
+    """Return what probing shows on the smallest wrong cases of each rank; each sentence once."""
+    concerned = [one for one in seen if one.verdict == "fail" and one.task.exact]
     found: dict[str, Finding] = {}
-    for one in sorted(smallest.values(), key=lambda one: one.weight)[:PROBED]:
-        for text in findings(Prober(adapter, one.task.spec, one.task.dtype)):
-            found.setdefault(text, Finding("experiment", f"{one.case}: {text}", ops=("forward",)))
-    if not found:
-        ops = tuple(dict.fromkeys(one.op for one in wrong))
-        cases = ", ".join(dict.fromkeys(one.case for one in sorted(wrong, key=lambda one: one.weight)[:3]))
-        text = f"wrong only in {', '.join(ops)}; the smallest wrong cases are {cases}"
-        found[text] = Finding("experiment", text, ops=ops)
-    first, *rest = found.values()
-    program = programs.smallest(first.ops)
-    return [Finding(first.kind, first.text, ops=first.ops, program=program), *rest]
+    for op in dict.fromkeys(op for one in where for op in one.ops):
+        wrong = sorted((one for one in concerned if one.op == op), key=lambda one: -one.weight)
+        smallest = {one.task.spec.rank: one for one in wrong}  # the last of each rank
+        for one in sorted(smallest.values(), key=lambda one: one.weight)[:PROBED]:
+            for text in findings(Prober(adapter, one.task.spec, one.task.dtype), op):
+                found.setdefault(text, Finding("experiment", f"{one.case}: {text}", ops=(op,)))
+    return list(found.values())
 
 
 class _Programs:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding, cells_for, judge
+from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding, judge
 from lcl_ref.suite.diagnosis.reproducer import invocation
+from lcl_ref.suite.diagnosis.stages import Enough, observe, stages
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.answers import AnswerFile, Key
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import MAX_LOSSES, Cell
-from lcl_ref.suite.judge.tasks import load_task
 from lcl_ref.suite.run.loading import BackendRef, Loaded, Send
 from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
+from lcl_ref.suite.run.questions import Questions
 from lcl_ref.suite.run.settings import Settings, require_present, wait_until_loaded
 
 SEARCH_SECONDS = 300.0
@@ -27,7 +28,14 @@ Loss = tuple[str, str, str, str]
 
 
 def serve(
-    loaded: Loaded, send: Send, data: str, answers: str, cases: Sequence[str], lost: Sequence[Loss], experiment: bool
+    loaded: Loaded,
+    send: Send,
+    data: str,
+    answers: str,
+    cases: Sequence[str],
+    lost: Sequence[Loss],
+    experiment: bool,
+    seed: int,
 ) -> None:
     """Judge a layer by its answers, in the worker; send the fields of a `Diagnosis`.
 
@@ -45,38 +53,52 @@ def serve(
         Cells that ended an earlier worker: they are not asked again. After `MAX_LOSSES` nothing behind the last is.
     experiment : bool
         Whether the layer may be asked anything but these cells.
+    seed : int
+        Where fresh layers are drawn from.
     """
-    seen = _observed(loaded, send, Store(Path(data)), AnswerFile(Path(answers)), cases, lost)
+    seen = _observed(loaded, send, Store(Path(data)), AnswerFile(Path(answers)), cases, lost, seed)
     send("observed")
     how = invocation(loaded.ref, loaded.adapter) if experiment else None
     send("diagnosed", **judge(loaded.adapter, seen, how, experiment=experiment).to_dict())
 
 
 def _observed(
-    loaded: Loaded, send: Send, store: Store, file: AnswerFile, cases: Sequence[str], lost: Sequence[Loss]
+    loaded: Loaded,
+    send: Send,
+    store: Store,
+    file: AnswerFile,
+    cases: Sequence[str],
+    lost: Sequence[Loss],
+    seed: int,
 ) -> list[Observation]:
     """Return an observation of each cell, asking the layer where there is none."""
-    cells, ended = cells_for(loaded.adapter, store, cases), {tuple(cell): message for *cell, message in lost}
-    task_of = cache(partial(load_task, store))
-    known, seen, losses = file.read(set(cells), task_of), list[Observation](), 0
+    ended = {(case, op, dtype): message for case, op, dtype, message in lost}
+    task_of = cache(Questions(store).task)
+    known, kept, losses = dict[Key, Observation](), list[Observation](), 0
+    evaluator = Evaluator(loaded.adapter, keep=kept.append, twice=False)
 
-    def keep(one: Observation) -> None:
-        seen.append(one)
-        file.add(one)
-
-    evaluator = Evaluator(loaded.adapter, store, keep, twice=False)
-    for case, op, dtype in cells:
-        if (case, op, dtype) in known:
-            seen.append(known[case, op, dtype])
-        elif (case, op, dtype) in ended:
-            seen.append(Observation(case, op, task_of(case, dtype), "error", {}, ended[case, op, dtype]))
+    def ask(key: Key) -> Observation:
+        nonlocal losses
+        case, op, dtype = key
+        if key in known:
+            return known[key]
+        if losses == MAX_LOSSES:
+            raise Enough
+        if key in ended:
             losses += 1
-            if losses == MAX_LOSSES:
-                break
-        else:
-            send("start", case=case, op=op, dtype=dtype)
-            evaluator.judge(Cell(loaded.ref.name, case, op, dtype))
-    return seen
+            return Observation(case, op, task_of(case, dtype), "error", {}, ended[key])
+        send("start", case=case, op=op, dtype=dtype)
+        evaluator.judge_task(Cell(loaded.ref.name, case, op, dtype), task_of(case, dtype))
+        file.add(kept[-1])
+        return kept.pop()
+
+    def todo() -> Iterator[Sequence[Key]]:
+        for cells in stages(loaded.adapter, store, cases, [*file.wrong(), *ended], seed):
+            known.clear()
+            known.update(file.read(set(cells), task_of))
+            yield cells
+
+    return observe(todo(), ask)
 
 
 def diagnose_backend(ref: BackendRef, settings: Settings, cases: Sequence[str], lost: Sequence[Loss] = ()) -> Diagnosis:
@@ -101,7 +123,7 @@ def diagnose_backend(ref: BackendRef, settings: Settings, cases: Sequence[str], 
     lost, experiment = list(lost), True
     while True:
         asked = {"cases": list(cases), "lost": lost, "experiment": experiment}
-        asked |= {"data": str(settings.data), "answers": settings.answers_of(ref)}
+        asked |= {"data": str(settings.data), "answers": settings.answers_of(ref), "seed": settings.seed}
         worker = Worker(ref, Job(__name__, asked), threads=1, limits=settings.limits)
         try:
             require_present(wait_until_loaded(worker, settings))

@@ -42,8 +42,18 @@ class Explanation:
     same: tuple[Hypothesis, ...] = ()
 
 
+SCREENED = 40
+"""On so many wrong answers hypotheses are tried before all others, and on so many right ones."""
+
 _ANY = Spec(input_size=1, in_channels=1, out_channels=1, kernel_size=1)
 """Formats are edited the same in every layer."""
+
+
+def predicts(hypothesis: Hypothesis, seen: Observation) -> bool:
+    """Return whether a hypothesis gives an answer; where it does not edit the layer, the answer must be right."""
+    if any(_edits(one, seen) for one in hypothesis):
+        return reproduces(hypothesis, seen)
+    return seen.verdict == "pass"
 
 
 class Evidence:
@@ -60,20 +70,14 @@ class Evidence:
     def __init__(self, observations: Sequence[Observation], candidates: Sequence[Deviation] = COMPUTED) -> None:
         ops = {observation.op for observation in observations}
         self.candidates = [deviation for deviation in candidates if ops & set(deviation.ops)]
-        self.changes = {
-            id(observation): frozenset(
-                number
-                for number, deviation in enumerate(self.candidates)
-                if touches(observation.task.spec, observation.batch, deviation, observation.op)
-                and _matters(deviation, observation)
-            )
-            for observation in observations
-        }
+        self._changes: dict[int, frozenset[int]] = {}
+        first, rest = _screen(observations)
         # Where few candidates matter, one look settles most hypotheses.
         self.observations = sorted(
-            observations, key=lambda seen: (not seen.task.exact, len(self.changes[id(seen)]), seen.weight)
+            first, key=lambda seen: (not seen.task.exact, len(self._changed_by(seen)), seen.weight)
         )
-        layers = {(seen.task.spec, seen.batch) for seen in observations}
+        self.rest = sorted(rest, key=lambda seen: (not seen.task.exact, seen.weight))
+        layers = {(seen.task.spec, seen.batch) for seen in self.observations}
         self.fields = [
             frozenset().union(*(changed_fields(*layer, deviation) for layer in layers)) for deviation in self.candidates
         ]
@@ -82,13 +86,28 @@ class Evidence:
     @property
     def wrong(self) -> int:
         """How many answers are wrong."""
-        return sum(observation.verdict in ("fail", "error") for observation in self.observations)
+        return sum(seen.verdict in ("fail", "error") for seen in (*self.observations, *self.rest))
+
+    def _changed_by(self, observation: Observation) -> frozenset[int]:
+        """Return the numbers of the candidates that edit the layer of an observation."""
+        if id(observation) not in self._changes:
+            self._changes[id(observation)] = frozenset(
+                number for number, one in enumerate(self.candidates) if _edits(one, observation)
+            )
+        return self._changes[id(observation)]
+
+    def _survives(self, hypothesis: Hypothesis) -> bool:
+        """Return whether a hypothesis that fits the screened answers fits the others too."""
+        return all(
+            reproduces(hypothesis, seen) if any(_edits(one, seen) for one in hypothesis) else seen.verdict == "pass"
+            for seen in self.rest
+        )
 
     def singles(self) -> list[Hypothesis]:
         """Return the single deviations that reproduce everything, in catalogue order."""
         numbers = range(len(self.candidates))
         fitting = [n for n in numbers if all(self._fits_one(n, seen) for seen in self.observations)]
-        return [self.hypothesis((number,)) for number in fitting]
+        return [one for one in (self.hypothesis((number,)) for number in fitting) if self._survives(one)]
 
     def pairs(self) -> list[Hypothesis]:
         """Return the pairs that reproduce everything, in catalogue order; reversed where only the other order does."""
@@ -119,14 +138,14 @@ class Evidence:
 
     def _active(self, observation: Observation) -> NDArray[np.bool_]:
         """Return which candidates edit the layer of an observation."""
-        return np.isin(np.arange(len(self.candidates)), list(self.changes[id(observation)]))
+        return np.isin(np.arange(len(self.candidates)), list(self._changed_by(observation)))
 
     def hypothesis(self, numbers: Iterable[int]) -> Hypothesis:
         """Return the deviations with these numbers."""
         return tuple(self.candidates[number] for number in numbers)
 
     def _fits_one(self, number: int, observation: Observation) -> bool:
-        if number not in self.changes[id(observation)]:
+        if number not in self._changed_by(observation):
             return observation.verdict == "pass"
         key = number, id(observation)
         if key not in self._fits:
@@ -145,9 +164,25 @@ class Evidence:
         """Yield the first order of a pair that reproduces everything, if one does."""
         for first, second in [pair] if self._commute(*pair) else [pair, pair[::-1]]:
             hypothesis = self.hypothesis((first, second))
-            if all(reproduces(hypothesis, observation) for observation in self.observations):
+            if all(reproduces(hypothesis, seen) for seen in self.observations) and self._survives(hypothesis):
                 yield hypothesis
                 return
+
+
+def _screen(observations: Sequence[Observation]) -> tuple[list[Observation], list[Observation]]:
+    """Return the answers that hypotheses are tried on first, some wrong and some right ones of every size; the rest."""
+    chosen: set[int] = set()
+    for wrong in (True, False):
+        group = [seen for seen in observations if (seen.verdict != "pass") == wrong]
+        group.sort(key=lambda seen: seen.weight)
+        chosen |= {id(seen) for seen in (*group[: SCREENED // 2], *group[:: len(group) // SCREENED + 1])}
+    first = [seen for seen in observations if id(seen) in chosen]
+    return first, [seen for seen in observations if id(seen) not in chosen]
+
+
+def _edits(deviation: Deviation, seen: Observation) -> bool:
+    """Return whether a deviation can show in an observation."""
+    return touches(seen.task.spec, seen.batch, deviation, seen.op) and _matters(deviation, seen)
 
 
 def _matters(deviation: Deviation, observation: Observation) -> bool:
@@ -192,6 +227,14 @@ def find_explanations(
             apart = [one or search.pairs((op,)) for one, op in zip(apart, failing, strict=True)]
     found = [(failing, whole)] if whole else [((op,), one) for op, one in zip(failing, apart, strict=True) if one]
     return [search.explanation(ops, hypotheses) for ops, hypotheses in found]
+
+
+def find_single(observations: Sequence[Observation], candidates: Sequence[Deviation]) -> Explanation | None:
+    """Return the first single deviation that reproduces all of these answers, which may hold one result of several."""
+    evidence = Evidence(observations, candidates)
+    first, *same = evidence.singles() or [()]
+    ops = tuple(dict.fromkeys(seen.op for seen in observations))
+    return Explanation(first, ops, evidence.wrong, tuple(same)) if first else None
 
 
 class _Search:

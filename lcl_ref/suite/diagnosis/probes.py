@@ -5,6 +5,7 @@ Every experiment uses small integers, so that right answers are exact and a diff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from lcl_ref.core.axes import axis_names
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.formats import FORMATS
+from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.to_numpy import to_numpy
 
 Array = NDArray[Any]
@@ -40,11 +42,12 @@ class Prober:
 
     def __init__(self, adapter: Adapter, spec: Spec, dtype: str) -> None:
         self.adapter, self.spec, self.dtype = adapter, spec, dtype
-        self.x = self._integers(spec.x_shape(BATCH), 0)
-        self.weight = self._integers(spec.weight_shape, 1)
-        self.bias = None if spec.bias_shape is None else self._integers(spec.bias_shape, 2)
+        self.x = self.integers(spec.x_shape(BATCH), 0)
+        self.weight = self.integers(spec.weight_shape, 1)
+        self.bias = None if spec.bias_shape is None else self.integers(spec.bias_shape, 2)
 
-    def _integers(self, shape: tuple[int, ...], seed: int) -> Array:
+    def integers(self, shape: tuple[int, ...], seed: int) -> Array:
+        """Return small integers of a shape, the same for a seed."""
         drawn = np.random.Generator(np.random.Philox(seed)).integers(1, 4, shape)
         return drawn.astype(FORMATS[self.dtype].dtype)
 
@@ -52,6 +55,14 @@ class Prober:
         """Return what the layer answers, in float64; operands are handed over as copies."""
         layer = self.adapter.prepare(self.spec, weight.copy(), None if bias is None else bias.copy(), self.dtype)
         return to_numpy(layer.forward(x.copy())).astype(np.float64)
+
+    def gradients(self, x: Array, dy: Array) -> dict[str, Array]:
+        """Return dx, dw and db of the layer in float64, as far as there are any."""
+        bias = None if self.bias is None else self.bias.copy()
+        layer = self.adapter.prepare(self.spec, self.weight.copy(), bias, self.dtype)
+        given = {"x": x.copy(), "dy": dy.copy(), "weight": self.weight}
+        answers = answers_of(layer, "vjp", given if bias is None else given | {"bias": bias})
+        return {name: answer.astype(np.float64) for name, answer in answers.items()}
 
     def zero(self, array: Array | None) -> Array | None:
         """Return zeros like `array`, or None for None."""
@@ -74,8 +85,12 @@ def behaviours(prober: Prober) -> Iterator[str]:
         yield "behaviour/stale-weights"
 
 
-def findings(prober: Prober) -> Iterator[str]:
+def findings(prober: Prober, op: str = "forward") -> Iterator[str]:
     """Yield sentences about bias, linearity, batch and connections, those that are as specified left out."""
+    if op == "vjp":
+        yield from _tried(_of_gradients, prober)
+    if op != "forward":
+        return
     unusual = False
     for experiment in (_bias, _linear_in_x, _linear_in_weight, _batch):
         for text in _tried(experiment, prober):
@@ -137,10 +152,12 @@ def _batch(prober: Prober) -> Iterator[str]:
 def _connections(prober: Prober) -> Iterator[str]:
     """Feed one input element at a time through weights that are all different: the output names the weight used."""
     spec = prober.spec
+    if max(math.prod(spec.x_shape(1)), math.prod(spec.y_shape(1))) > MAX_INPUTS:
+        return
+    if prober.weight.size > FORMATS[prober.dtype].largest_exact_integer:
+        return
     route = dense_oracle.connectivity(spec)
     want = np.where(route.joined, route.weight_index + 1, 0)
-    if want.shape[0] > MAX_INPUTS or prober.weight.size > FORMATS[prober.dtype].largest_exact_integer:
-        return
     numbers = np.arange(1, prober.weight.size + 1, dtype=prober.weight.dtype).reshape(spec.weight_shape)
     rest = prober.y(np.zeros(spec.x_shape(1), prober.x.dtype), numbers, prober.zero(prober.bias)).reshape(-1)
     got = np.stack([_response(prober, element, numbers) for element in range(want.shape[0])]) - rest
@@ -154,6 +171,26 @@ def _connections(prober: Prober) -> Iterator[str]:
         if wrong.any():
             count = f"{int(wrong.sum())} of {wrong.size} pairs of input and output"
             yield f"{count} {words}; for example {_example(spec, wrong, got, want)}"
+
+
+def _of_gradients(prober: Prober) -> Iterator[str]:
+    """Ask for gradients of one sample at a time, of twice the cotangent, and at another x."""
+    spec = prober.spec
+    x, dy = prober.x, prober.integers(spec.y_shape(BATCH), 3)
+    whole, double = prober.gradients(x, dy), prober.gradients(x, 2 * dy)
+    alone = [prober.gradients(x[at : at + 1], dy[at : at + 1]) for at in range(BATCH)]
+    elsewhere = prober.gradients(2 * x + 1, dy)
+    for name, got in whole.items():
+        summed = np.concatenate([one[name] for one in alone]) if name == "dx" else sum(one[name] for one in alone)
+        if not np.array_equal(double[name], 2 * got):
+            yield f"{name} is not linear in dy: twice the cotangent does not give twice the gradient"
+        elif not np.array_equal(got, summed):
+            kind = "is not that of its samples alone" if name == "dx" else "is not the sum of those of its samples"
+            yield f"{name} of a batch of {BATCH} {kind}"
+        elif name != "dw" and not np.array_equal(elsewhere[name], got):
+            yield f"{name} depends on x"
+        elif not got.any() and dy.any():
+            yield f"{name} is 0 everywhere"
 
 
 def _response(prober: Prober, element: int, numbers: Array) -> Array:

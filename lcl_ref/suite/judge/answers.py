@@ -52,6 +52,13 @@ class AnswerFile:
             if file.tell() + sum(array.nbytes for array in arrays.values()) <= MOST_BYTES:
                 file.write(json.dumps(facts).encode() + b"\n" + b"".join(array.tobytes() for array in arrays.values()))
 
+    def wrong(self) -> list[Key]:
+        """Return the cells whose answer is wrong or none."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            return [key for key, facts, _ in _records(file) if facts["verdict"] in ("fail", "error")]
+
     def read(self, wanted: Container[Key], task_of: Callable[[str, str], Task]) -> dict[Key, Observation]:
         """Return what is known of the `wanted` cells; `task_of` gives the task of a case and dtype."""
         if not self._path.exists():

@@ -95,7 +95,8 @@ def rejected(
         narrowed = {name: array.astype(FORMATS[task.dtype].dtype) for name, array in answer.items()}
     try:
         for expected in task.expected(op, accumulation_of(task.dtype, op, declared)):
-            check(expected, narrowed[expected.result])
+            if expected.result in narrowed:
+                check(expected, narrowed[expected.result])
     except (Mismatch, Malformed):
         return True
     return False

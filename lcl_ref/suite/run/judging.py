@@ -18,7 +18,6 @@ from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import STATES, Cell, Outcome, outcome
 from lcl_ref.suite.judge.tasks import Task
 from lcl_ref.suite.judge.transport import unpacked
-from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.questions import Questions
 
 
@@ -74,6 +73,6 @@ def outcome_of(
     with np.errstate(all="ignore"):  # the numbers are a layer's
         found = judged(cell, task, reply, declared)
         real = all(array.dtype.kind != "c" for array in reply.answers.values())
-        if keep is not None and real and not is_fresh(cell.case):  # a diagnosis is of real numbers
+        if keep is not None and real:  # a diagnosis is of real numbers
             keep(observed(found, task, reply, declared))
     return found

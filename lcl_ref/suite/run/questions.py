@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import Task, load_task
 from lcl_ref.suite.run.drawn_cases import existing, is_fresh
+
+MOST_KEPT = 256
+"""More tasks than the core tier has."""
 
 
 class Questions:
@@ -33,3 +38,15 @@ class Questions:
         if is_fresh(case):
             return existing(case).task(dtype, answered=self._answered)
         return load_task(self._store, case, dtype)
+
+
+class KeptQuestions(Questions):
+    """Tasks of which many are kept, for layer after layer that is asked the same."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._kept = lru_cache(MOST_KEPT)(self._made)
+
+    def task(self, case: str, dtype: str) -> Task:
+        """Return the task of a case in a dtype, the same object as before."""
+        return self._kept(case, dtype)

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lcl_ref.core import batched, reference
+from lcl_ref.core import batched
 from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, Refused, find, results
@@ -79,12 +79,13 @@ class Engine:
         return self.module.transpose(spec, y, weight)
 
 
-RIGHT |= {"unfold": TorchUnfold(), "fast": Engine(batched), "reference": Engine(reference)}
+RIGHT |= {"unfold": TorchUnfold(), "fast": Engine(batched)}
 
 
+@tiers
 @pytest.mark.parametrize("layer", RIGHT.values(), ids=RIGHT)
-def test_right_layer_is_not_diagnosed(layer):
-    diagnosis = named(layer, "full")
+def test_right_layer_is_not_diagnosed(layer, tier):
+    diagnosis = named(layer, tier)
     assert diagnosis.findings == ()
     assert diagnosis.line.startswith(f"nothing to diagnose: all {diagnosis.counts['pass']} answers are right")
     assert diagnosis.counts["fail"] == diagnosis.counts["error"] == 0
@@ -341,7 +342,7 @@ def test_program_calls_a_right_layer_right(tmp_path):
         (
             "forward = Loops().forward\ndef supports(*asked): return 'not today'",
             3,
-            "all 702 cells are declared unsupported (not today)",
+            "cells are declared unsupported (not today)",
         ),
     ],
     ids=["right", "raises", "exits", "dies", "supports nothing"],
@@ -351,7 +352,7 @@ def test_wrong_use_is_one_clear_line(tmp_path, body, status, words):
     done = run_diagnose(tmp_path)
     assert done.returncode == status, done.stderr
     assert len(done.stdout.splitlines()) == 1
-    assert words.replace("702", str(len(tasks("core")))) in done.stdout
+    assert words in done.stdout
 
 
 def test_layer_that_dies_now_and_then_is_diagnosed_from_the_rest(tmp_path):
