@@ -28,7 +28,7 @@ class Case:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     tags : tuple of str
-        ``tiling``, ``empty-batch`` and ``nonfinite`` where the case is so, and ``degenerate: <reason>`` where two axes
+        ``tiling``, ``empty-batch``, ``nonfinite`` and ``subnormal`` where the case is so, and ``degenerate: <reason>`` where two axes
         of one tensor have equal length on purpose.
     values : {"exact", "rounded", "nonfinite", "complex"}
         Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
@@ -43,6 +43,8 @@ class Case:
     tags: tuple[str, ...] = ()
     values: Values = "exact"
     one_in: int = 1
+    operands: str = ""
+    bits: int = 0
 
     @property
     def topic(self) -> str:
