@@ -13,6 +13,7 @@ from typing import Any, Literal
 from lcl_ref.suite.adapter import OPS, Adapter
 from lcl_ref.suite.diagnosis.deviations import Deviation, find
 from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_explanations
+from lcl_ref.suite.diagnosis.of_values import apart
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.formats import DTYPES
@@ -28,7 +29,7 @@ NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 PROBED = 2
 """How many of the smallest wrong cases, of different ranks, are experimented with."""
 
-Kind = Literal["deviation", "behaviour", "check", "experiment", "form"]
+Kind = Literal["deviation", "behaviour", "values", "check", "experiment", "form"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``deviation`` (reproduces every answer), ``behaviour``, ``check`` (memory orders and state), ``experiment``, or
-        ``form`` (shape, dtype, errors).
+        ``deviation`` (reproduces every answer), ``behaviour``, ``values`` (depends on the numbers of the operands),
+        ``check`` (memory orders and state), ``experiment``, or ``form`` (shape, dtype, errors).
     text : str
         The finding in one sentence.
     deviations : tuple of str
-        Ids of the catalogue, for the first two kinds; the id of a check.
+        Ids of the catalogue, for the first two kinds; the name of the mistake, or the id of a check.
     ops : tuple of str
         Operations concerned.
     explained : int
@@ -138,6 +139,8 @@ def judge(
     found = list(_behaviours(adapter, seen)) if experiment and not idle.startswith("cannot") else []
     if idle and not found:
         return Diagnosis(name, idle, counts)
+    values, seen = apart(seen)
+    found += [Finding("values", *facts) for facts in values]
     programs = _Programs(adapter, seen, how)
     no_function = any(one.deviations[0] in NO_FUNCTION for one in found)
     explained = [] if no_function else find_explanations(seen)
@@ -173,7 +176,7 @@ def _errors(seen: Sequence[Observation]) -> Finding:
 
 
 def _line(found: Sequence[Finding], counts: dict[str, int], unexplained: bool) -> str:
-    explanations = [one for one in found if one.kind in ("deviation", "behaviour")]
+    explanations = [one for one in found if one.kind in ("deviation", "behaviour", "values")]
     if counts["fail"] and (unexplained or not explanations):
         return f"no known deviation explains the {counts['fail']} wrong answers"
     if not explanations:

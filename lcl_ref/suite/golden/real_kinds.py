@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.cases.case import Case
-from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import values
 
 Array = NDArray[Any]
@@ -97,9 +96,7 @@ def positive(draw: Draw) -> Drawn:
 
 
 def _in_binade(draw: Draw, low: int, binades: int = values.SPREAD + 1) -> Drawn:
-    return draw.each(
-        lambda name: draw.reals(name, low, binades), lambda: draw.reals("bias", 2 * low, 2 * binades - 1)
-    )
+    return draw.each(lambda name: draw.reals(name, low, binades), lambda: draw.reals("bias", 2 * low, 2 * binades - 1))
 
 
 def small(draw: Draw) -> Drawn:
@@ -124,7 +121,7 @@ def mixed(draw: Draw) -> Drawn:
 
 
 def cancelling(draw: Draw) -> Drawn:
-    """Return operands that differ from channel to channel, and sample to sample, by a sign and the lower half of bits."""
+    """Return operands that differ from channel to channel, and sample to sample, by a sign and half their bits."""
     half = draw.format.precision // 2
     drawn = draw.each(lambda name: draw.reals(name, 0, 1), lambda: draw.reals("bias", -half))
     for name in ("x", "weight", "dy"):

@@ -49,9 +49,7 @@ def thinned(case_id: str, tensor: str, drawn: NDArray[np.int64], one_in: int) ->
     return np.where(upper % np.uint64(one_in) == 0, drawn, 0)
 
 
-def significands(
-    case_id: str, tensor: str, shape: tuple[int, ...], dtype: str, binades: int = SPREAD + 1
-) -> Array:
+def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str, binades: int = SPREAD + 1) -> Array:
     """Return Python integers (dtype object) m such that ``m * 2**-real_scale(dtype)`` are reals exact in `dtype`.
 
     Each has a full significand of the dtype, a random sign and one of `binades` exponents; nothing is ever rounded.

@@ -75,7 +75,19 @@ def cheaper_arithmetic(
         (bfloat16, float16) where it is within the limit of exactly that computation, all names where several leave the
         same operands; ``sums kept in float16`` (bfloat16) where it is within the limit of that; else nothing.
     """
-    answer = got.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what a narrower format cannot hold is infinite there
+        return _explained(spec, operands, result, got.astype(np.float64), magnitude, form, accumulation)
+
+
+def _explained(
+    spec: Spec,
+    operands: Mapping[str, Array],
+    result: str,
+    answer: Floats,
+    magnitude: Magnitude,
+    form: FloatFormat,
+    accumulation: FloatFormat,
+) -> str:
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
     if form.name == "float64":
         golden = _result(spec, {name: to_single(operand) for name, operand in wide.items()}, result)
