@@ -28,8 +28,8 @@ class Case:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     tags : tuple of str
-        ``tiling``, ``empty-batch``, ``nonfinite`` and ``subnormal`` where the case is so, and ``degenerate: <reason>`` where two axes
-        of one tensor have equal length on purpose.
+        ``tiling``, ``empty-batch``, ``nonfinite`` and ``subnormal`` where the case is so, and ``degenerate: <reason>``
+        where two axes of one tensor have equal length on purpose.
     values : {"exact", "rounded", "nonfinite", "complex"}
         Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
         complex numbers whose parts are small integers.

@@ -17,8 +17,8 @@ LEAST_ERRORS = 256
 SHARE = 0.75
 
 
-def lean(error: Array, truth: Array) -> str:
-    """Return to which side errors lean, in words, or nothing.
+def shares(error: Array, truth: Array) -> dict[str, float]:
+    """Return which share of the errors other than 0 lies to each side; nothing where they are too few.
 
     Parameters
     ----------
@@ -29,11 +29,16 @@ def lean(error: Array, truth: Array) -> str:
     """
     signs = np.sign(error[error != 0])
     if signs.size < LEAST_ERRORS:
-        return ""
+        return {}
     outwards = signs * np.sign(truth[error != 0])
     sides = {"upwards": signs, "downwards": -signs, "away from zero": outwards, "toward zero": -outwards}
-    shares = {side: float((towards > 0).mean()) for side, towards in sides.items()}
-    side = max(shares, key=lambda side: shares[side])
-    if shares[side] < SHARE:
+    return {side: float((towards > 0).mean()) for side, towards in sides.items()}
+
+
+def lean(error: Array, truth: Array) -> str:
+    """Return to which side errors lean, in words, or nothing; the parameters are those of `shares`."""
+    found = shares(error, truth)
+    side = max(found, key=lambda side: found[side], default="")
+    if not side or found[side] < SHARE:
         return ""
-    return f"{shares[side]:.0%} of {signs.size} errors {side}: operations do not round to nearest"
+    return f"{found[side]:.0%} of {np.count_nonzero(error)} errors {side}: operations do not round to nearest"
