@@ -34,8 +34,14 @@ RIGHT: Mapping[str, Sum] = APART | TOGETHER
 
 @dataclass
 class Seen:
-    """Results of one order of summation: how many, in how many tensors, how many of these were warned of, and the
-    largest share of errors to one side in any.
+    """What the warning said of results that were summed in one way.
+
+    Parameters
+    ----------
+    results, tensors, alarms : int
+        How many results, in how many tensors, and how many of these were warned of.
+    share : float
+        The largest share of the errors of one tensor to one side.
     """
 
     results: int = 0

@@ -143,8 +143,7 @@ APART: dict[str, Callable[[Terms], Array]] = {
 """Name -> sum of the terms in their own dtype."""
 
 TOGETHER: dict[str, Callable[[Terms], Array]] = {
-    f"{name}, fma": partial(order, add=together)  # type: ignore[call-arg]
-    for name, order in APART.items()
+    f"{name}, fma": partial(order, add=together) for name, order in APART.items()
 }
 """The same by fused multiply-add."""
 

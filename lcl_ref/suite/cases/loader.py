@@ -26,7 +26,7 @@ WHOLE = (
 """Kinds of whole numbers, which `lcl_ref.suite.golden.exact_kinds` draws."""
 
 REAL = (
-    *("positive", "small", "huge", "wide", "mixed", "cancelling"),
+    *("positive", "small", "huge", "wide", "mixed", "cancelling", "worst"),
     *("subnormal-x", "subnormal-weight", "subnormal-products"),
 )
 """Kinds of reals, which `lcl_ref.suite.golden.real_kinds` draws."""
@@ -75,6 +75,7 @@ CASE = {
     "one_in": Key("a number of weights, of which one is not zero", lambda value: _is_count(value) and value > 1),
     "operands": Key(f"a kind of operands: {', '.join((*WHOLE, *REAL))}", lambda value: value in (*WHOLE, *REAL)),
     "bits": Key("the exponent of the largest sum of magnitudes", _is_count),
+    "moves": Key("a list of [operand, place, draw]", lambda value: isinstance(value, list)),
     **_LAYER,
 }
 """Keys of a case; which of them a layer needs, `Spec` says."""
@@ -132,6 +133,7 @@ def case_of(table: Table) -> Case:
         one_in=table.values.get("one_in", 1),
         operands=operands,
         bits=table.values.get("bits", 0),
+        moves=_frozen(table.values.get("moves", [])),
     )
 
 

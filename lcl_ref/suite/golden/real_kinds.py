@@ -90,6 +90,15 @@ def plain(draw: Draw) -> Drawn:
     return draw.each(lambda name: draw.reals(name, -values.SPREAD), lambda: draw.reals("bias", -values.SPREAD))
 
 
+def worst(draw: Draw) -> Drawn:
+    """Return the plain operands with some numbers drawn again, as `tools/worst_operands.py` found them."""
+    drawn = plain(draw)
+    for name, place, again in draw.case.moves:
+        key = f"{draw.dtype}/{name}/{again}"
+        drawn[name].whole.flat[place] = values.significands(draw.case.id, key, (place + 1,), draw.dtype)[-1]
+    return drawn
+
+
 def positive(draw: Draw) -> Drawn:
     """Return the plain operands without signs."""
     return {name: Scaled(abs(drawn.whole), drawn.scale) for name, drawn in plain(draw).items()}
@@ -160,6 +169,7 @@ def subnormal_products(draw: Draw) -> Drawn:
 
 KINDS: Mapping[str, Callable[[Draw], Drawn]] = {
     "": plain,
+    "worst": worst,
     "positive": positive,
     "small": small,
     "huge": huge,

@@ -13,6 +13,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.bounds import limit
 from lcl_ref.suite.judge.compare import Expected
+from lcl_ref.suite.judge.precision import batched_result
 
 Array = NDArray[Any]
 Operands = Mapping[str, Array]
@@ -46,7 +47,7 @@ def mistake_of(spec: Spec, operands: Operands, expected: Expected, got: Array) -
     shows: dict[str, Callable[[], bool]] = {
         "values/no-bias-at-zeros": lambda: _without_bias(spec, operands, expected.result, answer, truth),
         "values/wraps": lambda: expected.exact and any(_same(answer, other) for other in _wrapped(truth)),
-        "values/flushes-subnormals": lambda: not expected.exact and _flushed(expected, answer, truth),
+        "values/flushes-subnormals": lambda: not expected.exact and _flushed(spec, operands, expected, answer),
     }
     return next((name for name, is_so in shows.items() if is_so()), "")
 
@@ -72,10 +73,27 @@ def _wrapped(truth: Array) -> Iterator[Array]:
             yield whole.astype(f"{kind}{bits}").astype(np.float64)
 
 
-def _flushed(expected: Expected, answer: Array, truth: Array) -> bool:
-    """Return whether some answers are 0 in the place of small numbers, and all are right but for so much per term."""
-    form, size = FORMATS[expected.dtype], expected.magnitude()
+def _flushed(spec: Spec, operands: Operands, expected: Expected, answer: Array) -> bool:
+    """Return whether subnormal operands taken for 0 explain an answer, and results that are 0 where they are small."""
+    form, size, truth = FORMATS[expected.dtype], expected.magnitude(), expected.golden
     least = 2.0 ** max(form.min_exponent, expected.accumulation.min_exponent)
-    allowed = limit(size, truth, form, expected.accumulation) + (size.terms + 1) * 4 * least
+    allowed = limit(size, truth, form, expected.accumulation)
+    lost = (size.terms + 1) * 4 * least
     zeros = (answer == 0) & (truth != 0)
-    return bool(zeros.any() and (np.abs(answer - truth) <= allowed).all())
+    if zeros.any() and (np.abs(answer - truth) <= allowed + lost).all():
+        return True
+    return any(
+        (np.abs(answer - golden) <= allowed + lost * zeros).all()
+        for golden in _without_subnormals(spec, operands, expected.result, 2.0**form.min_exponent)
+    )
+
+
+def _without_subnormals(spec: Spec, operands: Operands, result: str, least: float) -> Iterator[Array]:
+    """Yield a result with the subnormal numbers of one operand taken for 0, and of all."""
+    wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
+    flushed = {name: np.where(np.abs(operand) < least, 0.0, operand) for name, operand in wide.items()}
+    changed = {name: operand for name, operand in flushed.items() if not _same(wide[name], operand)}
+    for name, operand in changed.items():
+        yield batched_result(spec, wide | {name: operand}, result)
+    if len(changed) > 1:
+        yield batched_result(spec, flushed, result)
