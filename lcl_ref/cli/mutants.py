@@ -19,6 +19,8 @@ from lcl_ref.suite.diagnosis import not_seen
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.validation import families
+from lcl_ref.suite.validation.coverage import TRIPLES, coverage
+from lcl_ref.suite.validation.gates import Gate, gates
 from lcl_ref.suite.validation.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
 from lcl_ref.suite.validation.mutants_page import page
 
@@ -47,8 +49,10 @@ def mutants(
     idle = [case.id for case in idle_cases(matrix)]
     if idle:
         out.print(f"[yellow]{len(idle)} cases kill nothing:[/] {escape(', '.join(idle))}")
+    inside = None if cases else families.seen(matrix)
+    counted = [] if inside is None else gates(store, inside, coverage(store.entries.values(), TRIPLES))
     if json_file:
-        document.write_json(json_file, matrix.to_dict())
+        document.write_json(json_file, matrix.to_dict() | {"gates": [gate.to_dict() for gate in counted]})
     if html_file:
         document.write_text(html_file, page(matrix))
     kills = not_seen.table([case.id for case in matrix.cases], matrix.killers_by_op)
@@ -56,9 +60,8 @@ def mutants(
         document.write_text(table_file, json.dumps(kills, indent=0) + "\n")
     if cases:
         return 0
-    inside = families.seen(matrix)
-    out.print(_line(inside))
-    short = [*broken_promises(matrix), *map(str, inside.survivors)]
+    out.print(_gates(counted))
+    short = [*broken_promises(matrix), *(f"{gate.name}: {item}" for gate in counted for item in gate.missing)]
     if json.loads(not_seen.FILE.read_text("utf-8")) != kills:
         short.append(f"{not_seen.FILE.name} is another table: lcl mutants --table {not_seen.FILE}")
     for line in short:
@@ -66,9 +69,16 @@ def mutants(
     return 1 if short else 0
 
 
-def _line(inside: families.Seen) -> str:
-    possible = inside.killed + len(inside.survivors)
-    return f"inside {len(families.FAMILIES)} families of layers: {inside.killed} of {possible} mistakes killed"
+def _gates(counted: Sequence[Gate]) -> Table:
+    table = Table(title="what cases and checks promise besides", title_justify="left")
+    table.add_column("gate", no_wrap=True)
+    table.add_column("held", justify="right", no_wrap=True)
+    table.add_column("of", justify="right", no_wrap=True)
+    table.add_column("what is counted")
+    for gate in counted:
+        colour = "red" if gate.missing else "green"
+        table.add_row(gate.name, f"[{colour}]{gate.held}[/]", str(gate.of), gate.counts)
+    return table
 
 
 def _table(matrix: KillMatrix) -> Table:

@@ -82,6 +82,8 @@ class Capabilities:
         Whether a batch of 0 works.
     nonfinite : bool
         Whether an inf or NaN reaches exactly the outputs whose window holds it (SPEC clause 7.3).
+    flushes : sequence of str
+        Dtypes in which subnormal numbers are taken, or given, as zero (SPEC clause 8.9).
     max_positions : int or None
         Most positions of a layer, where going through them one by one takes too long.
     max_matrix : int or None
@@ -108,6 +110,7 @@ class Capabilities:
     ops: Sequence[str] = OPS
     empty_batch: bool = True
     nonfinite: bool = True
+    flushes: Sequence[str] = ()
     max_positions: int | None = None
     max_matrix: int | None = None
     accumulation: Mapping[str, str] = field(default_factory=dict)
@@ -139,6 +142,7 @@ class Capabilities:
             ("bias", spec.bias not in self.bias, f"no bias of kind {spec.bias!r}"),
             ("empty_batch", not self.empty_batch and "empty-batch" in tags, "no batch of 0"),
             ("nonfinite", not self.nonfinite and "nonfinite" in tags, "no isolation of inf and NaN"),
+            ("flushes", dtype in self.flushes and "subnormal" in tags, f"no subnormal numbers in {dtype}"),
             ("max_positions", _above(_positions(spec), self.max_positions), f"{_positions(spec)} positions"),
             ("max_matrix", _above(_matrix(spec), self.max_matrix), f"a matrix of {_matrix(spec)} elements"),
         ]

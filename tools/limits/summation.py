@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,22 +80,41 @@ def _taken(values: Array, table: Array) -> Array:
     return taken.reshape(len(values) * len(table), table.shape[1])
 
 
-def serial(terms: Terms) -> Array:
+AddProduct = Callable[[Array, Array, Array], Array]
+"""``(total, left, right) -> total + left * right``, rounded once or twice."""
+
+
+def apart(total: Array, left: Array, right: Array) -> Array:
+    """Round the product, then the sum."""
+    rounded: Array = total + left * right
+    return rounded
+
+
+def together(total: Array, left: Array, right: Array) -> Array:
+    """Round product and addition together, by fused multiply-add."""
+    return fma(left, right, total)
+
+
+def serial(terms: Terms, add: AddProduct = apart) -> Array:
     """From the bias on, one product after the other."""
     total = terms.start
     for k in range(terms.left.shape[1]):
-        total = total + terms.left[:, k] * terms.right[:, k]
+        total = add(total, terms.left[:, k], terms.right[:, k])
     return total
 
 
-def backwards(terms: Terms) -> Array:
+def backwards(terms: Terms, add: AddProduct = apart) -> Array:
     """Last product first, the bias at the end."""
-    return serial(Terms(terms.left[:, ::-1], terms.right[:, ::-1], np.zeros_like(terms.start))) + terms.start
+    return serial(Terms(terms.left[:, ::-1], terms.right[:, ::-1], np.zeros_like(terms.start)), add) + terms.start
 
 
-def pairwise(terms: Terms) -> Array:
+def pairwise(terms: Terms, add: AddProduct = apart) -> Array:
     """As a balanced tree, the bias being one leaf."""
-    level = np.concatenate([terms.left * terms.right, terms.start[:, None]], axis=1)
+    left = np.concatenate([terms.left, terms.start[:, None]], axis=1)
+    right = np.concatenate([terms.right, np.ones_like(terms.start[:, None])], axis=1)
+    if left.shape[1] % 2:
+        left, right = (np.concatenate([array, np.zeros_like(array[:, :1])], axis=1) for array in (left, right))
+    level = add(left[:, ::2] * right[:, ::2], left[:, 1::2], right[:, 1::2])
     while level.shape[1] > 1:
         if level.shape[1] % 2:
             level = np.concatenate([level, np.zeros_like(level[:, :1])], axis=1)
@@ -102,34 +122,33 @@ def pairwise(terms: Terms) -> Array:
     return level[:, 0]
 
 
-def blocked(terms: Terms) -> Array:
+def blocked(terms: Terms, add: AddProduct = apart) -> Array:
     """In lanes, as vector units do; then lane after lane, and the bias."""
     lanes = np.zeros((len(terms.start), LANES), terms.start.dtype)
     for k in range(0, terms.left.shape[1], LANES):
-        products = terms.left[:, k : k + LANES] * terms.right[:, k : k + LANES]
-        lanes[:, : products.shape[1]] += products
+        left, right = terms.left[:, k : k + LANES], terms.right[:, k : k + LANES]
+        lanes[:, : left.shape[1]] = add(lanes[:, : left.shape[1]], left, right)
     total = lanes[:, 0]
     for lane in range(1, LANES):
         total = total + lanes[:, lane]
     return total + terms.start
 
 
-def fused(terms: Terms) -> Array:
-    """One product after the other by fused multiply-add: product and addition are rounded together."""
-    total = terms.start
-    for k in range(terms.left.shape[1]):
-        total = fma(terms.left[:, k], terms.right[:, k], total)
-    return total
-
-
-ORDERS: dict[str, Callable[[Terms], Array]] = {
+APART: dict[str, Callable[[Terms], Array]] = {
     "serial": serial,
     "reversed": backwards,
     "pairwise": pairwise,
     "blocked": blocked,
-    "fma": fused,
 }
-"""Name -> sum of the terms in their own dtype; matrix products come from `lcl_ref.core.batched`."""
+"""Name -> sum of the terms in their own dtype."""
+
+TOGETHER: dict[str, Callable[[Terms], Array]] = {
+    f"{name}, fma": partial(order, add=together) for name, order in APART.items()
+}
+"""The same by fused multiply-add."""
+
+ORDERS: dict[str, Callable[[Terms], Array]] = APART | {"fma": TOGETHER["serial, fma"]}
+"""Those the limits are tried with; matrix products come from `lcl_ref.core.batched`."""
 
 
 def two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lcl_backends.support import Capabilities, Declaration, Reshaping, padding_is, tensorflow
+from lcl_backends.support.flushing import declared_flushing
 from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import convert
 
@@ -134,7 +135,7 @@ def _build(spec: Spec, layout: str, dtype: str) -> Any:
 def _declaration(implementation: int, data_format: str) -> Declaration:
     suffix = ".channels_first" if data_format == "channels_first" else ""
     layout = f"keras2/impl{implementation}/{data_format}"
-    return Declaration(
+    return declared_flushing(
         name=f"keras.local{implementation}{suffix}",
         framework="tf-keras",
         modules=("tensorflow", "tf_keras"),

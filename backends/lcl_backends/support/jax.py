@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from lcl_backends.support.flushing import declared_flushing
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.jax_operands import layer, split_channels
-from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.native_views import Reshaping
 
 __all__ = [
@@ -33,10 +33,10 @@ __all__ = [
     "unfuse_kernel",
 ]
 
-declared = partial(Declaration, framework="jax", modules=("jax",))
+declared = partial(declared_flushing, framework="jax", modules=("jax",))
 """Makes a `Declaration` of a route on JAX."""
 
-declared_flax = partial(Declaration, framework="flax", modules=("flax", "jax"), family="jax")
+declared_flax = partial(declared_flushing, framework="flax", modules=("flax", "jax"), family="jax")
 """Makes a `Declaration` of a module of Flax."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")

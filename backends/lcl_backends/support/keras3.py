@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from lcl_backends.support import tensorflow
+from lcl_backends.support.flushing import declared_flushing
 from lcl_backends.support.jax import JaxLayer
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_backends.support.tensorflow import TensorflowLayer
@@ -23,7 +24,8 @@ WITHOUT = ("sklearn", "matplotlib")
 def declared(route: str, backend: str, **fields: Any) -> Declaration:
     """Return the declaration of a route of ``keras3`` on a backend; on JAX it bears the name of the route alone."""
     on_tensorflow = backend == "tensorflow"
-    return Declaration(
+    declare = Declaration if backend == "torch" else declared_flushing
+    return declare(
         name=f"keras3.{route}" + ("" if backend == "jax" else f".{backend}"),
         framework="keras",
         modules=("keras", backend),

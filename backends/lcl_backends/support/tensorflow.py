@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lcl_backends.support.flushing import declared_flushing
 from lcl_backends.support.prepared import PreparedLayer
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.native_views import Reshaping
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -31,7 +31,7 @@ WITHOUT = ("jax", "scipy")
 """TensorFlow and Keras import them for a converter to TensorFlow Lite, checkpoints, and images."""
 
 declared = functools.partial(
-    Declaration, framework="tensorflow", modules=("tensorflow",), environment=ENVIRONMENT, without=WITHOUT
+    declared_flushing, framework="tensorflow", modules=("tensorflow",), environment=ENVIRONMENT, without=WITHOUT
 )
 """Makes a `Declaration` of a route on TensorFlow."""
 

@@ -28,11 +28,19 @@ class Case:
     clauses : tuple of str
         Clauses of SPEC.md it tests.
     tags : tuple of str
-        ``tiling``, ``empty-batch`` and ``nonfinite`` where the case is so, and ``degenerate: <reason>`` where two axes
-        of one tensor have equal length on purpose.
+        ``tiling``, ``empty-batch``, ``nonfinite`` and ``subnormal`` where the case is so, and ``degenerate: <reason>``
+        where two axes of one tensor have equal length on purpose.
     values : {"exact", "rounded", "nonfinite", "complex"}
         Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
         complex numbers whose parts are small integers.
+    one_in : int
+        Of the weights of a case of sizes, one in so many is not zero.
+    operands : str
+        Kind of the operands of a case of values (SPEC 11.10); empty for the plain ones.
+    bits : int
+        Of large whole numbers: every sum of magnitudes is at most ``2**bits``.
+    moves : tuple of (str, int, int)
+        Of the worst operands: operand, place in it, and the draw that the number in this place is taken from.
     """
 
     id: str
@@ -43,6 +51,9 @@ class Case:
     tags: tuple[str, ...] = ()
     values: Values = "exact"
     one_in: int = 1
+    operands: str = ""
+    bits: int = 0
+    moves: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def topic(self) -> str:

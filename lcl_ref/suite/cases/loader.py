@@ -19,6 +19,18 @@ from lcl_ref.suite.cases.tables import Key, Table, check, tables
 
 FOLDER = Path(__file__).parent
 
+WHOLE = (
+    *("zero-windows", "zero-kernels", "zero-data", "zero-weight", "scattered-zeros"),
+    *("large", "large-positive", "large-x", "large-weight", "large-dy"),
+)
+"""Kinds of whole numbers, which `lcl_ref.suite.golden.exact_kinds` draws."""
+
+REAL = (
+    *("positive", "small", "huge", "wide", "mixed", "cancelling", "worst"),
+    *("subnormal-x", "subnormal-weight", "subnormal-products"),
+)
+"""Kinds of reals, which `lcl_ref.suite.golden.real_kinds` draws."""
+
 BATCH = 2
 """Samples of a case whose table does not say how many."""
 
@@ -61,6 +73,9 @@ CASE = {
     "batch": _BATCH,
     "degenerate": Key("a reason why axes of one tensor have equal length", _is_text),
     "one_in": Key("a number of weights, of which one is not zero", lambda value: _is_count(value) and value > 1),
+    "operands": Key(f"a kind of operands: {', '.join((*WHOLE, *REAL))}", lambda value: value in (*WHOLE, *REAL)),
+    "bits": Key("the exponent of the largest sum of magnitudes", _is_count),
+    "moves": Key("a list of [operand, place, draw]", lambda value: isinstance(value, list)),
     **_LAYER,
 }
 """Keys of a case; which of them a layer needs, `Spec` says."""
@@ -104,16 +119,21 @@ def case_of(table: Table) -> Case:
     """Return the case that is written in `table`."""
     check(table, CASE)
     spec, batch = _spec(table), table.values.get("batch", BATCH)
-    values = cast("Values", table.topic if table.topic in get_args(Values) else "exact")
+    operands = table.values.get("operands", "")
+    named = "rounded" if operands in REAL else table.topic
+    values = cast("Values", named if named in get_args(Values) else "exact")
     return Case(
         id=table.id,
         spec=spec,
         batch=batch,
         why=table.values["why"],
         clauses=tuple(table.values["clauses"]),
-        tags=tuple(_tags(spec, batch, values, table.values.get("degenerate"))),
+        tags=tuple(_tags(spec, batch, operands.partition("-")[0] or values, table.values.get("degenerate"))),
         values=values,
         one_in=table.values.get("one_in", 1),
+        operands=operands,
+        bits=table.values.get("bits", 0),
+        moves=_frozen(table.values.get("moves", [])),
     )
 
 
@@ -151,12 +171,12 @@ def _spec(table: Table) -> Spec:
         raise SpecError(error.violations, table.where) from None
 
 
-def _tags(spec: Spec, batch: int, values: Values, degenerate: str | None) -> Iterator[str]:
+def _tags(spec: Spec, batch: int, values: str, degenerate: str | None) -> Iterator[str]:
     if _tiles(spec):
         yield "tiling"
     if batch == 0:
         yield "empty-batch"
-    if values == "nonfinite":
+    if values in ("nonfinite", "subnormal"):
         yield values
     if degenerate:
         yield f"degenerate: {degenerate}"

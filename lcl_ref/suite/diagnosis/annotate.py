@@ -26,7 +26,7 @@ def name_mistakes(
     tuple
         The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
     """
-    wrong = {outcome.backend for outcome in outcomes if outcome.state == "fail" and _is_case(outcome.case)}
+    wrong = {one.backend for one in outcomes if one.state == "fail" and _is_case(one.case) and not one.diagnosis}
     diagnoses: dict[str, Diagnosis] = {}
     for ref, cells in plan.items():
         if ref.name in wrong:
@@ -70,7 +70,7 @@ def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:
 
 
 def _named(outcome: Outcome, diagnoses: dict[str, Diagnosis]) -> Outcome:
-    if outcome.state != "fail" or not _is_case(outcome.case) or outcome.backend not in diagnoses:
+    if outcome.state != "fail" or outcome.diagnosis or not _is_case(outcome.case) or outcome.backend not in diagnoses:
         return outcome
     names = [" + ".join(finding.deviations) for finding in diagnoses[outcome.backend].findings if finding.deviations]
     return replace(outcome, diagnosis="; ".join(names) or None)

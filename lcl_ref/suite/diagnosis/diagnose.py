@@ -16,6 +16,7 @@ from lcl_ref.suite.diagnosis.deviations import Deviation, find
 from lcl_ref.suite.diagnosis.hypothesis_search import Explanation, find_explanations
 from lcl_ref.suite.diagnosis.locate.located import Located, errors_located
 from lcl_ref.suite.diagnosis.narrowed import Narrowed, narrowed
+from lcl_ref.suite.diagnosis.of_values import apart
 from lcl_ref.suite.diagnosis.probes import Prober, behaviours, findings
 from lcl_ref.suite.diagnosis.reproducer import Invocation, reproducer, shows
 from lcl_ref.suite.diagnosis.stages import observe, stages
@@ -32,7 +33,7 @@ NO_FUNCTION = ("behaviour/nondeterministic", "behaviour/stale-weights")
 PROBED = 2
 """How many of the smallest wrong cases, of different ranks, are experimented with."""
 
-Kind = Literal["deviation", "behaviour", "check", "location", "experiment", "form"]
+Kind = Literal["deviation", "behaviour", "values", "check", "location", "experiment", "form"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``deviation`` (reproduces every answer), ``behaviour``, ``check`` (memory orders and state), ``location`` (which
-        results are wrong with which settings), ``experiment``, or ``form`` (shape, dtype, errors).
+        ``deviation`` (reproduces every answer), ``behaviour``, ``values`` (depends on the numbers of the operands),
+        ``check`` (memory orders and state), ``location`` (which results are wrong with which settings), ``experiment``,
+        or ``form`` (shape, dtype, errors).
     text : str
         The finding in one sentence.
     deviations : tuple of str
-        Ids of the catalogue, for the first two kinds; the id of a check.
+        Ids of the catalogue, for the first two kinds; the name of the mistake, or the id of a check.
     ops : tuple of str
         Operations concerned.
     explained : int
@@ -148,14 +150,16 @@ def judge(
     found = list(_behaviours(adapter, seen)) if experiment and not idle.startswith("cannot") else []
     if idle and not found:
         return Diagnosis(name, idle, counts)
+    values, seen = apart(seen)
+    found += [Finding("values", *facts) for facts in values]
     programs = _Programs(adapter, seen, how)
     no_function = any(one.deviations[0] in NO_FUNCTION for one in found)
     explained = [] if no_function else find_explanations(seen)
     found += [_deviation(one, programs) for one in explained]
     left = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
-    apart = [] if no_function else narrowed([one for one in seen if one.op in left])
-    found += [_narrowed(one, programs) for one in apart]
-    unexplained = [one.where for one in apart if one.explanation is None]
+    parts = [] if no_function else narrowed([one for one in seen if one.op in left])
+    found += [_narrowed(one, programs) for one in parts]
+    unexplained = [one.where for one in parts if one.explanation is None]
     if unexplained and experiment:
         found += _experiments(adapter, seen, unexplained)
     if counts["error"] and not (explained and not counts["fail"]):
@@ -187,7 +191,7 @@ def _errors(seen: Sequence[Observation]) -> Finding:
 
 
 def _line(found: Sequence[Finding], counts: dict[str, int]) -> str:
-    named = [one.text for one in found if one.kind in ("deviation", "behaviour")]
+    named = [one.text for one in found if one.kind in ("deviation", "behaviour", "values")]
     unknown = [one.text for one in found if one.kind == "location"]
     if unknown:
         count = "" if named else f"the {counts['fail']} wrong answers"

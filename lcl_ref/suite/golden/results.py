@@ -16,7 +16,7 @@ from lcl_ref.errors import FixtureError, Violation
 from lcl_ref.suite.adapter import RESULTS
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.formats import DTYPES, FORMATS, in_parts
-from lcl_ref.suite.golden import by_taps, values
+from lcl_ref.suite.golden import by_taps, exact_kinds, real_kinds, values
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -50,7 +50,11 @@ def compute(case: Case) -> Arrays:
 
 
 def exact_operands(case: Case) -> Arrays:
-    """Return int64 operands with the largest amplitude whose sums stay exact in the smallest dtype possible."""
+    """Return int64 operands: of its kind, or with the largest amplitude whose sums stay exact in the smallest dtype."""
+    if case.operands in exact_kinds.ZEROS:
+        return exact_kinds.ZEROS[case.operands](case)
+    if case.operands in exact_kinds.LARGE:
+        return exact_kinds.largest(case, lambda operands: max(certificate(case, operands).values()))
     candidates = [drawn(case, amplitude) for amplitude in values.AMPLITUDES]
     for form in sorted(FORMATS.values(), key=lambda form: form.precision):
         for operands in candidates:
@@ -138,22 +142,25 @@ def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
 
 def _rounded(case: Case, dtype: str) -> Arrays:
     """Return operands exact in `dtype` and, as float64, the number nearest to each exact result (SPEC 12.2)."""
-    scale = values.real_scale(dtype)
-    whole = {
-        name: values.significands(case.id, f"{dtype}/{name}", shape, dtype)
-        for name, shape in case.spec.operand_shapes(case.batch).items()
+    drawn = real_kinds.drawn(case, dtype)
+    stored = {name: _real(*operand).astype(FORMATS[dtype].dtype) for name, operand in drawn.items()}
+    scale = {name: operand.scale for name, operand in drawn.items()}
+    scales = {
+        "y": scale["x"] + scale["weight"],
+        "dx": scale["dy"] + scale["weight"],
+        "dw": scale["x"] + scale["dy"],
+        "db": scale["dy"],
     }
-    stored = {name: _real(integers, scale).astype(FORMATS[dtype].dtype) for name, integers in whole.items()}
-    if "bias" in whole:
-        whole["bias"] = whole["bias"] * 2**scale  # to the common scale of a product
-    exact = agreed(case, whole)
-    scales = {"y": 2 * scale, "dx": 2 * scale, "dw": 2 * scale, "db": scale}
-    return stored | {name: _real(integers, scales[name]) for name, integers in exact.items()}
+    whole = {name: operand.whole for name, operand in drawn.items()}
+    if "bias" in whole:  # to the common scale of a product
+        whole["bias"] = whole["bias"] << (scales["y"] - scale["bias"])
+    return stored | {name: _real(integers, scales[name]) for name, integers in agreed(case, whole).items()}
 
 
 def _real(integers: Array, scale: int) -> NDArray[np.float64]:
     """Return ``integers * 2**-scale`` rounded once: true division of Python integers is correctly rounded."""
-    flat = [integer / 2**scale for integer in integers.reshape(-1)]
+    times, over = 2 ** max(-scale, 0), 2 ** max(scale, 0)
+    flat = [integer * times / over for integer in integers.reshape(-1)]
     return np.array(flat, np.float64).reshape(integers.shape)
 
 

@@ -49,15 +49,16 @@ def thinned(case_id: str, tensor: str, drawn: NDArray[np.int64], one_in: int) ->
     return np.where(upper % np.uint64(one_in) == 0, drawn, 0)
 
 
-def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str) -> Array:
-    """Return Python integers (dtype object) m such that ``m * real_scale(dtype)`` are reals exact in `dtype`.
+def significands(case_id: str, tensor: str, shape: tuple[int, ...], dtype: str, binades: int = SPREAD + 1) -> Array:
+    """Return Python integers (dtype object) m such that ``m * 2**-real_scale(dtype)`` are reals exact in `dtype`.
 
-    Each has a full significand of the dtype, a random sign and one of four exponents; nothing is ever rounded.
+    Each has a full significand of the dtype, a random sign and one of `binades` exponents; nothing is ever rounded.
     """
     bits = raw(case_id, tensor, shape)
     precision = FORMATS[dtype].precision
     magnitude = (bits >> np.uint64(65 - precision)) | np.uint64(1 << (precision - 1))
-    shifted = magnitude.astype(object) << (bits >> np.uint64(1) & np.uint64(SPREAD)).astype(object)
+    exponents = (bits >> np.uint64(1)) % np.uint64(1 << 10) % np.uint64(binades)
+    shifted = magnitude.astype(object) << exponents.astype(object)
     signed: Array = shifted * np.where(bits & np.uint64(1), -1, 1).astype(object)
     return signed
 

@@ -60,6 +60,7 @@ def limit(magnitude: Magnitude, golden: Floats, form: FloatFormat, accumulation:
 def warning_line(magnitude: Magnitude, golden: Floats, form: FloatFormat, accumulation: FloatFormat) -> Floats:
     """Return the elementwise error beyond which reduced precision is suspected (SPEC 12.3)."""
     error = WARNING_FACTOR * np.sqrt(magnitude.terms + 1) * accumulation.unit_roundoff * magnitude.total
+    error = error + magnitude.terms * accumulation.smallest_subnormal
     return _stored(error, golden, form)
 
 

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from lcl_ref.core.axes import axis_names
 from lcl_ref.suite.formats import FORMATS, FloatFormat, in_parts
 from lcl_ref.suite.judge.bounds import Magnitude, limit, warning_line
+from lcl_ref.suite.judge.rounding import NAME, lean
 
 Array = NDArray[Any]
+
+LEAST_PRECISION = 24
+"""Bits of sums whose rounding is fair: in fewer, small terms vanish beside long sums, always on the same side."""
 
 TENSOR_OF = {"y": "y", "dx": "x", "dw": "weight", "db": "bias"}
 """Result -> the tensor whose axes it has."""
@@ -30,10 +34,13 @@ class Agreement:
         Largest error divided by its limit; 0 where every bit agrees.
     warning : str
         What is suspect although within the limit, or empty.
+    bias : str
+        To which side its errors lean, or empty.
     """
 
     error_ratio: float
     warning: str = ""
+    bias: str = ""
 
 
 class Mismatch(Exception):  # noqa: N818 -- a finding about a layer, not an error of ours
@@ -47,10 +54,12 @@ class Mismatch(Exception):  # noqa: N818 -- a finding about a layer, not an erro
         Where, got, expected, limit, and how many elements.
     error_ratio : float or None
         Largest error divided by its limit; None where there is no such number (a NaN, an inf).
+    name : str
+        The mistake that it shows, where its numbers alone say so.
     """
 
-    def __init__(self, result: str, text: str, error_ratio: float | None = None) -> None:
-        self.result, self.error_ratio = result, error_ratio
+    def __init__(self, result: str, text: str, error_ratio: float | None = None, name: str = "") -> None:
+        self.result, self.error_ratio, self.name = result, error_ratio, name
         super().__init__(f"{result}: {text}")
 
 
@@ -125,7 +134,8 @@ def check(expected: Expected, got: Array) -> Agreement:
         raise Mismatch(expected.result, f"{text}; {bound}, error {worst:.3g} of the limit", figure)
     suspect = int((error > warning_line(size, truth, form, accumulation)).sum())
     doubt = f"{expected.result}: {suspect} of {error.size} elements beyond 4*sqrt(K+1)*u*S"
-    return Agreement(worst, doubt if suspect else "")
+    side = lean(answer - truth, truth) if accumulation.precision >= LEAST_PRECISION else ""
+    return Agreement(worst, doubt if suspect else "", f"{NAME}: {expected.result}: {side}" if side else "")
 
 
 def same_numbers(left: Array, right: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -37,13 +38,14 @@ def _facts(op: str, task: Task, reply: Reply, declared: Declared) -> dict[str, A
             _compared(task, expected, reply.answers[expected.result]) for expected in task.expected(op, accumulation)
         ]
     except Mismatch as mismatch:
-        return {"state": "fail", "message": str(mismatch), "error_ratio": mismatch.error_ratio}
+        facts = {"state": "fail", "message": str(mismatch), "error_ratio": mismatch.error_ratio}
+        return facts | ({"diagnosis": mismatch.name} if mismatch.name else {})
     except Malformed as malformed:
         return {"state": "error", "message": str(malformed), "error_kind": "malformed"}
     return {
         "state": "pass",
         "error_ratio": max((agreement.error_ratio for agreement in agreements), default=0.0),
-        "message": "; ".join(agreement.warning for agreement in agreements if agreement.warning),
+        "message": "; ".join(text for one in agreements for text in (one.warning, one.bias) if text),
     }
 
 
@@ -52,13 +54,13 @@ def _compared(task: Task, expected: Expected, got: Array) -> Agreement:
     try:
         agreement = check(expected, got)
     except Mismatch as mismatch:
-        cause = task.cause(expected, got)
+        name, cause = task.cause(expected, got)
         if not cause:
             raise
-        raise Mismatch(expected.result, f"{cause}; {mismatch}", mismatch.error_ratio) from None
+        raise Mismatch(expected.result, f"{cause}; {mismatch}", mismatch.error_ratio, name) from None
     if agreement.warning and not task.exact:
         cause = task.reduced_precision(expected, got) or "reduced precision?"
-        return Agreement(agreement.error_ratio, f"{cause}; {agreement.warning}")
+        return replace(agreement, warning=f"{cause}; {agreement.warning}")
     return agreement
 
 

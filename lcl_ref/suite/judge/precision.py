@@ -75,18 +75,30 @@ def cheaper_arithmetic(
         (bfloat16, float16) where it is within the limit of exactly that computation, all names where several leave the
         same operands; ``sums kept in float16`` (bfloat16) where it is within the limit of that; else nothing.
     """
-    answer = got.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what a narrower format cannot hold is infinite there
+        return _explained(spec, operands, result, got.astype(np.float64), magnitude, form, accumulation)
+
+
+def _explained(
+    spec: Spec,
+    operands: Mapping[str, Array],
+    result: str,
+    answer: Floats,
+    magnitude: Magnitude,
+    form: FloatFormat,
+    accumulation: FloatFormat,
+) -> str:
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
     if form.name == "float64":
-        golden = _result(spec, {name: to_single(operand) for name, operand in wide.items()}, result)
+        golden = batched_result(spec, {name: to_single(operand) for name, operand in wide.items()}, result)
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, FORMATS["float32"])).all():
             return "computed in float32"
     roundings = {name: _rounded(wide, rounding) for name, rounding in ROUNDINGS.items()}
     for rounded in roundings.values():
-        golden = _result(spec, rounded, result)
+        golden = batched_result(spec, rounded, result)
         if (np.abs(answer - golden) <= limit(magnitude, golden, form, accumulation)).all():
             return "inputs rounded to " + " or ".join(name for name in roundings if _same(roundings[name], rounded))
-    golden = _result(spec, wide, result)
+    golden = batched_result(spec, wide, result)
     # Limits are wide, and float16's holds most sums kept in bfloat16; but such sums are numbers of that format.
     likely = [name for name in reversed(HALVES) if _fits(answer, name)]
     for name in (form.name,) if form.name in HALVES else (*likely, *HALVES):
@@ -110,7 +122,7 @@ def _fits(answer: Floats, name: str) -> bool:
     return bool((answer == ROUNDINGS[name](answer)).all())
 
 
-def _result(spec: Spec, operands: Mapping[str, Floats], result: str) -> Floats:
+def batched_result(spec: Spec, operands: Mapping[str, Floats], result: str) -> Floats:
     """Return one result in float64, whose own rounding is far below any limit of the formats explained here."""
     x, weight, dy = operands["x"], operands["weight"], operands["dy"]
     if result == "y":

@@ -14,7 +14,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.suite.adapter import OPERANDS, OPERATIONS
 from lcl_ref.suite.formats import FORMATS, FloatFormat, from_parts, in_parts
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge import bounds, conjugation, precision
+from lcl_ref.suite.judge import bounds, conjugation, precision, value_mistakes
 from lcl_ref.suite.judge.compare import Expected, axes_of
 
 Array = NDArray[Any]
@@ -25,6 +25,8 @@ MANY_POSITIONS = 1 << 12
 """A layer that loops over more positions takes seconds: such cases are asked little (SPEC clause 11.8), and once."""
 
 COUNTED_IN_16_BITS = 1 << 16
+WELL_WITHIN = 2**11
+"""Whole numbers up to this one survive any rounding that has a name."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,16 @@ class Task:
             if name in self.golden
         ]
 
-    def cause(self, expected: Expected, got: Array) -> str:
-        """Return what explains a wrong answer of its own kind of numbers, else nothing."""
+    def cause(self, expected: Expected, got: Array) -> tuple[str, str]:
+        """Return the name of the mistake, if it has one, and what explains a wrong answer of its kind of numbers."""
         if self.dtype == COMPLEX:
-            return conjugation.mistake_of(self.spec, self.operands, got)
-        return "" if self.exact else self.reduced_precision(expected, got)
+            return "", conjugation.mistake_of(self.spec, self.operands, got)
+        name = value_mistakes.mistake_of(self.spec, self.operands, expected, got)
+        if name:
+            return name, f"{name}: {value_mistakes.SENTENCES[name]}"
+        if self.exact and expected.magnitude().total.max(initial=0) <= WELL_WITHIN:
+            return "", ""
+        return "", self.reduced_precision(expected, got)
 
     def reduced_precision(self, expected: Expected, got: Array) -> str:
         """Return ``reduced precision: ...`` where a cheaper arithmetic explains an answer, else nothing."""

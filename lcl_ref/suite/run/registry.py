@@ -48,6 +48,7 @@ def as_dict(declaration: Declaration) -> dict[str, Any]:
             "ops": list(can.ops),
             "empty_batch": can.empty_batch,
             "nonfinite": can.nonfinite,
+            "flushes": list(can.flushes),
             "max_positions": can.max_positions,
             "max_matrix": can.max_matrix,
             "declines": dict(can.declines),

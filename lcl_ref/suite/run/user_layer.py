@@ -2,8 +2,9 @@
 
 The layer gives ``forward(spec, x, weight, bias)`` and may give ``vjp(spec, x, weight, bias, dy)``,
 ``transpose(spec, y, weight)``, ``supports(spec, dtype, op)`` and ``prepare(spec, weight, bias, dtype)``.
-``empty_batch`` or ``nonfinite`` set to False declines batches of 0, or inf and NaN in x; a `supports` that takes
-``tags`` too is given ``("empty-batch",)`` or ``("nonfinite",)`` where a case is so.
+``empty_batch`` or ``nonfinite`` set to False declines batches of 0, or inf and NaN in x, and ``flushes`` names dtypes
+without subnormal numbers; a `supports` that takes ``tags`` too is given ``("empty-batch",)``, ``("nonfinite",)`` or
+``("subnormal",)`` where a case is so.
 Where `prepare` returns an object with a ``forward``, that object is called instead, as ``forward(x)``,
 ``vjp(x, dy)`` and ``transpose(y)``. A layer that needs its operands in one piece says why in ``contiguous_only``; what
 else it declines of SPEC clauses 8.5 to 8.8 stands in ``declines``, check -> reason, as in `Capabilities`. A layer that
@@ -59,6 +60,8 @@ class UserCapabilities(Capabilities):
         for attribute, (tag, reason) in DECLINABLE.items():
             if tag in tags and getattr(self.layer, attribute, True) is False:
                 return reason
+        if dtype in self.flushes and "subnormal" in tags:
+            return f"no subnormal numbers in {dtype}"
         if not hasattr(self.layer, "supports"):
             return None
         supports = self.layer.supports
@@ -137,7 +140,9 @@ class UserAdapter:
             modules=(),
             summary="A layer of the user's.",
             layout="canonical",
-            capabilities=UserCapabilities(layer=layer, declines=declined(layer)),
+            capabilities=UserCapabilities(
+                layer=layer, declines=declined(layer), flushes=tuple(getattr(layer, "flushes", ()))
+            ),
         )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> Any:

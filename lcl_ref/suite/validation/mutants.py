@@ -120,10 +120,11 @@ def kill_matrix(
     """Try every deviation on every case of the golden data; `progress` is called after each case.
 
     Complex cases are left out: they are for mistakes of conjugation (SPEC 14.9), which
-    `lcl_ref.suite.judge.conjugation` names. So are generated ones: they are for sizes, which no deviation depends on.
+    `lcl_ref.suite.judge.conjugation` names. So are generated ones and those with operands of a kind of their own: they
+    are for sizes and values, which no deviation depends on.
     """
     states: dict[tuple[str, str, str], State] = {}
-    cases = [case for case in cases if case.id in store.entries and not (case.generated or case.values == "complex")]
+    cases = [case for case in cases if case.id in store.entries and _for_deviations(case)]
     for case in cases:
         asked = _asked(store, case)
         for deviation in deviations:
@@ -136,6 +137,10 @@ def kill_matrix(
     return KillMatrix(
         tuple(deviations), tuple(cases), {cell: state for cell, state in states.items() if state != "absent"}
     )
+
+
+def _for_deviations(case: Case) -> bool:
+    return not (case.generated or case.operands or case.values == "complex")
 
 
 def _asked(store: Store, case: Case) -> dict[str, list[Task]]:

@@ -25,8 +25,8 @@ from tools import clauses
 
 SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
 
-EXACT = [case for case in CASES if case.values == "exact" and not case.generated]
-ROUNDED = [case for case in CASES if case.values == "rounded"]
+EXACT = [case for case in CASES if case.values == "exact" and not (case.generated or case.operands)]
+ROUNDED = [case for case in CASES if case.values == "rounded" and not case.operands]
 NONFINITE = [case for case in CASES if case.values == "nonfinite"]
 EIGHT_AXES = "degenerate: eight weight axes; those of one kind differ"
 LARGEST_WEIGHT = {("exact", 3): 12000, ("rounded", 1): 2000, ("rounded", 2): 1500, ("rounded", 3): 2600}
@@ -84,7 +84,7 @@ def test_reasons_are_one_short_sentence() -> None:
 
 
 def test_no_two_cases_ask_the_same() -> None:
-    asked = Counter((case.spec, case.batch, case.values) for case in CASES)
+    asked = Counter((case.spec, case.batch, case.values, case.operands, case.bits) for case in CASES)
     assert [question for question, count in asked.items() if count > 1] == []
 
 
@@ -126,6 +126,7 @@ def test_rank_3_axes_of_one_kind_differ(case: Case) -> None:
 def test_tags_follow_from_the_case() -> None:
     for case in CASES:
         facts = {"empty-batch": case.batch == 0, "nonfinite": case.values == "nonfinite", "tiling": tiles(case)}
+        facts["subnormal"] = case.operands.startswith("subnormal")
         tags = {tag for tag in case.tags if not tag.startswith("degenerate")}
         assert tags == {tag for tag, is_so in facts.items() if is_so}, case.id
 
