@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs
@@ -46,13 +46,13 @@ def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: 
     _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer)
     for converted in report.layers:
-        click.echo(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
+        say(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:
-        click.echo(f"carried    {_others(len(report.carried))}")
+        say(f"carried    {_others(len(report.carried))}")
     for word, lines in (("left", report.left), ("lost", report.loses), ("note", report.notes)):
         for line in lines:
-            click.echo(f"{word:<10} {line}")
-    click.echo(f"wrote      {target} and {specs.beside(target)}")
+            say(f"{word:<10} {line}")
+    say(f"wrote      {target} and {specs.beside(target)}")
 
 
 def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> None:
@@ -77,7 +77,7 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
         check_source(opened.layers, from_layout)
         facts = _facts(opened)
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     table = Table(title=escape(f"{file.name}: {facts['form']}"))
     for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
@@ -153,7 +153,7 @@ def verify_port(
     """
     findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     return int(any(finding.state == "fail" for finding in findings))
@@ -161,7 +161,7 @@ def verify_port(
 
 def _progress(step: str) -> None:
     """Say on stderr what is being done: big layers take their time."""
-    click.echo(step, err=True)
+    say(step, err=True)
 
 
 def _print(findings: list[Finding]) -> None:

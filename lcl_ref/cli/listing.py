@@ -11,7 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
@@ -30,7 +30,7 @@ def backends(as_json: bool) -> None:
     """List the registered adapters and what each can do."""
     rows = [registry.as_dict(declaration) for declaration in registry.declarations()]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     table = Table()
     for name in ("backend", "framework", "ranks", "dilation", "groups", "shared axes", "padding", "dtypes", "how"):
@@ -73,7 +73,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
             for refusal in refused
         ]
         extensions = [_extension_dict(case) for case in extended]
-        click.echo(json.dumps({"accepted": accepted, "refused": refusals, "extensions": extensions}, indent=1))
+        say(json.dumps({"accepted": accepted, "refused": refusals, "extensions": extensions}, indent=1))
         return
     table = Table()
     for name in ("case", "tier", "values", "clauses", "why"):
@@ -85,7 +85,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
     for extension in extended:
         table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
     console().print(table)
-    click.echo(f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions")
+    say(f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions")
 
 
 def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None:
@@ -93,7 +93,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     entries = [store.entries[case.id] for case in chosen if case.id in store.entries]
     facts = coverage.as_dict(coverage.coverage(entries), coverage.coverage(entries, coverage.TRIPLES))
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     table = Table()
     for name in ("parameters", "legal pairs", "asked for", "missing"):
@@ -105,7 +105,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     console().print(table)
     for name, found in (("pairs", facts), ("triples", facts["triples"])):
         share = 100 * found["covered"] / found["legal"]
-        click.echo(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
+        say(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
 
 
 def _extension_dict(case: ExtensionCase) -> dict[str, object]:
@@ -139,11 +139,11 @@ def _case_dict(case: Case) -> dict[str, object]:
 def explain(case_id: str, data: Path) -> None:
     """Print shapes, a worked output element and the connectivity of CASE (an id, a glob, or fresh/SEED/N)."""
     if is_fresh(case_id):
-        click.echo(_explained_draw(existing(case_id)))
+        say(_explained_draw(existing(case_id)))
         return
     store = Store(data)
     for case in select([case_id]):
-        click.echo(describe_case.describe(case, store.arrays(case.id)))
+        say(describe_case.describe(case, store.arrays(case.id)))
 
 
 def _explained_draw(drawn: DrawnCase) -> str:

@@ -8,16 +8,17 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
+from lcl_ref.cli.options import TargetFile
+from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.report import merge as merging
-from lcl_ref.suite.report.document import write_json, write_text
+from lcl_ref.suite.report.document import write_json
 from lcl_ref.suite.report.page import page
 
 SHOWN = 10
 """Cells printed per kind of change."""
 
 REPORT = click.Path(path_type=Path, dir_okay=False, exists=True)
-OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
@@ -27,13 +28,13 @@ def report() -> None:
 
 @report.command()
 @click.argument("reports", nargs=-1, required=True, type=REPORT)
-@click.option("-o", "--output", type=OUTPUT, required=True, help="The merged report.")
+@click.option("-o", "--output", type=TargetFile(), required=True, help="The merged report.")
 def merge(reports: Sequence[Path], output: Path) -> None:
     """Merge REPORTS into one; the stem of each file's name becomes the label of its machine."""
     merged = merging.merge(reports)
     write_json(output, merged)
     labels = ", ".join(run["label"] for run in merged["runs"])
-    click.echo(f"{output}: {len(merged['outcomes'])} cells of {labels}")
+    say(f"{output}: {len(merged['outcomes'])} cells of {labels}")
 
 
 @report.command()
@@ -61,8 +62,8 @@ def diff(before: Path, after: Path, everything: bool) -> int:
 
 @report.command()
 @click.argument("source", metavar="REPORT", type=REPORT)
-@click.option("-o", "--output", type=OUTPUT, required=True, help="The page.")
+@click.option("-o", "--output", type=TargetFile(), required=True, help="The page.")
 def html(source: Path, output: Path) -> None:
     """Write REPORT, single or merged, as one self-contained page."""
     write_text(output, page(merging.read(source)))
-    click.echo(str(output))
+    say(str(output))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -19,6 +18,7 @@ from lcl_ref.files.keras import config
 from lcl_ref.files.keras.config import Entry
 from lcl_ref.files.keras.layers import legacy_arrays, local_layer
 from lcl_ref.files.untrusted import about, check_name, check_size, parse_json, problem, reading
+from lcl_ref.outside import scratch
 
 WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
 """Members of a ``.keras`` file."""
@@ -54,9 +54,8 @@ def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
             if name not in members:
                 raise problem(path, "member", f"an archive without {name}", f"{CONFIG} and {WEIGHTS}")
         model = parse_json(path, archive.read(CONFIG), CONFIG)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lcl-")))
-        copy = folder / "weights.h5"
-        with archive.open(members[WEIGHTS]) as stored, copy.open("wb") as target:
+        copy = stack.enter_context(scratch.folder()) / "weights.h5"
+        with archive.open(members[WEIGHTS]) as stored, scratch.room(), copy.open("wb") as target:
             shutil.copyfileobj(stored, target, 1 << 20)
     file = stack.enter_context(closing(Hdf5(copy, path)))
     left = [name for name in STATE if name in file.groups]

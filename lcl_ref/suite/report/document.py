@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import lcl_ref
+from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import STATES, Outcome
 from lcl_ref.suite.report.looked_at import LookedAt
@@ -91,20 +91,6 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         return outcome.to_dict()
     case = existing(outcome.case)
     return outcome.to_dict() | {"spec": case.spec.to_dict(), "batch": case.batch}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, value: Any) -> None:
