@@ -15,7 +15,7 @@ from rich.table import Table
 from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs
+from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
 from lcl_ref.suite.port_check import verify
 from lcl_ref.suite.port_check.verify import Finding
@@ -30,6 +30,20 @@ def _from_option(file: str, default: str) -> Callable[[Any], Any]:
     return click.option("--from", "from_layout", default=default, metavar="LAYOUT", help=text)
 
 
+def _limits(ctx: click.Context, _param: click.Parameter, factor: float) -> None:
+    ctx.with_resource(limits.raised(factor))
+
+
+_limits_option = click.option(
+    "--limits",
+    type=click.FloatRange(1),
+    default=1.0,
+    expose_value=False,
+    callback=_limits,
+    help="Limits on what a file may expand to, times this: for a file of which you know where it comes from.",
+)
+
+
 @click.command()
 @click.argument("source", metavar="IN", type=_FILE)
 @click.argument("target", metavar="OUT", type=_FILE)
@@ -37,6 +51,7 @@ def _from_option(file: str, default: str) -> Callable[[Any], Any]:
 @click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
+@_limits_option
 def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: Path | None, layer: str) -> None:
     """Move the locally connected layers of a weight file to another layout.
 
@@ -70,6 +85,7 @@ def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> No
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @_from_option("FILE", STORED)
 @click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
+@_limits_option
 @json_option()
 def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json: bool) -> None:
     """List the locally connected layers of a weight file, and what else is in it."""
@@ -143,6 +159,7 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
+@_limits_option
 @json_option()
 def verify_port(
     old: Path, new: Path, backend: str, spec: Path | None, from_layout: str, layers: tuple[str, ...], as_json: bool

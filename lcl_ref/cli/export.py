@@ -29,5 +29,6 @@ def export(container: str, cases: Sequence[str], output: Path, data: Path) -> No
     store = fixtures.verify(data)
     chosen, extended = select_listed(cases)
     ids = [case.id for case in chosen] + [case.id for case in extended]
-    size = write(store, ids, container, output)
+    written = write(store, ids, container, output)
+    size = sum(path.stat().st_size for path in written)
     say(f"{output}: {len(ids)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

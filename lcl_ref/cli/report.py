@@ -51,7 +51,7 @@ def diff(before: Path, after: Path, everything: bool) -> int:
     for name, cells in sorted(found.changes.items(), key=lambda change: change[0] not in merging.WORSE):
         out.print(f"[{'red' if name in merging.WORSE else 'green'}]{name}[/]: {len(cells)}")
         for key, _, row in cells if everything else cells[:SHOWN]:
-            message = f": {row['error_kind'] or row['state']}: {row['message']}" if row and row["message"] else ""
+            message = f": {row.get('error_kind') or row['state']}: {row['message']}" if row and row["message"] else ""
             out.print(escape(f"  {' '.join(key)}{message}"), soft_wrap=True)
         if len(cells) > SHOWN and not everything:
             out.print(f"  (+{len(cells) - SHOWN} more)")

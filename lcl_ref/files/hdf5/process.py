@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from lcl_ref.errors import FileError, Violation
+from lcl_ref.files import limits
 from lcl_ref.files.contents import Array, Tensor
 from lcl_ref.files.untrusted import problem, reading
 from lcl_ref.outside import processes
@@ -45,7 +46,7 @@ class Hdf5:
         self.path = named or path
         self._lock = threading.Lock()
         self._process = subprocess.Popen(  # noqa: S603  our own module
-            processes.command("lcl_ref.files.hdf5.reader", str(path.resolve()), str(self.path)),
+            processes.command("lcl_ref.files.hdf5.reader", str(path.resolve()), str(self.path), str(limits.times())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -53,7 +54,7 @@ class Hdf5:
         )
         try:
             with self._answer("an HDF5 file") as out, reading(self.path, "an HDF5 file"):
-                found = json.loads(out.readline())
+                found = json.loads(out.readline(3 * limits.of(limits.ATTRIBUTES)))
         except BaseException:
             self.close()
             raise

@@ -90,8 +90,8 @@ def _is_export(folder: Path) -> bool:
     return all(path.relative_to(folder).as_posix() in names for path in folder.rglob("*") if not path.is_dir())
 
 
-def export(store: Store, case_ids: Sequence[str], container: str, folder: Path) -> int:
-    """Write ``<folder>/<case id>.<container>`` for each case, and their entries as ``index.json``; return the bytes.
+def export(store: Store, case_ids: Sequence[str], container: str, folder: Path) -> list[Path]:
+    """Write ``<folder>/<case id>.<container>`` for each case, and their entries as ``index.json``; return the files.
 
     Cases of extensions stand in a section of their own, as they do in the golden data.
 
@@ -101,19 +101,16 @@ def export(store: Store, case_ids: Sequence[str], container: str, folder: Path) 
         As `check_place`.
     """
     check_place(folder)
-    written = 0
     listed: dict[str, list[Entry]] = {"cases": [], "extensions": []}
 
     def files() -> Iterator[tuple[str, bytes]]:
-        nonlocal written
         for case_id in case_ids:
             section = "cases" if case_id in store.entries else "extensions"
             entry = (store.entries if section == "cases" else store.extensions)[case_id]
             name, data = f"{case_id}.{container}", CONTAINERS[container](entry, store.arrays(case_id))
             listed[section].append(entry | {"file": name})
-            written += len(data)
             yield name, data
         yield INDEX, (json.dumps(listed, indent=1) + "\n").encode()
 
     write_folder(folder, files())
-    return written
+    return [folder / entry["file"] for part in listed.values() for entry in part]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lcl_ref.errors import LclError, Violation
+from lcl_ref.outside import documents
+from lcl_ref.outside.text import cleaned, shown
 from lcl_ref.suite import schema
 from lcl_ref.suite.report.document import FORMAT, count_states
 from lcl_ref.suite.run.drawn_cases import is_fresh
@@ -20,6 +22,9 @@ Key = tuple[str, ...]
 MERGED = "lcl-merged/1"
 SCHEMA = "lcl-report-1"
 DEFINITIONS = {FORMAT: "report", MERGED: "merged"}
+MOST_BYTES = 1 << 28
+"""Length of a report that is read."""
+
 _CELL = ("backend", "case", "op", "dtype")
 
 
@@ -32,11 +37,11 @@ def read(path: Path) -> Document:
         If the file is cut off, is no report, or contradicts itself.
     """
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = cleaned(documents.read(path, MOST_BYTES))
     except OSError as error:
         raise _refused("missing", path, str(error), "a file that `lcl run --json` wrote") from error
     except ValueError as error:
-        raise _refused("cut-off", path, f"{error}: cut off?", "a whole JSON document") from error
+        raise _refused("cut-off", path, f"{shown(error)}: cut off?", "a whole JSON document") from error
     form = value.get("format") if isinstance(value, dict) else None
     if form not in DEFINITIONS:
         raise _refused("format", path, f"format {form!r}", " or ".join(DEFINITIONS))
@@ -44,7 +49,7 @@ def read(path: Path) -> Document:
         schema.validate(value, SCHEMA, DEFINITIONS[form])
     except schema.Invalid as invalid:
         raise _refused("invalid", path, invalid.got, invalid.expected, invalid.place) from invalid
-    document: Document = value if form == MERGED else _as_merged(value, path.stem)
+    document: Document = value if form == MERGED else _as_merged(value, shown(path.stem))
     _check_whole(document, path)
     return document
 
@@ -96,10 +101,10 @@ def merge(paths: Sequence[Path]) -> Document:
     LclError
         If the golden data differs, a label occurs twice, or one machine answers a cell twice.
     """
-    documents = [read(path) for path in paths]
-    _check_same_data(paths, documents)
-    merged = documents[0] | {
-        part: [row for document in documents for row in document[part]] for part in ("runs", "backends", "outcomes")
+    opened = [read(path) for path in paths]
+    _check_same_data(paths, opened)
+    merged = opened[0] | {
+        part: [row for document in opened for row in document[part]] for part in ("runs", "backends", "outcomes")
     }
     labels = Counter(run["label"] for run in merged["runs"])
     for label, count in labels.items():
@@ -112,8 +117,8 @@ def merge(paths: Sequence[Path]) -> Document:
     return merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])}
 
 
-def _check_same_data(paths: Sequence[Path], documents: Sequence[Document]) -> None:
-    digests = [document["suite"]["fixtures_sha256"] for document in documents]
+def _check_same_data(paths: Sequence[Path], opened: Sequence[Document]) -> None:
+    digests = [document["suite"]["fixtures_sha256"] for document in opened]
     for path, digest in zip(paths, digests, strict=True):
         if digest != digests[0]:
             expected = f"{digests[0][:16]} as in {paths[0]}"
@@ -165,10 +170,10 @@ def difference(before: Path, after: Path) -> Difference:
     LclError
         As `read`, and if the golden data differs.
     """
-    documents = [read(before), read(after)]
-    _check_same_data([before, after], documents)
-    with_run = any(len(document["runs"]) > 1 for document in documents)
-    old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in documents)
+    opened = [read(before), read(after)]
+    _check_same_data([before, after], opened)
+    with_run = any(len(document["runs"]) > 1 for document in opened)
+    old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in opened)
     changes: dict[str, list[Any]] = defaultdict(list)
     for key in new | old:
         name = _change(old.get(key), new.get(key))
