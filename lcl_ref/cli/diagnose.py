@@ -11,12 +11,12 @@ from rich.markup import escape
 
 from lcl_ref.cli.console import console, errors, say
 from lcl_ref.cli.options import TargetFile, backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.run import announced
 from lcl_ref.outside import scratch
 from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import ask_checks, with_checks
-from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.settings import Settings
@@ -44,7 +44,7 @@ def diagnose(
 
     Exit status: 0 nothing is wrong, 1 something is, 2 wrong input, 3 nothing was answered.
     """
-    store = fixtures.verify(data)
+    store = announced(data)
     ids = chosen(tier, cases)
     out = console()
     diagnoses = []

@@ -9,6 +9,7 @@ import click
 from lcl_ref.cli.console import say
 from lcl_ref.cli.options import data_option
 from lcl_ref.suite.golden import fixtures as golden_files
+from lcl_ref.suite.golden import release
 
 
 @click.group()
@@ -22,7 +23,7 @@ def verify(data: Path) -> None:
     """Compare every file and array with its SHA-256."""
     store = golden_files.verify(data)
     count = len(store.entries) + len(store.extensions)
-    say(f"{data}: {count} cases, every checksum holds ({store.digest[:12]})")
+    say(f"{data}: {count} cases, every checksum holds ({store.digest[:12]}, {release.name(store)})")
 
 
 @fixtures.command()

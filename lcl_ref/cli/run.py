@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -22,7 +23,8 @@ from lcl_ref.outside.writing import check_target, write_text
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
-from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden import fixtures, release
+from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
@@ -80,7 +82,7 @@ def run(
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
     check_target(*filter(None, (json_file, html_file)))  # and not one for both
-    store = fixtures.verify(data)
+    store = announced(data)
     tier = tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
     plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
@@ -93,14 +95,13 @@ def run(
         refuse_what_is_no_layer(reports)
         outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
     looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
-    written = document.document(reports, outcomes, store, looked)
-    if json_file:  # before anything is printed, which may fail
-        document.write_json(json_file, written)
-    if html_file:
-        write_text(html_file, page(written))
+    asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": ladder}
+    _write(json_file, html_file, document.document(reports, outcomes, store, looked, asked))
     if not ladder:
         out.print(matrix_table(reports, outcomes))
     print_problems(out, outcomes, diagnoses, store)
+    if release.warning(store) and document.exit_status(outcomes) == 1:
+        out.print(f"[yellow]{escape(release.warning(store))}[/]", soft_wrap=True, highlight=False)
     print_warnings(out, outcomes)
     if reasons:
         print_reasons(out, outcomes)
@@ -117,6 +118,22 @@ def run(
     for one in few:
         out.print(f"[red]{escape(one.backend)}: asked {one.cells + one.fresh} cells, --min-cells {min_cells}[/]")
     return 1 if missing or few else document.exit_status(outcomes)
+
+
+def announced(data: Path) -> Store:
+    """Return the golden data, verified; say so where it is not the release's."""
+    store = fixtures.verify(data)
+    if strange := release.warning(store):
+        say(f"lcl: {strange}", err=True)
+    return store
+
+
+def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, Any]) -> None:
+    """Write the report, before anything is printed, which may fail."""
+    if json_file:
+        document.write_json(json_file, report)
+    if html_file:
+        write_text(html_file, page(report))
 
 
 def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

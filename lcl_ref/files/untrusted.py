@@ -145,7 +145,7 @@ def zip_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _directory_size(path: Path) -> int:
-    """Return the bytes of an archive's table of contents as its last record says; the record itself has a fixed form."""
+    """Return the bytes of an archive's table of contents as its last record says, which has a fixed form."""
     with path.open("rb") as file:
         file.seek(-min(path.stat().st_size, _END_BYTES), 2)
         tail = file.read()

@@ -13,7 +13,10 @@ from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside import documents
 from lcl_ref.outside.text import cleaned, shown
 from lcl_ref.suite import schema
-from lcl_ref.suite.report.document import FORMAT, count_states
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.report.checking import contradictions
+from lcl_ref.suite.report.document import FORMAT, SEAL, count_states, seal_of, sealed
 from lcl_ref.suite.run.drawn_cases import is_fresh
 
 Document = dict[str, Any]
@@ -24,6 +27,9 @@ SCHEMA = "lcl-report-1"
 DEFINITIONS = {FORMAT: "report", MERGED: "merged"}
 MOST_BYTES = 1 << 28
 """Length of a report that is read."""
+
+SHOWN = 5
+"""Contradictions that an error lists."""
 
 _CELL = ("backend", "case", "op", "dtype")
 
@@ -37,7 +43,7 @@ def read(path: Path) -> Document:
         If the file is cut off, is no report, or contradicts itself.
     """
     try:
-        value = cleaned(documents.read(path, MOST_BYTES))
+        value = documents.read(path, MOST_BYTES)
     except OSError as error:
         raise _refused("missing", path, str(error), "a file that `lcl run --json` wrote") from error
     except ValueError as error:
@@ -49,9 +55,23 @@ def read(path: Path) -> Document:
         schema.validate(value, SCHEMA, DEFINITIONS[form])
     except schema.Invalid as invalid:
         raise _refused("invalid", path, invalid.got, invalid.expected, invalid.place) from invalid
+    _check_seal(value, path)
+    value = cleaned(value)
     document: Document = value if form == MERGED else _as_merged(value, shown(path.stem))
     _check_whole(document, path)
+    ours = Store(default_root())
+    wrong = contradictions(document, ours if ours.digest == document["suite"]["fixtures_sha256"] else None)
+    if wrong:
+        raise LclError(wrong[:SHOWN], f"{path}: no run wrote this")
     return document
+
+
+def _check_seal(value: Mapping[str, Any], path: Path) -> None:
+    """Refuse a report that was changed after it was written; those of older versions have no seal."""
+    if SEAL not in value and "released_sha256" in value["suite"]:
+        raise _refused("seal", path, "no seal", "the digest that `lcl run` wrote: it was edited")
+    if SEAL in value and seal_of(value) != value[SEAL]:
+        raise _refused("seal", path, f"seal {value[SEAL][:16]}", f"{seal_of(value)[:16]}, by the rest: it was edited")
 
 
 def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") -> LclError:
@@ -61,6 +81,7 @@ def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") ->
 
 def _as_merged(report: Mapping[str, Any], label: str) -> Document:
     run = {"label": label, "version": report["suite"]["version"], "date": report["date"], "machine": report["machine"]}
+    run |= {"asked": report["asked"]} if "asked" in report else {}
     return {
         "format": MERGED,
         "suite": {"fixtures_sha256": report["suite"]["fixtures_sha256"]},
@@ -93,6 +114,11 @@ def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
     return tuple(outcome[name] for name in names)
 
 
+def cell_of(row: Mapping[str, Any]) -> Key:
+    """Return backend, case, operation and dtype of a row."""
+    return _key(row, with_run=False)
+
+
 def merge(paths: Sequence[Path]) -> Document:
     """Return one document with the rows of all files; each row names its run, which has machine, versions and date.
 
@@ -114,7 +140,7 @@ def merge(paths: Sequence[Path]) -> Document:
                 Violation("report/label", "runs", f"{label!r} {count} times", "labels that differ", todo=todo)
             )
     _check_no_cell_twice(merged)
-    return merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])}
+    return sealed(merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])})
 
 
 def _check_same_data(paths: Sequence[Path], opened: Sequence[Document]) -> None:
