@@ -65,7 +65,10 @@ class Sender:
     def __init__(self, descriptor: int, mark: bytes) -> None:
         self._out, self._mark = os.fdopen(descriptor, "wb"), mark
         self._process = os.getpid()
-        self._came_back, self._tell = os.pipe()
+        pipe = os.pipe()
+        self._came_back, self._tell = map(moved_away, pipe)
+        for end in pipe:
+            os.close(end)
         os.set_blocking(self._came_back, False)
 
     def __call__(self, event: str, data: bytes = b"", /, **facts: Any) -> None:
@@ -110,7 +113,9 @@ def messages(stream: IO[bytes], mark: bytes) -> Iterator[dict[str, Any]]:
 
 def _message(line: bytes, mark: bytes) -> dict[str, Any]:
     if not line.startswith(mark):
-        raise Garbled(f"something else than the suite wrote to its channel: {shown(line[:80])}")
+        raise Garbled(
+            f"something else than the suite wrote to its channel: {shown(line[:80].decode(errors='replace'))}"
+        )
     if not line.endswith(b"\n"):
         raise Garbled("the channel was cut off in the middle of a message")
     try:
