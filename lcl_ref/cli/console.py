@@ -20,6 +20,10 @@ class Console(rich.console.Console):
         """Return what is printed for a text with markup."""
         return super().render_str(lines(text), **how)
 
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line what the end of a reader means."""
+        raise BrokenPipeError
+
 
 def console() -> Console:
     """Return a console for stdout; where that is no terminal, wide enough for the matrix."""

@@ -113,9 +113,8 @@ def messages(stream: IO[bytes], mark: bytes) -> Iterator[dict[str, Any]]:
 
 def _message(line: bytes, mark: bytes) -> dict[str, Any]:
     if not line.startswith(mark):
-        raise Garbled(
-            f"something else than the suite wrote to its channel: {shown(line[:80].decode(errors='replace'))}"
-        )
+        start = line[:80].decode(errors="replace")
+        raise Garbled(f"something else than the suite wrote to its channel: {shown(start)}")
     if not line.endswith(b"\n"):
         raise Garbled("the channel was cut off in the middle of a message")
     try:
