@@ -11,7 +11,7 @@ from pathlib import Path
 from lcl_ref.suite.cases.catalogue import EXTENSION_CASES
 from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.formats import ALL_DTYPES
-from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden import fixtures, release
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import make_plan, supports
@@ -81,6 +81,7 @@ def tables(root: Path) -> dict[str, dict[str, str]]:
 def pages(root: Path) -> dict[Path, str]:
     """Return every page that is generated, or has generated parts, as it should be."""
     found = {root / "docs" / "layouts.md": layouts_page.page()}
+    found[release.FILE] = release.text(Store(root / "conformance_data").digest)
     for name, bodies in tables(root).items():
         path = root / "docs" / f"{name}.md"
         found[path] = path.read_text(encoding="utf-8")

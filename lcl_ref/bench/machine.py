@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lcl_ref.bench.workloads import Workload
+from lcl_ref.outside import processes
 from lcl_ref.suite.run.process import THREAD_VARIABLES
 
 STREAM_BYTES = 64 << 20
@@ -86,10 +87,10 @@ class Machine:
 
     def _started(self) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 -- this module
-            [sys.executable, "-m", "lcl_ref.bench.machine", str(self.threads), self.clock],
+            processes.command("lcl_ref.bench.machine", str(self.threads), self.clock),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            env=processes.environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))),
             text=True,
         )
 

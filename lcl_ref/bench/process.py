@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
+import shutil
 import subprocess
-import sys
-import tempfile
 import threading
 from typing import Any
 
 from lcl_ref.bench import published
+from lcl_ref.outside import processes, scratch
 from lcl_ref.suite.adapter import Holds
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.process import THREAD_VARIABLES
@@ -33,21 +32,24 @@ class BackendProcess:
 
     def __init__(self, ref: BackendRef, threads: int) -> None:
         self._ref, self._threads = ref, threads
-        self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
         self._start()
 
     def _start(self) -> None:
+        self._folder = scratch.new_folder()
         self._process = subprocess.Popen(  # noqa: S603 -- this package's own module
-            [sys.executable, "-m", "lcl_ref.bench.child", json.dumps(self._ref.to_dict()), str(self._threads)],
+            processes.command("lcl_ref.bench.child", json.dumps(self._ref.to_dict()), str(self._threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ
-            | dict.fromkeys(THREAD_VARIABLES, str(self._threads))
-            | published.environment()
-            | {"TMPDIR": self._folder.name},
+            env=processes.environment(
+                dict.fromkeys(THREAD_VARIABLES, str(self._threads))
+                | published.environment()
+                | {"TMPDIR": str(self._folder)}
+            ),
             text=True,
+            start_new_session=True,
         )
+        processes.look_after(self._process.pid)
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
         greeting = self._next(START_SECONDS)
@@ -79,11 +81,12 @@ class BackendProcess:
         """End the process, and remove the temporary files it left."""
         self._process.kill()
         self._process.wait()
+        processes.let_go(self._process.pid)
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 assert pipe is not None
                 pipe.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _read(process: subprocess.Popen[str], answers: queue.Queue[dict[str, Any] | None]) -> None:

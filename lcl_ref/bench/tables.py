@@ -15,6 +15,7 @@ import lcl_ref
 from lcl_ref.bench.machine import Machine
 from lcl_ref.bench.session import OPS, Measurement, Settings
 from lcl_ref.bench.workloads import FACTORS, Workload
+from lcl_ref.outside.writing import replacing
 from lcl_ref.suite.report.document import machine as machine_facts
 
 FORMAT = "lcl-bench/1"
@@ -184,7 +185,8 @@ def plot(path: Path, found: Sequence[Measurement], workloads: Sequence[Workload]
         for axis, series in zip(axes[row], columns, strict=True):
             _draw_series(axis, op, [each for each in found if each.workload == series], colours)
     axes[-1, -1].legend(fontsize="xx-small")
-    figure.savefig(path)
+    with replacing(path) as (file,):
+        figure.savefig(file, format=path.suffix.removeprefix(".") or "png")
     plt.close(figure)
 
 

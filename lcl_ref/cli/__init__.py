@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import os
 import sys
+import traceback
+from typing import TextIO
 
 import click
 
 from lcl_ref import __version__
+from lcl_ref.cli.console import say
 from lcl_ref.errors import LclError
+from lcl_ref.outside.interrupts import raise_when_ended
+from lcl_ref.outside.text import shown
+from lcl_ref.outside.writing import FULL
 
 COMMANDS = {
     "run": "lcl_ref.cli.run",
@@ -34,6 +43,8 @@ COMMANDS = {
 
 BROKEN_INPUT = 2
 INTERRUPTED = 130
+NOBODY_READS = 141
+"""As the shell says of a program that SIGPIPE ended."""
 
 
 class LazyGroup(click.Group):
@@ -58,16 +69,58 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; broken input is one clear message and exit status 2."""
+    """Run the command line; whatever goes wrong is one clear message and an exit status."""
+    raise_when_ended()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what an encoding has no letter for
+    status = _status()
+    for stream in (sys.stdout, sys.stderr):
+        _let_go(stream)
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Run a command and return its exit status."""
     try:
         status = cli.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return NOBODY_READS
     except click.ClickException as error:
-        error.show()
-        sys.exit(BROKEN_INPUT)
+        return _failed(f"Error: {error.format_message()}")
     except LclError as error:
-        click.echo(f"lcl: {error}", err=True)
-        sys.exit(BROKEN_INPUT)
+        return _failed(f"lcl: {error}")
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lcl: interrupted; nothing was written", err=True)
-        sys.exit(INTERRUPTED)
-    sys.exit(status if isinstance(status, int) else 0)
+        return _failed("lcl: interrupted", INTERRUPTED)
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        return _failed(f"lcl: {in_words(error)}")
+    return status if isinstance(status, int) else 0
+
+
+def _failed(text: str, status: int = BROKEN_INPUT) -> int:
+    with contextlib.suppress(OSError):
+        say(text, err=True)
+    return status
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error that has no words of ours: what the system says of which file, or what was raised where."""
+    if isinstance(error, OSError) and error.errno:
+        what = FULL.get(error.errno) or error.strerror or os.strerror(error.errno)
+        return f"{shown(error.filename)}: {what}" if error.filename else f"cannot read or write: {what}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {shown(error)}{place}"
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Leave nothing in a stream that nobody reads, or that is full, for the interpreter to fail on at its end."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from lcl_ref.bench import published as layers
 from lcl_ref.bench import tables
 from lcl_ref.bench.machine import CLOCKS
 from lcl_ref.bench.session import Measurement, Session, Settings
 from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, errors
+from lcl_ref.cli.options import TargetFile
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.registered import registered
@@ -40,10 +40,8 @@ from lcl_ref.suite.run.registry import readable_declarations
     help="What is counted; processor time, of all threads of a backend, on a machine that others use as well.",
 )
 @click.option("--scaling", is_flag=True, help="Instead of the layers: growth in batch, positions and channels.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers here.")
-@click.option(
-    "--plot", "plot_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw them here (matplotlib)."
-)
+@click.option("--json", "json_file", type=TargetFile(), help="Write all numbers here.")
+@click.option("--plot", "plot_file", type=TargetFile(), help="Draw them here (matplotlib).")
 def bench(
     only: Sequence[str],
     everything: bool,
@@ -75,7 +73,7 @@ def bench(
     found: list[Measurement] = []
     out = console()
     with (
-        Console(stderr=True).status("starting") as status,
+        errors().status("starting") as status,
         Session(refs, settings, status.update) as session,
     ):
         for workload, factor in tasks:

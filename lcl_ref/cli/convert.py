@@ -12,10 +12,10 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files import STORED, WeightFile, convert_file, open_weights, specs
+from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
 from lcl_ref.suite.port_check import verify
 from lcl_ref.suite.port_check.verify import Finding
@@ -30,6 +30,20 @@ def _from_option(file: str, default: str) -> Callable[[Any], Any]:
     return click.option("--from", "from_layout", default=default, metavar="LAYOUT", help=text)
 
 
+def _limits(ctx: click.Context, _param: click.Parameter, factor: float) -> None:
+    ctx.with_resource(limits.raised(factor))
+
+
+_limits_option = click.option(
+    "--limits",
+    type=click.FloatRange(1),
+    default=1.0,
+    expose_value=False,
+    callback=_limits,
+    help="Limits on what a file may expand to, times this: for a file of which you know where it comes from.",
+)
+
+
 @click.command()
 @click.argument("source", metavar="IN", type=_FILE)
 @click.argument("target", metavar="OUT", type=_FILE)
@@ -37,6 +51,7 @@ def _from_option(file: str, default: str) -> Callable[[Any], Any]:
 @click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
+@_limits_option
 def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: Path | None, layer: str) -> None:
     """Move the locally connected layers of a weight file to another layout.
 
@@ -46,13 +61,13 @@ def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: 
     _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer)
     for converted in report.layers:
-        click.echo(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
+        say(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:
-        click.echo(f"carried    {_others(len(report.carried))}")
+        say(f"carried    {_others(len(report.carried))}")
     for word, lines in (("left", report.left), ("lost", report.loses), ("note", report.notes)):
         for line in lines:
-            click.echo(f"{word:<10} {line}")
-    click.echo(f"wrote      {target} and {specs.beside(target)}")
+            say(f"{word:<10} {line}")
+    say(f"wrote      {target} and {specs.beside(target)}")
 
 
 def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> None:
@@ -70,6 +85,7 @@ def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> No
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @_from_option("FILE", STORED)
 @click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
+@_limits_option
 @json_option()
 def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json: bool) -> None:
     """List the locally connected layers of a weight file, and what else is in it."""
@@ -77,7 +93,7 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
         check_source(opened.layers, from_layout)
         facts = _facts(opened)
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     table = Table(title=escape(f"{file.name}: {facts['form']}"))
     for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
@@ -143,6 +159,7 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
+@_limits_option
 @json_option()
 def verify_port(
     old: Path, new: Path, backend: str, spec: Path | None, from_layout: str, layers: tuple[str, ...], as_json: bool
@@ -153,7 +170,7 @@ def verify_port(
     """
     findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     return int(any(finding.state == "fail" for finding in findings))
@@ -161,7 +178,7 @@ def verify_port(
 
 def _progress(step: str) -> None:
     """Say on stderr what is being done: big layers take their time."""
-    click.echo(step, err=True)
+    say(step, err=True)
 
 
 def _print(findings: list[Finding]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from lcl_ref.cli.console import console
-from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.console import console, errors, say
+from lcl_ref.cli.options import TargetFile, backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.run import announced
+from lcl_ref.outside import scratch
 from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
 from lcl_ref.suite.diagnosis.failed_checks import ask_checks, with_checks
-from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.report import document
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.settings import Settings
@@ -29,7 +29,7 @@ FORMAT = "lcl-diagnosis/1"
 @case_option()
 @tier_option()
 @limit_options()
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings here.")
+@click.option("--json", "json_file", type=TargetFile(), help="Write the findings here.")
 @data_option()
 def diagnose(
     backends: Sequence[str],
@@ -44,16 +44,16 @@ def diagnose(
 
     Exit status: 0 nothing is wrong, 1 something is, 2 wrong input, 3 nothing was answered.
     """
-    store = fixtures.verify(data)
+    store = announced(data)
     ids = chosen(tier, cases)
     out = console()
     diagnoses = []
     for ref in resolve(list(backends)):
         with (
-            tempfile.TemporaryDirectory(prefix="lcl-") as folder,
-            Console(stderr=True).status(f"diagnosing {ref.name}"),
+            scratch.folder() as folder,
+            errors().status(f"diagnosing {ref.name}"),
         ):
-            settings = Settings(data, 1, timeout, start_timeout, answers=Path(folder))
+            settings = Settings(data, 1, timeout, start_timeout, answers=folder)
             diagnosis = diagnose_backend(ref, settings, ids)
             if not diagnosis.line.startswith("cannot"):
                 diagnosis = with_checks(diagnosis, ask_checks(ref, settings, store, ids))
@@ -78,7 +78,7 @@ def _print(out: Console, diagnosis: Diagnosis) -> None:
             out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
     for program in dict.fromkeys(finding.program for finding in diagnosis.findings if finding.program):
         out.print("  a program that shows it:\n")
-        click.echo("".join(f"    {line}\n" for line in program.splitlines()))
+        say("".join(f"    {line}\n" for line in program.splitlines()))
 
 
 def _lines(finding: Finding, reported: bool) -> list[str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from lcl_ref.cli.console import say
 from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite.cases.catalogue import select_listed
 from lcl_ref.suite.golden import fixtures
-from lcl_ref.suite.golden.export import CONTAINERS
+from lcl_ref.suite.golden.export import CONTAINERS, check_place
 from lcl_ref.suite.golden.export import export as write
 
 
@@ -24,9 +25,10 @@ def export(container: str, cases: Sequence[str], output: Path, data: Path) -> No
 
     The arrays are those of conformance_data/README.md, in the types they are stored in.
     """
+    check_place(output)
     store = fixtures.verify(data)
     chosen, extended = select_listed(cases)
     ids = [case.id for case in chosen] + [case.id for case in extended]
     written = write(store, ids, container, output)
     size = sum(path.stat().st_size for path in written)
-    click.echo(f"{output}: {len(written)} cases as {container}, {size / 1e6:.1f} MB, and index.json")
+    say(f"{output}: {len(ids)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from lcl_ref.cli.console import say
 from lcl_ref.cli.options import data_option
 from lcl_ref.suite.golden import fixtures as golden_files
+from lcl_ref.suite.golden import release
 
 
 @click.group()
@@ -21,7 +23,7 @@ def verify(data: Path) -> None:
     """Compare every file and array with its SHA-256."""
     store = golden_files.verify(data)
     count = len(store.entries) + len(store.extensions)
-    click.echo(f"{data}: {count} cases, every checksum holds ({store.digest[:12]})")
+    say(f"{data}: {count} cases, every checksum holds ({store.digest[:12]}, {release.name(store)})")
 
 
 @fixtures.command()
@@ -29,7 +31,7 @@ def verify(data: Path) -> None:
 def check(data: Path) -> None:
     """Regenerate everything in memory and compare byte for byte."""
     count = golden_files.check(data)
-    click.echo(f"{data}: {count} files regenerate byte for byte")
+    say(f"{data}: {count} files regenerate byte for byte")
 
 
 @fixtures.command()
@@ -37,4 +39,4 @@ def check(data: Path) -> None:
 def write(data: Path) -> None:
     """Regenerate everything, then put it in the place of the old data."""
     size = golden_files.write(data)
-    click.echo(f"{data}: {size / 1e6:.1f} MB written")
+    say(f"{data}: {size / 1e6:.1f} MB written")

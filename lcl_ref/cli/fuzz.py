@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from lcl_ref.cli.console import say
 from lcl_ref.cli.options import backend_option
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
@@ -102,21 +103,21 @@ def _report(name: str, message: dict[str, Any], seconds: float, min_answers: int
     failure = message["failure"]
     if failure is None:
         answered = message["answered"]
-        click.echo(f"{name}: {message['tried']} layers drawn, {answered} answers, none wrong, in {seconds:.1f} s")
+        say(f"{name}: {message['tried']} layers drawn, {answered} answers, none wrong, in {seconds:.1f} s")
         if answered >= min_answers:
             return 0
-        click.echo(
+        say(
             f"{name}: {answered} answers are too few to say anything: draw more (--examples, --seconds), "
             f"let `supports` accept more, or be content with fewer (--min-answers {answered})"
         )
         return 3
     if failure["op"]:
-        click.echo(f"{name}: {failure['op']} is wrong for this layer, the smallest found:")
+        say(f"{name}: {failure['op']} is wrong for this layer, the smallest found:")
     else:
-        click.echo(f"{name}: lost while it was asked this layer:")
-    click.echo(f"  spec    {json.dumps(failure.get('spec'))}")
+        say(f"{name}: lost while it was asked this layer:")
+    say(f"  spec    {json.dumps(failure.get('spec'))}")
     planted = ", with inf and NaN in x" if failure.get("nonfinite") else ""
     laid = f", operands {WORDS[failure['order']]}" if failure.get("order") else ""
-    click.echo(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}{planted}{laid}")
-    click.echo(f"  {failure['state']:<7} {failure['message']}")
+    say(f"  batch   {failure.get('batch')}, dtype {failure.get('dtype')}{planted}{laid}")
+    say(f"  {failure['state']:<7} {failure['message']}")
     return 1

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.identities.catalogue import LAWS
@@ -31,7 +31,7 @@ def laws(globs: Sequence[str], as_json: bool) -> int:
     """
     rows = [_row(law, dtype, kind) for law in _select(globs) for dtype, kind in MEASURED]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
     else:
         _print(rows)
     return 0 if all(row["ok"] is not False for row in rows) else 1

@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.layouts import LAYOUTS, Layout
 from lcl_ref.layouts import explain as explanation
@@ -24,7 +24,7 @@ def layouts(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        click.echo(json.dumps([as_dict(layout) for layout in LAYOUTS.values()], indent=1))
+        say(json.dumps([as_dict(layout) for layout in LAYOUTS.values()], indent=1))
         return
     table = Table(caption=LEGEND, padding=0)
     for heading in ("layout", "ranks", "weight", "bias", "groups", "loses", "checked"):
@@ -46,4 +46,4 @@ def _cells(layout: Layout) -> list[str]:
 @click.argument("name")
 def explain(name: str) -> None:
     """Print layout NAME: whose it is, its axes, what it loses, and a worked example."""
-    click.echo(explanation(name), nl=False)
+    say(explanation(name), nl=False)

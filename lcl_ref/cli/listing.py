@@ -11,7 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
@@ -32,7 +32,7 @@ def backends(as_json: bool) -> None:
     """List the registered adapters and what each can do."""
     rows = [registry.as_dict(declaration) for declaration in registry.declarations()]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     table = Table()
     for name in ("backend", "framework", "ranks", "dilation", "groups", "shared axes", "padding", "dtypes", "how"):
@@ -79,7 +79,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         ]
         extensions = [_extension_dict(case) for case in extended]
         listed = {"accepted": accepted, "refused": refusals, "extensions": extensions}
-        click.echo(json.dumps(listed | {"checks": [_check_dict(CHECKS[name]) for name in checks]}, indent=1))
+        say(json.dumps(listed | {"checks": [_check_dict(CHECKS[name]) for name in checks]}, indent=1))
         return
     table = Table()
     for name in ("case", "tier", "values", "clauses", "why"):
@@ -94,7 +94,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(check.id, "", "check", check.clause, f"catches a layer that {_predicate(check)}")
     console().print(table)
     counts = f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions, {len(checks)} checks"
-    click.echo(counts)
+    say(counts)
 
 
 def _cases_of(tier: str, globs: Sequence[str]) -> tuple[list[Case], list[ExtensionCase]]:
@@ -106,7 +106,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     entries = [store.entries[case.id] for case in chosen if case.id in store.entries]
     facts = coverage.as_dict(coverage.coverage(entries), coverage.coverage(entries, coverage.TRIPLES))
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     table = Table()
     for name in ("parameters", "legal pairs", "asked for", "missing"):
@@ -118,7 +118,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     console().print(table)
     for name, found in (("pairs", facts), ("triples", facts["triples"])):
         share = 100 * found["covered"] / found["legal"]
-        click.echo(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
+        say(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
 
 
 def _extension_dict(case: ExtensionCase) -> dict[str, object]:
@@ -161,15 +161,15 @@ def _case_dict(case: Case) -> dict[str, object]:
 def explain(case_id: str, data: Path) -> None:
     """Print what CASE asks: an id or a glob of cases, a check, or fresh/SEED/N."""
     if is_fresh(case_id):
-        click.echo(_explained_draw(existing(case_id)))
+        say(_explained_draw(existing(case_id)))
         return
     checks, globs = checks_and_globs_of_cases([case_id])
     for check in (CHECKS[name] for name in checks):
         about = f"{', '.join(check.ops)}; SPEC clause {check.clause}"
-        click.echo(f"{check.id} ({about}) catches a layer that {_predicate(check)}")
+        say(f"{check.id} ({about}) catches a layer that {_predicate(check)}")
     store = Store(data)
     for case in select(globs) if globs else []:
-        click.echo(describe_case.describe(case, store.arrays(case.id)))
+        say(describe_case.describe(case, store.arrays(case.id)))
 
 
 def _explained_draw(drawn: DrawnCase) -> str:

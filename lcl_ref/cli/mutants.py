@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from lcl_ref.cli.console import console
-from lcl_ref.cli.options import case_option, data_option
+from lcl_ref.cli.console import console, errors
+from lcl_ref.cli.options import TargetFile, case_option, data_option
+from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.diagnosis import not_seen
 from lcl_ref.suite.golden import fixtures
@@ -27,11 +27,9 @@ from lcl_ref.suite.validation.mutants_page import page
 
 @click.command()
 @case_option()
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the matrix here.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture here.")
-@click.option(
-    "--table", "table_file", type=click.Path(path_type=Path, dir_okay=False), help="Write which case kills what here."
-)
+@click.option("--json", "json_file", type=TargetFile(), help="Write the matrix here.")
+@click.option("--html", "html_file", type=TargetFile(), help="Write a picture here.")
+@click.option("--table", "table_file", type=TargetFile(), help="Write which case kills what here.")
 @data_option()
 def mutants(
     cases: Sequence[str], json_file: Path | None, html_file: Path | None, table_file: Path | None, data: Path
@@ -41,7 +39,7 @@ def mutants(
     Exit status: 0 the cases see every mistake as often as promised, 1 they do not, 2 wrong input.
     """
     store, chosen = fixtures.verify(data), select(list(cases))
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=errors(), transient=True) as bar:
         task = bar.add_task("cases", total=len(chosen))
         matrix = kill_matrix(store, chosen, progress=lambda: bar.advance(task))
     out = console()
@@ -54,10 +52,10 @@ def mutants(
     if json_file:
         document.write_json(json_file, matrix.to_dict() | {"gates": [gate.to_dict() for gate in counted]})
     if html_file:
-        document.write_text(html_file, page(matrix))
+        write_text(html_file, page(matrix))
     kills = not_seen.table([case.id for case in matrix.cases], matrix.killers_by_op)
     if table_file:
-        document.write_text(table_file, json.dumps(kills, indent=0) + "\n")
+        write_text(table_file, json.dumps(kills, indent=0) + "\n")
     if cases:
         return 0
     out.print(_gates(counted))

@@ -8,10 +8,24 @@ from typing import Any
 
 import click
 
+from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden.fixtures import default_root
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class TargetFile(click.Path):
+    """A file to write: that it can be written is seen before any work is done."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]  # of text it makes text
+        check_target(path)
+        return path
 
 
 def data_option() -> Decorator:

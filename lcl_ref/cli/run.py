@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import console, errors, say
 from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
-from lcl_ref.cli.options import backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.options import TargetFile, backend_option, case_option, data_option, limit_options, tier_option
 from lcl_ref.cli.problems import print_problems
 from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
 from lcl_ref.errors import AdapterError
+from lcl_ref.outside import scratch
+from lcl_ref.outside.writing import check_target, write_text
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
-from lcl_ref.suite.golden import fixtures
+from lcl_ref.suite.golden import fixtures, release
+from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
@@ -46,8 +48,8 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 )
 @limit_options()
 @click.option("--require", multiple=True, metavar="NAME", help="Backend or framework that must be present.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here.")
+@click.option("--json", "json_file", type=TargetFile(), help="Write the report here.")
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page here.")
 @click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
 @click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
 @click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
@@ -80,36 +82,36 @@ def run(
 
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
-    store = fixtures.verify(data)
+    check_target(*filter(None, (json_file, html_file)))  # and not one for both
+    store = announced(data)
     tier = tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
     plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
     out = console()
     drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
-    with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
-        answers = Path(folder) if naming else None
+    with scratch.folder() as folder:
+        answers = folder if naming else None
         settings = Settings(data, jobs, timeout, start_timeout, answers=answers, seed=seed, fresh=drawn)
         reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
         refuse_what_is_no_layer(reports)
         outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
+    looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
+    asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": ladder}
+    _write(json_file, html_file, document.document(reports, outcomes, store, looked, asked))
     if not ladder:
         out.print(matrix_table(reports, outcomes))
     print_problems(out, outcomes, diagnoses, store)
+    if release.warning(store) and document.exit_status(outcomes) == 1:
+        out.print(f"[yellow]{escape(release.warning(store))}[/]", soft_wrap=True, highlight=False)
     print_warnings(out, outcomes)
     if reasons:
         print_reasons(out, outcomes)
-    looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
     if not cases:
         print_looked_at(out, looked.values())
     print_fresh(out, reports, drawn)
     print_seed(out, outcomes, seed)
     counts = document.summary(outcomes)
     out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
-    written = document.document(reports, outcomes, store, looked)
-    if json_file:
-        document.write_json(json_file, written)
-    if html_file:
-        document.write_text(html_file, page(written))
     missing = _missing(require, reports)
     for name in missing:
         out.print(f"[red]required, but not present: {name}[/]")
@@ -119,14 +121,30 @@ def run(
     return 1 if missing or few else document.exit_status(outcomes)
 
 
+def announced(data: Path) -> Store:
+    """Return the golden data, verified; say so where it is not the release's."""
+    store = fixtures.verify(data)
+    if strange := release.warning(store):
+        say(f"lcl: {strange}", err=True)
+    return store
+
+
+def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, Any]) -> None:
+    """Write the report, before anything is printed, which may fail."""
+    if json_file:
+        document.write_json(json_file, report)
+    if html_file:
+        write_text(html_file, page(report))
+
+
 def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
     """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes."""
     reports: dict[str, BackendReport] = {}
     outcomes: list[Outcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    errors = Console(stderr=True)
+    progress = errors()
     left = {ref.name: len(cells) for ref, cells in plan.items()}
-    with Progress(*columns, console=errors, transient=True) as bar, MatrixRun(plan, settings) as matrix:
+    with Progress(*columns, console=progress, transient=True) as bar, MatrixRun(plan, settings) as matrix:
         task = bar.add_task("cells", total=sum(left.values()))
         for event in matrix:
             if isinstance(event, BackendReport):
@@ -137,8 +155,8 @@ def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], lis
                 outcomes.append(event)
                 left[event.backend] -= 1
                 bar.update(task, advance=1, description=event.backend)
-                if not left[event.backend] and not errors.is_terminal:  # where a bar cannot be drawn, lines tell
-                    click.echo(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
+                if not left[event.backend] and not progress.is_terminal:  # where a bar cannot be drawn, lines tell
+                    say(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
     order = {ref.name: number for number, ref in enumerate(plan)}
     outcomes.sort(key=lambda outcome: order[outcome.backend])
     return [reports[name] for name in order if name in reports], outcomes

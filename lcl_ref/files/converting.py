@@ -19,6 +19,7 @@ from lcl_ref.files.untrusted import about, problem
 from lcl_ref.files.writing import Planned, checked, replacing, write_npz, write_safetensors
 from lcl_ref.layouts import biases, checks
 from lcl_ref.layouts.registry import get
+from lcl_ref.outside.writing import check_target
 
 STORED = "stored"
 """As a source: every layer is in the layout that the file itself states."""
@@ -79,6 +80,7 @@ def convert_file(
         get(source)
     if old_path.exists() and new_path.exists() and new_path.samefile(old_path):
         raise problem(new_path, "target", "the file itself", "another file to write to")
+    check_target(new_path, specs.beside(new_path))
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)
         report, plan = _plan(old, chosen, target)

@@ -14,7 +14,16 @@ import safetensors
 from numpy.lib import format as npy
 
 from lcl_ref.files.contents import Array, Tensor, WeightFile
-from lcl_ref.files.untrusted import check_name, check_size, numeric, problem, reading
+from lcl_ref.files.untrusted import (
+    check_count,
+    check_name,
+    check_size,
+    check_text,
+    numeric,
+    problem,
+    reading,
+    zip_archive,
+)
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -34,12 +43,16 @@ DTYPES |= {f"F{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)}
 def read_safetensors(path: Path, stack: ExitStack) -> WeightFile:
     """Open a ``.safetensors`` file; the library checks its header against its length."""
     with reading(path, "a safetensors file"):
+        with path.open("rb") as start:
+            check_text(path, "a header", int.from_bytes(start.read(8), "little"))
         try:
             file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
         except safetensors.SafetensorError as error:
             raise problem(path, "damaged", str(error), "a safetensors file, whole and undamaged") from error
         tensors = {}
-        for name in file.keys():  # noqa: SIM118  a safe_open is no mapping
+        names = file.keys()
+        check_count(path, len(names))
+        for name in names:
             check_name(path, name)
             part = file.get_slice(name)
             if part.get_dtype() not in DTYPES:
@@ -58,7 +71,7 @@ def _read_safetensors(path: Path, file: Any, name: str) -> Array:
 def read_npz(path: Path, stack: ExitStack) -> WeightFile:
     """Open a ``.npz`` file; headers are read first, and an array that needs pickle is refused."""
     with reading(path, "a .npz archive"):
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = stack.enter_context(zip_archive(path))
         tensors: dict[str, Tensor] = {}
         for info in archive.infolist():
             name = check_name(path, info.filename.removesuffix(".npy"))

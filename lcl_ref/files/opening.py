@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
 from lcl_ref.files.keras.reading import read_h5, read_zip
 from lcl_ref.files.named_arrays import read_npz, read_safetensors
 from lcl_ref.files.specs import Given
-from lcl_ref.files.untrusted import about, problem
+from lcl_ref.files.untrusted import about, check_total, problem
 
 FORMATS = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights")
 
@@ -53,7 +54,9 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
             yield darknet.read(path, document)
             return
         given = Given() if document is None else specs.read(document)
-        yield _described(_read(path, stack, given, layer), given, layer, layout)
+        file = _read(path, stack, given, layer)
+        check_total(path, [tensor.nbytes for tensor in file.tensors.values()])
+        yield _described(file, given, layer, layout)
 
 
 def _read(path: Path, stack: ExitStack, given: Given, layer: str) -> WeightFile:
@@ -89,26 +92,36 @@ def _single(file: WeightFile, given: Given, layer: str, layout: str) -> LocalLay
         got = f"{len(owners)} layers with a weight" + (f" called {layer!r}" if layer else "")
         names = ", ".join(sorted(weights)) or "none"
         raise problem(file.path, "layer", got, f"one (there are: {names})", "name it with --layer")
+    weight = _the_one(file, owners[0], weights[owners[0]])
     if not layout:
-        tensor = file.tensors[weights[owners[0]]]
+        tensor = file.tensors[weight]
         with about(file.path, owners[0] or "layer"):
             fits = layouts.fitting(given.alone, tensor.shape)
         shape = f"{tensor.name} has shape {tensor.shape}"
         todo = f"name it with --from: {shape}, that of {', '.join(fits)}, and the array cannot tell" if fits else ""
         expected = "a layout" if fits else f"a layout; {shape}, which none has for this layer"
         raise problem(file.path, "layout", "arrays without a description", expected, todo)
-    bias = "" if given.alone.bias == "none" else biases.get(owners[0], "")
-    return LocalLayer(owners[0] or "layer", "", given.alone, layout, weights[owners[0]], bias)
+    named = biases.get(owners[0], [])
+    bias = "" if given.alone.bias == "none" or not named else _the_one(file, owners[0], named)
+    return LocalLayer(owners[0] or "layer", "", given.alone, layout, weight, bias)
 
 
-def _by_owner(tensors: Mapping[str, Tensor], leaves: tuple[str, ...]) -> dict[str, str]:
-    """Return layer name -> array name, for arrays called ``layer/leaf``, ``layer.leaf`` or ``layer_leaf``."""
-    found = {}
+def _the_one(file: WeightFile, owner: str, names: list[str]) -> str:
+    """Return the one array of a layer; several that could be it are an error, since nothing tells which."""
+    if len(names) > 1:
+        todo = "name them in a document of its layers, given with --spec"
+        raise problem(file.path, "array", f"{' and '.join(names)} of layer {owner or 'layer'}", "one array", todo)
+    return names[0]
+
+
+def _by_owner(tensors: Mapping[str, Tensor], leaves: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return layer name -> array names, for arrays called ``layer/leaf``, ``layer.leaf`` or ``layer_leaf``."""
+    found: dict[str, list[str]] = defaultdict(list)
     for name in tensors:
         bare = name.removesuffix(":0")
         for leaf in leaves:
             if bare == leaf:
-                found[""] = name
+                found[""].append(name)
             elif bare.endswith((f"/{leaf}", f".{leaf}", f"_{leaf}")):
-                found[bare[: -len(leaf) - 1]] = name
+                found[bare[: -len(leaf) - 1]].append(name)
     return found

@@ -15,10 +15,9 @@ from typing import Any
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.files.contents import LocalLayer
-from lcl_ref.files.untrusted import about, check_name, parse_json, problem, reading
+from lcl_ref.files.untrusted import about, check_name, check_text, parse_json, problem, reading
 
 FORMAT = "lcl-weights/1"
-MOST_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ def read(path: Path) -> Given:
         If a layer in it breaks a rule.
     """
     with reading(path, "a JSON specification"):
-        if path.stat().st_size > MOST_BYTES:
-            raise problem(path, "size", f"{path.stat().st_size} bytes", f"at most {MOST_BYTES}")
+        check_text(path, "a specification", path.stat().st_size)
         values = parse_json(path, path.read_bytes(), "a specification")
         if "layers" not in values:
             return Given(alone=Spec.from_dict(values))

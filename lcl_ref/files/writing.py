@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,8 @@ from lcl_ref.errors import LclError
 from lcl_ref.files.contents import Array
 from lcl_ref.files.named_arrays import DTYPES
 from lcl_ref.files.untrusted import problem
+from lcl_ref.outside import writing
+from lcl_ref.outside.text import shown
 
 _SHORT = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -35,23 +36,15 @@ class Planned:
 
 @contextmanager
 def replacing(*targets: Path) -> Iterator[list[Path]]:
-    """Yield a temporary path per target: they take the targets' places if the block ends well, or are removed."""
-    mark = secrets.token_hex(4)
-    temporary = [target.with_name(f".{target.name}.{mark}") for target in targets]
-    try:
-        for path in temporary:
-            path.touch(exist_ok=False)
-        yield temporary
-        for path, target in zip(temporary, targets, strict=True):
-            path.replace(target)
-    except LclError:
-        raise
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        got = f"{type(error).__name__} {error}"
-        raise problem(targets[0], "write", got, "a folder and a format that can take the arrays") from error
-    finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
+    """Yield a temporary path per target (`lcl_ref.outside.writing.replacing`); put in words what a format refuses."""
+    with writing.replacing(*targets) as temporary:
+        try:
+            yield temporary
+        except (LclError, OSError):
+            raise
+        except (ValueError, TypeError, RuntimeError) as error:
+            got = f"{type(error).__name__} {shown(error)}"
+            raise problem(targets[0], "write", got, "a format that can take the arrays") from error
 
 
 def write_safetensors(path: Path, arrays: Sequence[Planned]) -> None:

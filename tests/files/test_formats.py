@@ -192,7 +192,7 @@ def test_the_input_is_never_the_output_and_bad_targets_leave_nothing(tmp_path, o
     before, new = old.read_bytes(), tmp_path / "new.npz"
     for source, target, message in (
         (old, old, "another file to write to"),
-        (old, tmp_path / "no" / "such" / "folder.npz", "a folder and a format"),
+        (old, tmp_path / "no" / "such" / "folder.npz", r"make it with: mkdir -p .*/no/such$"),
         (old, tmp_path / "new.bin", r"suffix '.bin'"),
         (tmp_path / "missing.npz", old, "no such file"),
         (tmp_path, new, "no regular file"),

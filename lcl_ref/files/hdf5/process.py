@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,10 @@ from typing import IO, Any
 import numpy as np
 
 from lcl_ref.errors import FileError, Violation
+from lcl_ref.files import limits
 from lcl_ref.files.contents import Array, Tensor
 from lcl_ref.files.untrusted import problem, reading
+from lcl_ref.outside import processes
 
 DEADLINE = 300.0
 """Seconds after which a reader that says nothing is ended."""
@@ -44,13 +45,16 @@ class Hdf5:
     def __init__(self, path: Path, named: Path | None = None) -> None:
         self.path = named or path
         self._lock = threading.Lock()
-        command = [sys.executable, "-m", "lcl_ref.files.hdf5.reader", str(path.resolve()), str(self.path)]
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        self._process = subprocess.Popen(  # noqa: S603  our own module
+            processes.command("lcl_ref.files.hdf5.reader", str(path.resolve()), str(self.path), str(limits.times())),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=processes.environment(),
         )
         try:
             with self._answer("an HDF5 file") as out, reading(self.path, "an HDF5 file"):
-                found = json.loads(out.readline())
+                found = json.loads(out.readline(3 * limits.of(limits.ATTRIBUTES)))
         except BaseException:
             self.close()
             raise

@@ -1,4 +1,4 @@
-"""The process that reads one HDF5 file: ``python -m lcl_ref.files.hdf5.reader FILE NAME``.
+"""The process that reads one HDF5 file: ``python -m lcl_ref.files.hdf5.reader FILE NAME LIMITS``.
 
 It writes ``+`` and a description of the file as one line of JSON, and then, for every line with the number of a
 dataset, ``+`` and its bytes in C order. What it refuses is ``-`` and a line of JSON with the facts of the error.
@@ -7,15 +7,19 @@ dataset, ``+`` and its bytes in C order. What it refuses is ``-`` and a line of 
 from __future__ import annotations
 
 import json
+import resource
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from lcl_ref.errors import FileError, LclError
+from lcl_ref.files import limits
 from lcl_ref.files.hdf5 import stored
-from lcl_ref.files.untrusted import reading
+from lcl_ref.files.untrusted import check_text, reading
 
 CHUNK_BYTES = 1 << 24
 """Bytes read at a time."""
@@ -26,18 +30,38 @@ def main() -> None:
     path, named = Path(sys.argv[1]), Path(sys.argv[2])
     out = sys.stdout.buffer
     try:
-        with reading(named, "an HDF5 file"), stored.library().File(path, "r") as file:
+        with (
+            limits.raised(float(sys.argv[3])),
+            _bounded(path),
+            reading(named, "an HDF5 file"),
+            stored.library().File(path, "r") as file,
+        ):
             nodes = list(stored.walk(path, file))
             datasets = [(name, node) for name, node in nodes if isinstance(node, stored.library().Dataset)]
-            _say(out, b"+", _describe(nodes, datasets))
+            _say(out, b"+", _described(path, nodes, datasets))
             for line in sys.stdin.buffer:
                 _send(out, named, *datasets[int(line)])
     except LclError as error:
         _say(out, b"-", _refusal(error))
 
 
+@contextmanager
+def _bounded(path: Path) -> Iterator[None]:
+    """Let this process have so much memory and no more: what the HDF5 library allocates is not for us to count."""
+    stored.library()
+    used = int(Path("/proc/self/statm").read_text("ascii").split()[5]) * resource.getpagesize() if _LINUX else 0
+    most = used + limits.of(limits.MEMORY) + 2 * path.stat().st_size
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    yield
+
+
+_LINUX = sys.platform == "linux"
+
+
 def _say(out: IO[bytes], sign: bytes, values: Any) -> None:
-    out.write(sign + json.dumps(values).encode() + b"\n")
+    out.write(sign + (values if isinstance(values, bytes) else json.dumps(values).encode()) + b"\n")
     out.flush()
 
 
@@ -45,12 +69,21 @@ def _refusal(error: LclError) -> dict[str, Any]:
     return {"rule": error.rule, "got": error.got, "expected": error.expected, "todo": error.todo}
 
 
-def _describe(nodes: list[tuple[str, Any]], datasets: list[tuple[str, Any]]) -> dict[str, Any]:
+def _described(path: Path, nodes: list[tuple[str, Any]], datasets: list[tuple[str, Any]]) -> bytes:
+    """Return the line of JSON, whose attributes are bounded all together."""
     names = {name for name, _ in datasets}
-    return {
-        "groups": [[name, stored.attributes(node)] for name, node in nodes if name not in names],
-        "datasets": [[name, list(node.shape), node.dtype.str, stored.attributes(node)] for name, node in datasets],
-    }
+    groups = _bounded_lines(path, ((name, node, [name]) for name, node in nodes if name not in names))
+    forms = ((name, node, [name, list(node.shape), node.dtype.str]) for name, node in datasets)
+    return b'{"groups": [%b], "datasets": [%b]}' % (groups, _bounded_lines(path, forms))
+
+
+def _bounded_lines(path: Path, nodes: Iterable[tuple[str, Any, list[Any]]]) -> bytes:
+    found, size = [], 0
+    for _, node, facts in nodes:
+        found.append(json.dumps([*facts, stored.attributes(path, node)]).encode())
+        size += len(found[-1])
+        check_text(path, "attributes", size, limits.ATTRIBUTES)
+    return b", ".join(found)
 
 
 def _send(out: IO[bytes], named: Path, name: str, dataset: Any) -> None:

@@ -7,6 +7,7 @@ The HDF5 library can crash on a damaged file, so files that come from elsewhere 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from lcl_ref.errors import FileError, Violation
-from lcl_ref.files.untrusted import check_name, check_size, numeric, problem
+from lcl_ref.files import limits
+from lcl_ref.files.untrusted import check_count, check_name, check_size, numeric, problem
 
 DEEPEST = 64
 """Groups inside groups that are followed."""
@@ -38,26 +40,42 @@ def library() -> Any:
     return h5py
 
 
-def walk(path: Path, group: Any, prefix: str = "", seen: frozenset[Any] = frozenset()) -> Iterator[tuple[str, Any]]:
-    """Yield `group` and all groups and datasets below it, with their paths; refuse links out of the file."""
-    h5py = library()
-    address = h5py.h5o.get_info(group.id).addr
-    if address in seen or len(seen) > DEEPEST:
-        raise problem(path, "loop", f"group {prefix!r} inside itself", f"groups at most {DEEPEST} deep")
-    yield prefix.rstrip("/"), group
-    for name in group:
-        full = check_name(path, f"{prefix}{name}")
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise problem(path, "link", f"{full!r} is a {type(link).__name__}", "data stored in the file itself")
-        entry = group[name]
-        if isinstance(entry, h5py.Group):
-            yield from walk(path, entry, f"{full}/", seen | {address})
-        elif isinstance(entry, h5py.Dataset):
-            _check_dataset(path, full, entry)
-            yield full, entry
-        else:
-            raise problem(path, "type", f"{full!r} is a {type(entry).__name__}", "groups and datasets")
+def walk(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all groups and datasets of a file, with their paths; refuse links out of it, and groups at two places."""
+    return _Walk(path).below(file, "", 0)
+
+
+class _Walk:
+    """One way through a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._seen, self._count = path, set[int](), 0
+
+    def below(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+        """Yield a group and what is below it."""
+        h5py = library()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in self._seen or depth > DEEPEST:
+            expected = f"groups at one place each, at most {DEEPEST} deep"
+            raise problem(self._path, "loop", f"group {prefix!r} again", expected)
+        self._seen.add(address)
+        yield prefix.rstrip("/"), group
+        for name in group:
+            self._count += 1
+            check_count(self._path, self._count)
+            full = check_name(self._path, f"{prefix}{name}")
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                got = f"{full!r} is a {type(link).__name__}"
+                raise problem(self._path, "link", got, "data stored in the file itself")
+            entry = group[name]
+            if isinstance(entry, h5py.Group):
+                yield from self.below(entry, f"{full}/", depth + 1)
+            elif isinstance(entry, h5py.Dataset):
+                _check_dataset(self._path, full, entry)
+                yield full, entry
+            else:
+                raise problem(self._path, "type", f"{full!r} is a {type(entry).__name__}", "groups and datasets")
 
 
 def _check_dataset(path: Path, name: str, dataset: Any) -> None:
@@ -74,12 +92,17 @@ def _check_dataset(path: Path, name: str, dataset: Any) -> None:
         expected = f"the {stored} bytes stored for it, in a file of {size}"
         raise problem(path, "size", f"dataset {name!r} of {declared} bytes", expected)
     check_size(path, name, declared, stored)
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if chunk > limits.of(limits.MEMORY) // 2:
+        todo = "write the file with smaller chunks"
+        raise problem(path, "chunk", f"dataset {name!r} in chunks of {chunk} bytes", "chunks that fit in memory", todo)
 
 
-def attributes(node: Any) -> dict[str, Any]:
+def attributes(path: Path, node: Any) -> dict[str, Any]:
     """Return the attributes of a group or dataset as JSON-ready values; what is no text and no number is left out."""
     found = {}
     for name in node.attrs:
+        check_count(path, math.prod(node.attrs.get_id(name).shape or ()))
         value = _plain(node.attrs[name])
         if value is not None:
             found[name] = value

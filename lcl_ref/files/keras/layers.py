@@ -105,10 +105,10 @@ def _input(
     return sizes, weight.shape[1] // taps
 
 
-def legacy_arrays(entry: Entry, names: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
-    """Return kernel and bias of an entry among the arrays of its group in a ``.h5`` file."""
+def legacy_arrays(entry: Entry, names: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what could be kernel and bias of an entry among the arrays of its group in a ``.h5`` file."""
     own = entry.name.split("/")[-1]
-    kernel = bias = None
+    kernels, biases = [], []
     for name, tensor in names.items():
         folder, _, leaf = name.removeprefix(f"{entry.group}/").rpartition("/")
         leaf = leaf.partition(":")[0]
@@ -116,7 +116,7 @@ def legacy_arrays(entry: Entry, names: Mapping[str, Tensor]) -> tuple[Tensor | N
             continue
         inside = f"/{folder}".endswith(f"/{own}")
         if leaf == f"{own}_W" or (inside and leaf == "kernel"):
-            kernel = tensor
+            kernels.append(tensor)
         elif leaf == f"{own}_b" or (inside and leaf == "bias"):
-            bias = tensor
-    return kernel, bias
+            biases.append(tensor)
+    return kernels, biases

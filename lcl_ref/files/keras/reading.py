@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -18,7 +17,8 @@ from lcl_ref.files.hdf5.process import Hdf5
 from lcl_ref.files.keras import config
 from lcl_ref.files.keras.config import Entry
 from lcl_ref.files.keras.layers import legacy_arrays, local_layer
-from lcl_ref.files.untrusted import about, check_name, check_size, parse_json, problem, reading
+from lcl_ref.files.untrusted import about, check_name, check_size, check_text, parse_json, problem, reading, zip_archive
+from lcl_ref.outside import scratch
 
 WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
 """Members of a ``.keras`` file."""
@@ -41,22 +41,22 @@ def read_h5(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
         return WeightFile(path, "weights-only HDF5", tensors, left=tuple(left), handle=file)
     text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
-    layers, notes = _layers(path, model, tensors, specs, "h5")
+    layers, notes = _layers(path, model, _listed(file, prefix, tensors), specs, "h5")
     return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
 
 
 def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
     """Open a ``.keras`` file; its weights are copied to a private temporary folder, under a name of our own."""
     with reading(path, "a .keras archive"):
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = stack.enter_context(zip_archive(path))
         members = _members(path, archive)
         for name in (CONFIG, WEIGHTS):
             if name not in members:
                 raise problem(path, "member", f"an archive without {name}", f"{CONFIG} and {WEIGHTS}")
+        check_text(path, CONFIG, members[CONFIG].file_size)
         model = parse_json(path, archive.read(CONFIG), CONFIG)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lcl-")))
-        copy = folder / "weights.h5"
-        with archive.open(members[WEIGHTS]) as stored, copy.open("wb") as target:
+        copy = stack.enter_context(scratch.folder()) / "weights.h5"
+        with archive.open(members[WEIGHTS]) as stored, scratch.room(), copy.open("wb") as target:
             shutil.copyfileobj(stored, target, 1 << 20)
     file = stack.enter_context(closing(Hdf5(copy, path)))
     left = [name for name in STATE if name in file.groups]
@@ -89,7 +89,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def _layers(
-    path: Path, model: Mapping[str, Any], tensors: Mapping[str, Tensor], specs: Specs, form: str
+    path: Path, model: Mapping[str, Any], weights: Mapping[str, Tensor], specs: Specs, form: str
 ) -> tuple[tuple[LocalLayer, ...], tuple[str, ...]]:
     """Return the locally connected layers of a configuration, with their arrays."""
     with reading(path, "the configuration of a Keras model"):
@@ -97,7 +97,9 @@ def _layers(
         layers = []
         for entry in found.entries:
             check_name(path, entry.name)
-            kernel, bias = _arrays(entry, tensors, form)
+            kernel, bias = (
+                _one(path, entry, *kind) for kind in zip(_KINDS, _arrays(entry, weights, form), strict=True)
+            )
             if kernel is None:
                 raise problem(path, "weights", f"no kernel of layer {entry.name}", "the arrays of every layer")
             with about(path, entry.name):
@@ -105,7 +107,34 @@ def _layers(
     return tuple(layers), tuple(found.notes)
 
 
-def _arrays(entry: Entry, tensors: Mapping[str, Tensor], form: str) -> tuple[Tensor | None, Tensor | None]:
+_KINDS = ("kernel", "bias")
+
+
+def _arrays(entry: Entry, tensors: Mapping[str, Tensor], form: str) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the arrays that could be kernel and bias of a layer."""
     if form == "h5":
         return legacy_arrays(entry, tensors)
-    return tensors.get(f"{entry.place}/vars/0"), tensors.get(f"{entry.place}/vars/1")
+    kernel, bias = ([tensors[name]] if (name := f"{entry.place}/vars/{n}") in tensors else [] for n in range(2))
+    return kernel, bias
+
+
+def _one(path: Path, entry: Entry, kind: str, found: list[Tensor]) -> Tensor | None:
+    if len(found) > 1:
+        names = " and ".join(tensor.name for tensor in found)
+        raise problem(path, "weights", f"{names}, each of which could be the {kind} of layer {entry.name}", "one")
+    return found[0] if found else None
+
+
+def _listed(file: Hdf5, prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the arrays without those of which the group around them does not say that they are weights."""
+    named: dict[str, set[str]] = {}
+    for name, attributes in file.groups.items():
+        parts = [value for key, value in attributes.items() if key.rstrip("0123456789") == "weight_names"]
+        if parts and name.startswith(prefix):
+            texts = [text for part in parts if isinstance(part, dict) for text in part.get("names", ())]
+            named[name.removeprefix(prefix)] = {f"{name.removeprefix(prefix)}/{text}" for text in texts}
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if all(name in listed for group, listed in named.items() if name.startswith(f"{group}/"))
+    }

@@ -7,7 +7,6 @@ Training state is left out: optimiser slots have the shapes of the old layout.
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from lcl_ref.files.hdf5 import stored
 from lcl_ref.files.hdf5.process import Hdf5
 from lcl_ref.files.keras import config
 from lcl_ref.files.keras.reading import CONFIG, METADATA, STATE, WEIGHTS
+from lcl_ref.outside import scratch
 
 Produce = Callable[[str], Array]
 """Name of an array -> the array as it is to be written."""
@@ -58,8 +58,8 @@ def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce
     archive, weights = old.handle
     assert old.config is not None
     config = _edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
-    with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
-        copy = Path(folder) / "weights.h5"
+    with scratch.folder() as folder, scratch.room():
+        copy = folder / "weights.h5"
         with stored.library().File(copy, "w") as new:
             stored.set_attributes(new, weights.groups[""])
             _copy(weights, new, "", produce)

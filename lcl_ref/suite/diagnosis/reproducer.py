@@ -69,7 +69,7 @@ def invocation(ref: BackendRef, adapter: Adapter) -> Invocation | None:
     name = Path(ref.target).stem if ref.kind == "file" else ref.target
     found = [f"import sys; sys.path.insert(0, {str(Path(ref.target).parent)!r})"] if ref.kind == "file" else []
     lines = [*found, f"import {name} as layer"]
-    thing: Any = sys.modules[name]
+    thing: Any = sys.modules.get(f"_layer_{name}") or sys.modules[name]  # see `loading._module_name`
     if ref.attribute:
         thing = operator.attrgetter(ref.attribute)(thing)
         lines.append(f"layer = layer.{ref.attribute}" + ("()" if isinstance(thing, type) else ""))

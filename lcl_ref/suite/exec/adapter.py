@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.outside.documents import parsed
+from lcl_ref.outside.text import cleaned, shown
 from lcl_ref.suite import schema
 from lcl_ref.suite.adapter import OPERATIONS, Capabilities, Declaration, Unsupported
 from lcl_ref.suite.exec import wire
@@ -49,7 +51,7 @@ class ProgramError(Fault):
     """The program answered that it failed; it is still there."""
 
     def __init__(self, text: str) -> None:
-        super().__init__("exception", f"the program says: {text}")
+        super().__init__("exception", f"the program says: {shown(text)}")
 
 
 def forms_of(spec: Spec, op: str, dtype: str, batch: int) -> Forms:
@@ -120,7 +122,7 @@ class Conversation:
 
     def _unpack(self, answer: Mapping[str, Any], path: Path, forms: Forms) -> Arrays:
         if "unsupported" in answer:
-            raise Unsupported(answer["unsupported"])
+            raise Unsupported(shown(answer["unsupported"]))
         if "error" in answer:
             raise ProgramError(answer["error"])
         if answer["results"] == "file":
@@ -144,8 +146,8 @@ class Conversation:
 
     def _valid(self, text: bytes, command: str, definition: str) -> dict[str, Any]:
         try:
-            answer = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            answer = parsed(text)
+        except ValueError as error:
             hint = "one JSON object per command; print everything else to stderr"
             raise Fault("malformed", f"stdout: got {cut(text)}, expected {hint}") from error
         try:
@@ -165,10 +167,6 @@ class Conversation:
     def hang_up(self) -> Ending:
         """Close the program's input without a word, and clean up after it."""
         return self._program.stop(b"")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 class ExecAdapter:
@@ -192,7 +190,7 @@ class ExecAdapter:
     def __init__(self, name: str, argv: Sequence[str], limits: Limits) -> None:
         self._argv, self._limits, self._losses = argv, limits, 0
         self._conversation: Conversation | None = Conversation(argv, limits)
-        greeting = self._conversation.greeting
+        greeting = cleaned(self._conversation.greeting)
         said: dict[str, Any] = greeting["capabilities"]
         self.version = f"{greeting['version']} ({greeting['language']})"
         self.declaration = Declaration(

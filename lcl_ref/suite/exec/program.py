@@ -13,13 +13,12 @@ import selectors
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
+from lcl_ref.outside import processes, scratch
 from lcl_ref.suite.judge.outcome import Fault
 
 MAX_LINE = 1 << 24
@@ -65,7 +64,7 @@ class Program:
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lcl-exec-")).resolve()
+        self.folder = scratch.new_folder()
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- the command the user gave
                 argv,
@@ -82,6 +81,7 @@ class Program:
         self._stdin, self._stdout, self._stderr = map(_pipe, ("stdin", "stdout", "stderr"), [self._process] * 3)
         self._line, self._last_words = bytearray(), b""
         _RUNNING.add(self)
+        processes.look_after(self._process.pid)
 
     def ask(self, line: bytes, seconds: float) -> bytes:
         """Send one line and return the line that comes back, without its end.
@@ -199,6 +199,7 @@ class Program:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        processes.let_go(self._process.pid)
         for pipe in (self._stdin, self._stdout, self._stderr):
             with contextlib.suppress(OSError):
                 pipe.close()

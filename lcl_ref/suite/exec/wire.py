@@ -15,6 +15,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from lcl_ref.errors import FixtureError
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden.store import parse_tensors
 from lcl_ref.suite.judge.compare import Malformed
@@ -56,7 +57,9 @@ def read_file(path: Path, forms: Mapping[str, Form]) -> dict[str, Array]:
     try:
         return parse_tensors(path.read_bytes(), path.name)
     except FixtureError as error:
-        raise Malformed(f"results: {path.name}: {error.got}, expected a safetensors file") from error
+        raise Malformed(f"results: {path.name}: {error.got}, expected {error.expected}") from error
+    except OSError as error:
+        raise Malformed(f"results: {path.name} cannot be read ({error.strerror})") from error
 
 
 def _kind(mode: int) -> str:
@@ -90,9 +93,12 @@ def decode(name: str, tensor: Mapping[str, Any]) -> Array:
         raise Malformed(f"{name}: data is not base64 ({error})") from error
     expected = math.prod(shape) * dtype.itemsize
     if len(data) != expected:
-        arithmetic = f"{' * '.join(map(str, shape)) or 1} elements of {dtype.itemsize} bytes"
-        raise Malformed(f"{name}: data of {len(data)} bytes, expected {expected} ({arithmetic})")
-    return np.frombuffer(data, dtype).reshape(shape)
+        arithmetic = shown(f"{' * '.join(map(str, shape)) or 1} elements of {dtype.itemsize} bytes", 80)
+        raise Malformed(f"{name}: data of {len(data)} bytes, expected {shown(expected, 40)} ({arithmetic})")
+    try:
+        return np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:
+        raise Malformed(f"{name}: got shape {shown(shape, 80)}, expected one that an array can have") from error
 
 
 def check_forms(arrays: Mapping[str, Array], forms: Mapping[str, Form]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from lcl_ref.outside.documents import read
+from lcl_ref.outside.writing import check_folder, write_folder
 from lcl_ref.suite.golden.store import INDEX, Store
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-Entry = Mapping[str, Any]
+Entry = dict[str, Any]
 
 
 def as_npz(entry: Entry, arrays: Arrays) -> bytes:
@@ -67,19 +69,48 @@ CONTAINERS: dict[str, Callable[[Entry, Arrays], bytes]] = {
 """Ending of the file -> bytes of a case."""
 
 
+def check_place(folder: Path) -> None:
+    """Refuse a place for an export, before the work, that holds anything else.
+
+    Raises
+    ------
+    FileError
+        If it does, or cannot be written.
+    """
+    check_folder(folder, _is_export, "exported cases")
+
+
+def _is_export(folder: Path) -> bool:
+    """Return whether a folder holds what `export` wrote, and nothing beside it."""
+    try:
+        index = read(folder / INDEX)
+        names = {entry["file"] for part in ("cases", "extensions") for entry in index[part]} | {INDEX}
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return all(path.relative_to(folder).as_posix() in names for path in folder.rglob("*") if not path.is_dir())
+
+
 def export(store: Store, case_ids: Sequence[str], container: str, folder: Path) -> list[Path]:
     """Write ``<folder>/<case id>.<container>`` for each case, and their entries as ``index.json``; return the files.
 
     Cases of extensions stand in a section of their own, as they do in the golden data.
+
+    Raises
+    ------
+    FileError
+        As `check_place`.
     """
-    paths = []
+    check_place(folder)
     listed: dict[str, list[Entry]] = {"cases": [], "extensions": []}
-    for case_id in case_ids:
-        section, entries = ("cases", store.entries) if case_id in store.entries else ("extensions", store.extensions)
-        path = folder / f"{case_id}.{container}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(CONTAINERS[container](entries[case_id], store.arrays(case_id)))
-        listed[section].append(entries[case_id] | {"file": f"{case_id}.{container}"})
-        paths.append(path)
-    (folder / INDEX).write_text(json.dumps(listed, indent=1) + "\n")
-    return paths
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for case_id in case_ids:
+            section = "cases" if case_id in store.entries else "extensions"
+            entry = (store.entries if section == "cases" else store.extensions)[case_id]
+            name, data = f"{case_id}.{container}", CONTAINERS[container](entry, store.arrays(case_id))
+            listed[section].append(entry | {"file": name})
+            yield name, data
+        yield INDEX, (json.dumps(listed, indent=1) + "\n").encode()
+
+    write_folder(folder, files())
+    return [folder / entry["file"] for part in listed.values() for entry in part]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.outside.writing import check_folder, write_folder
 from lcl_ref.suite.golden.regenerate import build
 from lcl_ref.suite.golden.store import README, SUMS, Store, parse_tensors, sha256, sums
 
@@ -115,26 +114,39 @@ def _changed(store: Store, name: str, data: bytes) -> str:
     return f"{name}, array {', '.join(changed[:5])}{' ...' if len(changed) > 5 else ''}"
 
 
+def check_place(root: Path) -> None:
+    """Refuse a place for golden data, before the work, that holds anything else.
+
+    Raises
+    ------
+    FileError
+        If it does, or cannot be written.
+    """
+    check_folder(root, _is_golden, "golden data")
+
+
+def _is_golden(root: Path) -> bool:
+    """Return whether a folder is a golden set, whole or damaged, and nothing beside it."""
+    store = Store(root)
+    try:
+        names = {*_listed(store), SUMS, README}
+        return bool(store.index) and {path.name for path in root.iterdir()} <= names
+    except FixtureError:
+        return False
+
+
 def write(root: Path) -> int:
-    """Regenerate everything into a temporary folder and put it in the place of `root`; return the number of bytes."""
+    """Regenerate everything and put it in the place of `root`; return the number of bytes.
+
+    Raises
+    ------
+    FileError
+        As `check_place`.
+    """
+    check_place(root)
     files = _with_readme(root, build())
     files[SUMS] = sums(files)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    try:
-        for name, data in files.items():
-            (fresh / name).write_bytes(data)
-        fresh.chmod(0o755)
-        if root.exists():
-            old = fresh.with_name(fresh.name + "-old")
-            root.rename(old)
-            fresh.rename(root)
-            shutil.rmtree(old)
-        else:
-            fresh.rename(root)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    write_folder(root, files.items())
     return sum(map(len, files.values()))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import generated
 
@@ -62,10 +63,18 @@ def parse_tensors(data: bytes, name: str) -> dict[str, Array]:
         entries: list[tuple[str, Any]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise FixtureError(Violation("fixtures/format", name, str(error), "a safetensors file")) from error
-    return {
-        key: np.frombuffer(bytes(entry["data"]), _TENSOR_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        for key, entry in entries
-    }
+    return {key: _array(name, key, entry["dtype"], entry["shape"], bytes(entry["data"])) for key, entry in entries}
+
+
+def _array(name: str, key: str, dtype: str, shape: Sequence[int], data: bytes) -> Array:
+    if dtype not in _TENSOR_DTYPES:
+        got = f"array {shown(key)} of dtype {dtype}"
+        raise FixtureError(Violation("fixtures/format", name, got, f"one of {', '.join(_TENSOR_DTYPES)}"))
+    try:
+        return np.frombuffer(data, _TENSOR_DTYPES[dtype]).reshape(shape)
+    except ValueError as error:
+        got = f"array {shown(key)} of shape {shown(list(shape), 80)}"
+        raise FixtureError(Violation("fixtures/format", name, got, "a shape that an array can have")) from error
 
 
 def lacking(case_id: str, root: Path) -> Violation:

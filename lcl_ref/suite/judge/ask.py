@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.adapter import Adapter, Prepared, Unsupported, operation
 from lcl_ref.suite.judge.compare import Malformed
 from lcl_ref.suite.judge.outcome import Fault, NotRun
@@ -80,7 +81,7 @@ class Asker:
         try:
             self._ask_unless_refused(op, task)
         except Exception as error:  # noqa: BLE001 -- the layer under test may raise anything
-            end, raised = finding(error), " ".join(f"{type(error).__name__}: {error}".split())
+            end, raised = finding(error), f"{type(error).__name__}: {shown(error)}"
         return Reply(time.perf_counter() - began, self._answers, self._again, end, raised)
 
     def _ask_unless_refused(self, op: str, task: Task) -> None:
@@ -146,15 +147,15 @@ def _three(value: Any) -> dict[str, Any]:
 def finding(error: Exception) -> dict[str, Any]:
     """Return the facts of an outcome without an answer that could be compared."""
     if isinstance(error, Changed):
-        return {"state": "fail", "message": str(error)}
+        return {"state": "fail", "message": shown(error)}
     if isinstance(error, Unsupported):
-        return {"state": "unsupported", "message": str(error)}
+        return {"state": "unsupported", "message": shown(error)}
     if isinstance(error, Malformed):
-        return {"state": "error", "message": str(error), "error_kind": "malformed"}
+        return {"state": "error", "message": shown(error), "error_kind": "malformed"}
     if isinstance(error, Fault):
-        return {"state": "error", "message": str(error), "error_kind": error.kind}
+        return {"state": "error", "message": shown(error), "error_kind": error.kind}
     if isinstance(error, NotRun):
-        return {"state": "not_run", "message": str(error)}
+        return {"state": "not_run", "message": shown(error)}
     return {"state": "error", "message": _last_words(error), "error_kind": "exception"}
 
 
@@ -162,4 +163,4 @@ def _last_words(error: BaseException) -> str:
     """Return the exception and the place in the layer's own code where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {shown(error)}{place}"

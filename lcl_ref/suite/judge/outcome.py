@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from lcl_ref.outside.text import shown
 
 State = Literal["pass", "fail", "error", "unsupported", "not_run"]
 STATES: tuple[State, ...] = ("pass", "fail", "error", "unsupported", "not_run")
@@ -74,6 +77,11 @@ class Outcome:
     message: str = ""
     error_kind: ErrorKind | None = None
     diagnosis: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shown(self.message))  # much of it is a layer's or program's
+        if self.error_ratio is not None and not math.isfinite(self.error_ratio):  # JSON has no such number
+            object.__setattr__(self, "error_ratio", None)
 
     @property
     def cell(self) -> Cell:

@@ -52,7 +52,12 @@ def unpacked(facts: Mapping[str, Any], data: bytes, wanted: AbstractSet[str]) ->
         If facts and bytes do not fit each other.
     """
     end = facts["end"]
-    if end and (end.get("state") not in ENDS or not end.keys() <= {"state", "message", "error_kind"}):
+    if end and (
+        end.get("state") not in ENDS
+        or not end.keys() <= {"state", "message", "error_kind"}
+        or not isinstance(end.get("message"), str)
+        or end.get("error_kind") not in (None, "exception", "crash", "timeout", "malformed")
+    ):
         raise ValueError(f"an answer with the end {end}")
     parts: dict[str, dict[str, Array]] = {}
     place = 0
@@ -65,7 +70,10 @@ def unpacked(facts: Mapping[str, Any], data: bytes, wanted: AbstractSet[str]) ->
         raise ValueError(f"an answer of {len(data)} bytes where {place} were announced")
     if not end and not wanted <= parts["answers"].keys():
         raise ValueError(f"an answer without {', '.join(sorted(wanted - parts['answers'].keys()))}")
-    return Reply(float(facts["seconds"]), parts["answers"], parts["again"], end, str(facts["raised"]))
+    seconds = float(facts["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"an answer that took {seconds} s")
+    return Reply(seconds, parts["answers"], parts["again"], end, str(facts["raised"]))
 
 
 def _plain(dtype: np.dtype[Any]) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 import lcl_ref
+from lcl_ref.outside.writing import write_text
+from lcl_ref.suite.golden import release
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import STATES, Outcome
 from lcl_ref.suite.report.looked_at import LookedAt
@@ -24,6 +26,7 @@ from lcl_ref.suite.run.drawn_cases import existing, is_fresh
 from lcl_ref.suite.run.settings import BackendReport
 
 FORMAT = "lcl-report/1"
+SEAL = "seal"
 
 
 def machine() -> dict[str, Any]:
@@ -64,18 +67,33 @@ def document(
     outcomes: Iterable[Outcome],
     store: Store,
     looked: Mapping[str, LookedAt] = MappingProxyType({}),
+    asked: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the report as JSON-ready values (design section 3)."""
+    """Return the report as JSON-ready values (design section 3); `asked` are the words that chose the cells."""
     listed = list(outcomes)
-    return {
+    suite = {"version": lcl_ref.__version__, "fixtures_sha256": store.digest, "released_sha256": release.digest()}
+    report = {
         "format": FORMAT,
-        "suite": {"version": lcl_ref.__version__, "fixtures_sha256": store.digest},
+        "suite": suite,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "backends": [_backend(backend, looked) for backend in backends],
         "outcomes": [_outcome(outcome) for outcome in listed],
         "summary": summary(listed),
     }
+    return sealed(report | ({"asked": dict(asked)} if asked else {}))
+
+
+def sealed(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report with the digest of everything else in it, which tells one that was edited by hand."""
+    return {**report, SEAL: seal_of(report)}
+
+
+def seal_of(report: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a report without its seal, as JSON with sorted names and no spaces."""
+    rest = {name: value for name, value in report.items() if name != SEAL}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _backend(backend: BackendReport, looked: Mapping[str, LookedAt]) -> dict[str, Any]:
@@ -91,20 +109,6 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         return outcome.to_dict()
     case = existing(outcome.case)
     return outcome.to_dict() | {"spec": case.spec.to_dict(), "batch": case.batch}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, value: Any) -> None:

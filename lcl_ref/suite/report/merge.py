@@ -6,12 +6,18 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lcl_ref.errors import LclError, Violation
+from lcl_ref.outside import documents
+from lcl_ref.outside.text import cleaned, shown
 from lcl_ref.suite import schema
-from lcl_ref.suite.report.document import FORMAT, count_states
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.report.checking import contradictions
+from lcl_ref.suite.report.document import FORMAT, SEAL, count_states, seal_of, sealed
 from lcl_ref.suite.run.drawn_cases import is_fresh
 
 Document = dict[str, Any]
@@ -20,6 +26,12 @@ Key = tuple[str, ...]
 MERGED = "lcl-merged/1"
 SCHEMA = "lcl-report-1"
 DEFINITIONS = {FORMAT: "report", MERGED: "merged"}
+MOST_BYTES = 1 << 28
+"""Length of a report that is read."""
+
+SHOWN = 5
+"""Contradictions that an error lists."""
+
 _CELL = ("backend", "case", "op", "dtype")
 
 
@@ -32,11 +44,11 @@ def read(path: Path) -> Document:
         If the file is cut off, is no report, or contradicts itself.
     """
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = documents.read(path, MOST_BYTES)
     except OSError as error:
         raise _refused("missing", path, str(error), "a file that `lcl run --json` wrote") from error
     except ValueError as error:
-        raise _refused("cut-off", path, f"{error}: cut off?", "a whole JSON document") from error
+        raise _refused("cut-off", path, f"{shown(error)}: cut off?", "a whole JSON document") from error
     form = value.get("format") if isinstance(value, dict) else None
     if form not in DEFINITIONS:
         raise _refused("format", path, f"format {form!r}", " or ".join(DEFINITIONS))
@@ -44,9 +56,28 @@ def read(path: Path) -> Document:
         schema.validate(value, SCHEMA, DEFINITIONS[form])
     except schema.Invalid as invalid:
         raise _refused("invalid", path, invalid.got, invalid.expected, invalid.place) from invalid
-    document: Document = value if form == MERGED else _as_merged(value, path.stem)
+    _check_seal(value, path)
+    value = cleaned(value)
+    document: Document = value if form == MERGED else _as_merged(value, shown(path.stem))
     _check_whole(document, path)
+    ours = _golden_data()
+    wrong = contradictions(document, ours if ours.digest == document["suite"]["fixtures_sha256"] else None)
+    if wrong:
+        raise LclError(wrong[:SHOWN], f"{path}: no run wrote this")
     return document
+
+
+@cache
+def _golden_data() -> Store:
+    return Store(default_root())
+
+
+def _check_seal(value: Mapping[str, Any], path: Path) -> None:
+    """Refuse a report that was changed after it was written; those of older versions have no seal."""
+    if SEAL not in value and "released_sha256" in value["suite"]:
+        raise _refused("seal", path, "no seal", "the digest that `lcl run` wrote: it was edited")
+    if SEAL in value and seal_of(value) != value[SEAL]:
+        raise _refused("seal", path, f"seal {value[SEAL][:16]}", f"{seal_of(value)[:16]}, by the rest: it was edited")
 
 
 def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") -> LclError:
@@ -56,6 +87,7 @@ def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") ->
 
 def _as_merged(report: Mapping[str, Any], label: str) -> Document:
     run = {"label": label, "version": report["suite"]["version"], "date": report["date"], "machine": report["machine"]}
+    run |= {"asked": report["asked"]} if "asked" in report else {}
     return {
         "format": MERGED,
         "suite": {"fixtures_sha256": report["suite"]["fixtures_sha256"]},
@@ -88,6 +120,11 @@ def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
     return tuple(outcome[name] for name in names)
 
 
+def cell_of(row: Mapping[str, Any]) -> Key:
+    """Return backend, case, operation and dtype of a row."""
+    return _key(row, with_run=False)
+
+
 def merge(paths: Sequence[Path]) -> Document:
     """Return one document with the rows of all files; each row names its run, which has machine, versions and date.
 
@@ -96,10 +133,10 @@ def merge(paths: Sequence[Path]) -> Document:
     LclError
         If the golden data differs, a label occurs twice, or one machine answers a cell twice.
     """
-    documents = [read(path) for path in paths]
-    _check_same_data(paths, documents)
-    merged = documents[0] | {
-        part: [row for document in documents for row in document[part]] for part in ("runs", "backends", "outcomes")
+    opened = [read(path) for path in paths]
+    _check_same_data(paths, opened)
+    merged = opened[0] | {
+        part: [row for document in opened for row in document[part]] for part in ("runs", "backends", "outcomes")
     }
     labels = Counter(run["label"] for run in merged["runs"])
     for label, count in labels.items():
@@ -109,11 +146,11 @@ def merge(paths: Sequence[Path]) -> Document:
                 Violation("report/label", "runs", f"{label!r} {count} times", "labels that differ", todo=todo)
             )
     _check_no_cell_twice(merged)
-    return merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])}
+    return sealed(merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])})
 
 
-def _check_same_data(paths: Sequence[Path], documents: Sequence[Document]) -> None:
-    digests = [document["suite"]["fixtures_sha256"] for document in documents]
+def _check_same_data(paths: Sequence[Path], opened: Sequence[Document]) -> None:
+    digests = [document["suite"]["fixtures_sha256"] for document in opened]
     for path, digest in zip(paths, digests, strict=True):
         if digest != digests[0]:
             expected = f"{digests[0][:16]} as in {paths[0]}"
@@ -165,10 +202,10 @@ def difference(before: Path, after: Path) -> Difference:
     LclError
         As `read`, and if the golden data differs.
     """
-    documents = [read(before), read(after)]
-    _check_same_data([before, after], documents)
-    with_run = any(len(document["runs"]) > 1 for document in documents)
-    old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in documents)
+    opened = [read(before), read(after)]
+    _check_same_data([before, after], opened)
+    with_run = any(len(document["runs"]) > 1 for document in opened)
+    old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in opened)
     changes: dict[str, list[Any]] = defaultdict(list)
     for key in new | old:
         name = _change(old.get(key), new.get(key))

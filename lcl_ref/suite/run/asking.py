@@ -32,9 +32,12 @@ def serve(loaded: Loaded, send: Send, data: str, cells: Sequence[Key], seed: int
         drawn = supported_draws(loaded.adapter.declaration.capabilities, Fresh(**fresh))
         send("drawn", cells=drawn)
     asker, questions = Asker(loaded.adapter), Questions(Store(Path(data), answered=False), answered=False)
-    for case, op, dtype in (*cells, *drawn):
+    asked = (*cells, *drawn)
+    for number, (case, op, dtype) in enumerate(asked, 1):
         if case in CHECKS:
-            send("outcome", **examiner.judge(Cell(loaded.ref.name, case, op, dtype)).to_dict())
-            continue
-        facts, arrays = packed(asker.ask(op, questions.task(case, dtype)))
-        send("answer", arrays, **facts)
+            arrays, facts = b"", examiner.judge(Cell(loaded.ref.name, case, op, dtype)).to_dict()
+        else:
+            facts, arrays = packed(asker.ask(op, questions.task(case, dtype)))
+        if number == len(asked):
+            send.wait_for_forks()
+        send("outcome" if case in CHECKS else "answer", arrays, cell=(case, op, dtype), **facts)

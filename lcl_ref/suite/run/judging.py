@@ -15,7 +15,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.answers import AnswerFile
 from lcl_ref.suite.judge.evaluate import judged, observed
 from lcl_ref.suite.judge.observation import Observation
-from lcl_ref.suite.judge.outcome import STATES, Cell, Outcome, outcome
+from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
 from lcl_ref.suite.judge.tasks import Task
 from lcl_ref.suite.judge.transport import unpacked
 from lcl_ref.suite.run.questions import Questions
@@ -49,7 +49,7 @@ class Judge:
 def checked(cell: Cell, message: Mapping[str, Any]) -> Outcome:
     """Return the outcome of a check as it was judged in the process of the layer (SPEC clause 12.10)."""
     names = [field.name for field in fields(Outcome)]
-    if message.get("state") not in STATES or not message.keys() >= set(names):
+    if message["event"] != "outcome" or not message.keys() >= set(names):
         return outcome(cell, "error", message="the process of the layer sent no outcome", error_kind="malformed")
     return Outcome(**({name: message[name] for name in names} | asdict(cell)))
 
@@ -67,7 +67,7 @@ def outcome_of(
     """
     try:
         reply = unpacked(message, message["data"], {*OPERATIONS[cell.op].results} & task.golden.keys())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 -- what is in it may be anything
         text = f"the process of the layer sent no answer: {type(error).__name__}: {error}"
         return outcome(cell, "error", message=text, error_kind="malformed")
     with np.errstate(all="ignore"):  # the numbers are a layer's

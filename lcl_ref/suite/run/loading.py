@@ -13,15 +13,16 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
+from lcl_ref.suite.run.channel import Sender
 from lcl_ref.suite.run.registered import Registered, families, family_of, registered
 from lcl_ref.suite.run.user_layer import as_adapter
 
@@ -57,7 +58,7 @@ class BackendRef:
         return asdict(self)
 
 
-Send = Callable[..., None]
+Send = Sender
 """Sends a message to the host: its event, and facts by name."""
 
 
@@ -138,13 +139,14 @@ def _is_other_module(module: str) -> bool:
     """Return whether `module` can be found; families of registered names are not searched, which would import them."""
     if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or family_of(module) in families():
         return False
-    sys.path.insert(0, "")
+    here = str(Path.cwd())
+    sys.path.append(here)  # after ours: what the user names may be there, and nothing else is looked for
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
     finally:
-        sys.path.remove("")
+        sys.path.remove(here)
 
 
 def load(ref: BackendRef, limits: Limits = Limits()) -> Adapter:  # noqa: B008 -- frozen
@@ -175,12 +177,13 @@ def load(ref: BackendRef, limits: Limits = Limits()) -> Adapter:  # noqa: B008 -
 
 def _import_file(ref: BackendRef) -> ModuleType:
     path = Path(ref.target)
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = _module_name(path.stem)
+    sys.path.append(str(path.parent))  # after ours
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise AdapterError(Violation("backend/file", ref.name, "a file Python cannot load", "a Python file"))
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -188,7 +191,14 @@ def _import_file(ref: BackendRef) -> ModuleType:
     return module
 
 
+def _module_name(stem: str) -> str:
+    """Return the name that a user's file gets: its own, unless a module that somebody else imports has it."""
+    taken = stem in sys.modules or not stem.isidentifier() or importlib.util.find_spec(stem) is not None
+    return f"_layer_{stem}" if taken else stem
+
+
 def _import_module(ref: BackendRef) -> ModuleType:
+    sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(ref.target)
     except (Exception, SystemExit) as error:
@@ -196,5 +206,5 @@ def _import_module(ref: BackendRef) -> ModuleType:
 
 
 def _does_not_import(ref: BackendRef, error: BaseException) -> AdapterError:
-    got = f"{type(error).__name__} while importing it: {error}"
+    got = f"{type(error).__name__} while importing it: {shown(error)}"
     return AdapterError(Violation("backend/import", ref.name, got, "a module that imports"))

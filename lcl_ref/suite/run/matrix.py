@@ -14,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Self
 
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Cell, Outcome, outcome
 from lcl_ref.suite.run.drawn_cases import Fresh, is_question
 from lcl_ref.suite.run.judging import Judge
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
+from lcl_ref.suite.run.process import Forked, Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
-from lcl_ref.suite.run.settings import LOSSES, WATCHDOG_MARGIN_SECONDS, BackendReport, Settings, wait_until_loaded
+from lcl_ref.suite.run.settings import WATCHDOG_MARGIN_SECONDS, BackendReport, Settings, wait_until_loaded
 
 Event = BackendReport | Outcome
 
@@ -93,7 +94,7 @@ class MatrixRun:
                 return None
             served, warm = worker is warm, None
             report = wait_until_loaded(worker, self._settings)
-            if served and report.availability == "broken" and report.error_kind in LOSSES:
+            if served and report.availability == "broken" and report.error_kind != "exception":
                 self._end(worker)  # others before it may have done that: ask a new one
                 continue
             drawn = self._drawn(worker, ref, fresh) if fresh and report.availability == "present" else []
@@ -125,9 +126,10 @@ class MatrixRun:
     def _drawn(self, worker: Worker, ref: BackendRef, fresh: Fresh) -> list[Cell] | None:
         """Return the fresh cells that a worker says its backend supports; None where it was lost over them."""
         try:
-            questions = worker.next_message(self._settings.timeout)["cells"]
+            message = worker.next_message(self._settings.timeout)
         except (TimedOut, WorkerExited):
             return None
+        questions = message.get("cells", ())
         return [Cell(ref.name, *question) for question in questions if is_question(question, fresh)]
 
     def _at_work(
@@ -138,7 +140,7 @@ class MatrixRun:
             if self._stopped:
                 return None
             asked = [(cell.case, cell.op, cell.dtype) for cell in cells]
-            facts = {"data": str(self._settings.data), "cells": asked, "seed": self._settings.seed}
+            facts = {"data": str(self._settings.data.absolute()), "cells": asked, "seed": self._settings.seed}
             job = Job("lcl_ref.suite.run.asking", facts | {"fresh": fresh and asdict(fresh)})
             if warm is not None:
                 warm.take_up(ref, job)
@@ -172,19 +174,26 @@ class MatrixRun:
                 text = f"no answer within {self._settings.timeout:g} s"
                 self._events.put(outcome(cell, "error", message=text, error_kind="timeout"))
                 return number + 1, answered, text
+            except Forked as fork:
+                self._events.put(outcome(cell, "error", message=f"the process was {fork}", error_kind=fork.kind))
+                continue
             except WorkerExited as end:
                 if self._stopped:
                     return len(cells), answered, None
-                self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind="crash"))
+                self._events.put(outcome(cell, "error", message=f"the process was {end}", error_kind=end.kind))
                 return number + 1, answered, str(end)
+            if message.get("cell") != [cell.case, cell.op, cell.dtype]:
+                text = f"the process of the layer sent {shown(message['event'])} of {shown(message.get('cell'))}"
+                self._events.put(outcome(cell, "error", message=text, error_kind="malformed"))
+                return number + 1, answered, text
             answer = judge.outcome(cell, message)
             answered += answer.state != "unsupported"
             self._events.put(answer)
         try:
-            worker.next_message(WATCHDOG_MARGIN_SECONDS)  # "done": a program was told to stop
+            event = worker.next_message(WATCHDOG_MARGIN_SECONDS)["event"]  # "done": a program was told to stop
         except (WorkerExited, TimedOut) as end:
-            return len(cells), answered, f"not done: {end}"
-        return len(cells), answered, None
+            event = str(end)
+        return len(cells), answered, None if event == "done" else f"not done: {event}"
 
     def _put_all(self, cells: list[Cell], report: BackendReport) -> None:
         """Settle every cell of a backend that could not be loaded."""

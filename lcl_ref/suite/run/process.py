@@ -6,26 +6,50 @@ import contextlib
 import json
 import os
 import queue
+import secrets
+import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import IO, Any
 
+from lcl_ref.outside import processes, scratch
+from lcl_ref.suite.judge.outcome import ErrorKind
+from lcl_ref.suite.run.channel import Garbled, messages
 from lcl_ref.suite.run.loading import BackendRef
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 GRACE_SECONDS = 5.0
 SHUTDOWN_SECONDS = 1.0
 LAST_LINES = 3
+LAST_BYTES = 1 << 13
+"""How much is kept of what a process says on stderr."""
+
+LISTEN_SECONDS = 0.5
 
 
 class WorkerExited(Exception):  # noqa: N818 -- an event, reported as an outcome
-    """The process ended before it said it was done."""
+    """The process ended, or had to be ended, before it said it was done."""
+
+    kind: ErrorKind = "crash"
+
+
+class SentGarbage(WorkerExited):
+    """Something came from the process that is no message."""
+
+    kind: ErrorKind = "malformed"
+
+
+class Forked(WorkerExited):
+    """A process that the layer forked came back from it, and went on as if it were the worker; which is still there."""
+
+    kind: ErrorKind = "exception"
+
+    def __init__(self) -> None:
+        super().__init__("forked: a process that the layer started by fork came back from it")
 
 
 class TimedOut(Exception):  # noqa: N818 -- an event, reported as an outcome
@@ -65,30 +89,34 @@ class Worker:
         limits: dict[str, float],
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="lcl-", ignore_cleanup_errors=True)
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lcl_ref.suite.run.worker"],
+        self._folder = scratch.new_folder()
+        own = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TMPDIR": str(self._folder)}
+        self._process = subprocess.Popen(  # noqa: S603 -- our own module
+            processes.command("lcl_ref.suite.run.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=os.environ
-            | environment
-            | dict.fromkeys(THREAD_VARIABLES, str(threads))
-            | {"TMPDIR": self._folder.name},
+            stderr=subprocess.PIPE,
+            env=processes.environment({**environment, **own}),
             start_new_session=True,
         )
-        self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        processes.look_after(self._process.pid)
+        self._last_words, self._mark = bytearray(), secrets.token_hex(8).encode() + b" "
+        self._messages: queue.Queue[dict[str, Any] | WorkerExited | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen_to_stderr, daemon=True)
+        self._listener.start()
         self._limits = limits
+        self._write(self._mark)
         self.take_up(ref, job)
 
     def take_up(self, ref: BackendRef, job: Job) -> None:
         """Give it a backend to load and what to do with it, after those before were done."""
         self.ref = ref
-        line = json.dumps({"backend": ref.to_dict(), "limits": self._limits} | asdict(job))
+        self._write(json.dumps({"backend": ref.to_dict(), "limits": self._limits} | asdict(job)).encode())
+
+    def _write(self, line: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._pipe_in.write(line.encode() + b"\n")
+            self._pipe_in.write(line + b"\n")
             self._pipe_in.flush()
 
     @property
@@ -99,12 +127,23 @@ class Worker:
     def _read(self) -> None:
         """Move messages from the pipe to the queue; None marks the end of the stream."""
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError):  # half a line, from a process that was killed
-            for line in self._process.stdout:
-                message = json.loads(line)
-                message["data"] = self._process.stdout.read(message.pop("bytes"))
+        try:
+            for message in messages(self._process.stdout, self._mark):
                 self._messages.put(message)
-        self._messages.put(None)
+        except Garbled as error:
+            self._messages.put(SentGarbage(f"ended: {error}"))
+        except ValueError:  # the pipe was closed while it was read
+            pass
+        finally:
+            self._messages.put(None)
+
+    def _listen_to_stderr(self) -> None:
+        """Keep the last of what the process says on stderr, however much it is."""
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):  # closed while it was read
+            while chunk := os.read(self._process.stderr.fileno(), 1 << 16):
+                self._last_words += chunk
+                del self._last_words[:-LAST_BYTES]
 
     def next_message(self, seconds: float) -> dict[str, Any]:
         """Return the next message.
@@ -114,7 +153,9 @@ class Worker:
         TimedOut
             If none comes within `seconds`.
         WorkerExited
-            If the process ended; the text says how, with its last words.
+            If the process ended, or sent what is no message; the text says how, with its last words.
+        Forked
+            If a process that the layer forked came back, in place of a message; others follow.
         """
         try:
             message = self._messages.get(timeout=seconds)
@@ -122,6 +163,10 @@ class Worker:
             raise TimedOut from None
         if message is None:
             raise WorkerExited(self._exit_description())
+        if isinstance(message, WorkerExited):
+            raise message
+        if message["event"] == "forked":
+            raise Forked
         return message
 
     def _exit_description(self) -> str:
@@ -131,8 +176,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             return "closed its output and went on running"
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        self._errors.seek(0)
-        lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        self._listener.join(LISTEN_SECONDS)  # a child of its may hold the pipe open
+        lines = [line for line in bytes(self._last_words).decode(errors="replace").splitlines() if line.strip()]
         return f"{how}: {' / '.join(lines[-LAST_LINES:])}" if lines else how
 
     def close(self) -> None:
@@ -149,9 +194,10 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        processes.let_go(self._process.pid)
+        self._listener.join(LISTEN_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-        self._errors.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)

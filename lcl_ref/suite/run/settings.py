@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.judge.outcome import ErrorKind
 from lcl_ref.suite.run.cells import asked_dtypes
 from lcl_ref.suite.run.drawn_cases import Fresh
@@ -103,6 +104,10 @@ class BackendReport:
     accumulation: Mapping[str, str] = field(default_factory=dict)
     fresh: int | None = None
 
+    def __post_init__(self) -> None:
+        for field_name in ("framework", "version", "message"):  # others wrote them
+            object.__setattr__(self, field_name, shown(getattr(self, field_name)))
+
 
 def wait_until_loaded(worker: Worker, settings: Settings) -> BackendReport:
     """Wait until a worker has loaded its backend."""
@@ -113,10 +118,13 @@ def wait_until_loaded(worker: Worker, settings: Settings) -> BackendReport:
         return BackendReport(name, "broken", message=f"did not load within {seconds:g} s", error_kind="timeout")
     except WorkerExited as end:
         text = f"the process was {end} while loading it"
-        return BackendReport(name, "broken", message=text, error_kind="crash")
+        return BackendReport(name, "broken", message=text, error_kind=end.kind)
     if message["event"] == "loaded":
         facts = (message["framework"], message["version"])
         return BackendReport(name, "present", *facts, accumulation=message["accumulation"])
+    if message["event"] not in ("missing", "broken", "refused"):
+        text = f"its process sent {message['event']!r} in place of what it loaded"
+        return BackendReport(name, "broken", message=text, error_kind="malformed")
     refused = tuple(Violation(**facts) for facts in message.get("violations", ()))
     kind = message.get("error_kind", "exception")
     return BackendReport(name, message["event"], message=message["message"], refused=refused, error_kind=kind)

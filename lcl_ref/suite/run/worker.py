@@ -2,7 +2,8 @@
 
 A message is a line of JSON, with as many bytes behind it as it announces.
 
-Whatever the layer prints goes to stderr: the channel to the host is a private duplicate of the original stdout.
+Whatever the layer prints goes to stderr, and its stdin is empty: the pipes to the host are private duplicates at
+descriptors of their own, which no child inherits, and no lock is held while a layer is asked, so that it may fork.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from typing import Any, BinaryIO
+from typing import Any
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
 from lcl_ref.suite.exec.program import kill_running
 from lcl_ref.suite.judge.outcome import Fault
+from lcl_ref.suite.run.channel import Sender, moved_away
 from lcl_ref.suite.run.loading import BackendRef, Loaded, load
 
 JOBS = "lcl_ref.suite."
@@ -35,28 +37,30 @@ JOBS = "lcl_ref.suite."
 
 def main() -> None:
     """Serve one job after the other; end at once when the host closes the pipe or goes away."""
-    channel = os.fdopen(os.dup(1), "wb")
+    given, out = moved_away(0), moved_away(1)
+    with open(os.devnull) as empty:  # noqa: PTH123 -- not a path of anybody's
+        os.dup2(empty.fileno(), 0)
     os.dup2(2, 1)
-    jobs: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    jobs: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=_receive, args=(given, jobs), daemon=True).start()
+    send = Sender(out, jobs.get())
     while True:
-        serve(json.loads(jobs.get()), channel)
+        serve(json.loads(jobs.get()), send)
 
 
-def _receive(jobs: queue.Queue[str]) -> None:
-    for line in sys.stdin:
-        jobs.put(line)
+def _receive(given: int, jobs: queue.Queue[bytes]) -> None:
+    """Pass on lines, read without a lock that a forked child would find held."""
+    rest = b""
+    while chunk := os.read(given, 1 << 16):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            jobs.put(line)
     kill_running()
     os._exit(1)
 
 
-def serve(job: dict[str, Any], channel: BinaryIO) -> None:
+def serve(job: dict[str, Any], send: Sender) -> None:
     """Load the backend of `job` and hand it to the job's own module."""
-
-    def send(event: str, data: bytes = b"", /, **facts: Any) -> None:
-        channel.write(json.dumps({"event": event, "bytes": len(data)} | facts).encode() + b"\n" + data)
-        channel.flush()
-
     ref = BackendRef(**job["backend"])
     try:
         adapter = load(ref, Limits(**job["limits"]))

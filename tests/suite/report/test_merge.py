@@ -10,30 +10,42 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
 from lcl_ref.suite.report import merge
-from lcl_ref.suite.report.document import count_states, write_json
+from lcl_ref.suite.report.document import count_states, sealed, write_json
 from lcl_ref.suite.report.document import document as report_of
 from lcl_ref.suite.report.page import page
 from lcl_ref.suite.run.settings import BackendReport
 from tests.support.programs import lcl
 
-CELLS = [Cell("torch.loop", f"2d/plain/{name}", "forward", "float32") for name in ("a", "b", "c", "d")]
+CASES = ("2d/plain/channel-bias", "0d/linear/no-bias", "0d/linear/position-bias", "1d/padding/int")
+CELLS = [Cell("torch.loop", name, "forward", "float32") for name in CASES]
 BASE = report_of(
     [BackendReport("torch.loop", "present", "torch", "2.13.0")],
-    [outcome(cell, "pass", error_ratio=0.25, seconds=0.1) for cell in CELLS],
+    [outcome(cell, "pass", error_ratio=0.0, seconds=0.1) for cell in CELLS],
     Store(default_root()),
 )
+
+
+WRONG = {"error_ratio": None, "message": "for a reason"}
+OTHERWISE = {
+    "pass": {"state": "pass"},
+    "fail": {"state": "fail"} | WRONG,
+    "error": {"state": "error", "error_kind": "crash"} | WRONG,
+    "unsupported": {"state": "unsupported"} | WRONG,
+    "not_run": {"state": "not_run"} | WRONG,
+}
+"""State -> what a row in it says."""
 
 
 def changed(states=(), machine=None, digest=None, version="2.13.0"):
     """Return the base report with other states for the first cells, or other surroundings."""
     document = copy.deepcopy(BASE)
     for row, state in zip(document["outcomes"], states, strict=False):
-        row["state"] = state
+        row.update(OTHERWISE[state])
     document["summary"] = count_states(row["state"] for row in document["outcomes"])
     document["machine"] |= machine or {}
     document["suite"]["fixtures_sha256"] = digest or document["suite"]["fixtures_sha256"]
     document["backends"][0]["version"] = version
-    return document
+    return sealed(document)
 
 
 @pytest.fixture
@@ -120,6 +132,7 @@ def repeat_row(document):
 def test_a_report_that_contradicts_itself_is_refused(write, damage, message):
     document = copy.deepcopy(BASE)
     damage(document)
+    document = sealed(document)
     with pytest.raises(LclError, match=message):
         merge.read(write("x", document))
 
@@ -146,14 +159,14 @@ def test_changes_have_names_and_an_exit_status(write, was, now, change, worse):
     done = lcl("report", "diff", before, after)
     assert (found.worse, done.returncode) == (worse, int(worse))
     if change:
-        assert f"{change}: 1\n  torch.loop 2d/plain/a forward float32" in done.stdout
+        assert f"{change}: 1\n  torch.loop 2d/plain/channel-bias forward float32" in done.stdout
 
 
 def test_cells_that_come_and_go_are_told(write):
     fewer = changed()
     del fewer["outcomes"][0]
     fewer["summary"]["pass"] -= 1
-    whole, part = write("whole", BASE), write("part", fewer)
+    whole, part = write("whole", BASE), write("part", sealed(fewer))
     assert set(merge.difference(whole, part).changes) == {"no longer asked"}
     assert set(merge.difference(part, whole).changes) == {"new"}
     assert lcl("report", "diff", whole, part).returncode == 1
@@ -164,7 +177,7 @@ def test_merged_reports_are_compared_run_by_run(write):
     after = merge.merge([write("linux", BASE), write("metal", changed(["fail"], METAL))])
     found = merge.difference(write("before", before), write("after", after))
     assert [key for key, _, _ in found.changes["regressed"]] == [
-        ("metal", *("torch.loop", "2d/plain/a", "forward", "float32"))
+        ("metal", *("torch.loop", "2d/plain/channel-bias", "forward", "float32"))
     ]
 
 

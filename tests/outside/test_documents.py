@@ -1,0 +1,38 @@
+"""JSON of others: what is no JSON, or too much of it, is a ValueError and nothing else."""
+
+import pytest
+
+from lcl_ref.outside.documents import DEEPEST, parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "NaN",
+            "[Infinity]",
+            "-Infinity",
+            "1e999",
+            "[" * 100_000,
+            '{"a":' * 100_000,
+            "1" * 5000,
+            "",
+            "{",
+            b"\xff\xfe",
+        ),
+        *("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), '{"a": 1, "a": 2}', '"\\ud83d', "01", "'a'", "[1,]"),
+    ],
+)
+def test_what_is_no_plain_json_is_refused(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        parsed(text)
+
+
+def test_what_is_too_long_is_refused_before_it_is_read():
+    with pytest.raises(ValueError, match="at most 10"):
+        parsed("[" + "1," * 10, most=10)
+
+
+def test_plain_json_is_read():
+    assert parsed('{"a": [1, -2.5e3, "x", null, true]}') == {"a": [1, -2500.0, "x", None, True]}
+    assert parsed("[" * DEEPEST + "]" * DEEPEST)
