@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from tests.support.kills import STORE
 from tests.support.value_layers import FLUSHING, LARGE, NAMED_ZEROS, REALS, ZEROS, Directed, Layer
 from tools.limits.directed import DIRECTIONS
 from tools.limits.leaning import RIGHT, seen
+from tools.worst_operands import climbed, ratios
 
 VALUES = [case for case in CASES if case.topic == "values"]
 
@@ -110,6 +113,14 @@ def test_a_diagnosis_bears_the_name_of_the_mistake():
             found = diagnose(UserAdapter("layer", layer), STORE, cases)
         assert [finding.deviations for finding in found.findings] == [(f"values/{name}",)]
         assert found.line.startswith("explains ")
+
+
+def test_the_worst_operands_are_worse_than_drawn_ones():
+    case = next(case for case in VALUES if case.id == "0d/values/worst")
+    found, before = ratios(case), ratios(replace(case, moves=()))
+    assert 0.4 < found["y"] < 1
+    assert found["y"] > 3 * before["y"]
+    assert climbed(replace(case, moves=()), 40).moves
 
 
 @pytest.mark.slow
