@@ -65,6 +65,17 @@ const char *json_get(const char *text, const char *name) {
     return NULL;
 }
 
+const char *json_entry(const char *text) {
+    if (*text != '[') return NULL;
+    text = blanks(text + 1);
+    return *text == ']' ? NULL : text;
+}
+
+const char *json_next_entry(const char *value) {
+    const char *p = blanks(value_end(value));
+    return *p == ',' ? blanks(p + 1) : NULL;
+}
+
 int json_numbers(const char *text, long *out, int room) {
     if (!text) return 0;
     const char *end = value_end(text);

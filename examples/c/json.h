@@ -11,6 +11,10 @@ const char *json_get(const char *text, const char *name);
 const char *json_first(const char *text, char *name, size_t room);
 const char *json_next(const char *value, char *name, size_t room);
 
+/* The first entry of the array at `text`, or the one after the entry `value`; NULL where there is none. */
+const char *json_entry(const char *text);
+const char *json_next_entry(const char *value);
+
 /* Copy the string at `text` without its quotes and escapes; return 1, or 0 if it is NULL, no string or does not fit. */
 int json_string(const char *text, char *out, size_t room);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "describe.h"
 #include "json.h"
 #include "layer.h"
 #include "tensors.h"
@@ -14,7 +15,7 @@
 #define MAX_TABLE 4096
 
 static const char *GREETING =
-    "\"protocol\":\"lcl-exec/1\",\"name\":\"lcl-c\",\"version\":\"1.0\",\"language\":\"C99\",\"capabilities\":"
+    "\"protocol\":\"lcl-exec/1\",\"name\":\"lcl-c\",\"version\":\"1.0\",\"language\":\"C99\",\"describes\":true,\"capabilities\":"
     "{\"ops\":[\"forward\",\"vjp\",\"transpose\"],\"dtypes\":[\"float32\",\"float64\"],\"channel_table\":true}";
 
 /* One line of any length without its end, or NULL at the end of the input. */
@@ -118,6 +119,7 @@ int main(void) {
         if (!strcmp(command, "stop")) return free(line), 0;
         if (!strcmp(command, "start")) answer = GREETING;
         if (!strcmp(command, "run")) answer = run(line);
+        if (!strcmp(command, "describe")) answer = describe(json_get(line, "layer"));
         printf("{\"id\":%ld,%s}\n", number(line, "id"), answer);
         fflush(stdout);
     }

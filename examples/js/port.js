@@ -3,6 +3,7 @@
 
 const readline = require("node:readline");
 const { describe, forward, transpose, weightCotangent, biasCotangent } = require("./layer.js");
+const { described } = require("./describe.js");
 const { KINDS, readFile, writeFile, fromInline, toInline } = require("./tensors.js");
 
 const INLINE_BYTES = 1 << 14;
@@ -10,7 +11,7 @@ const DTYPES = { float32: "F32", float64: "F64" };
 
 const GREETING = {
   protocol: "lcl-exec/1", name: "lcl-js", version: "1.0", language: `JavaScript, Node ${process.versions.node}`,
-  inline_bytes: INLINE_BYTES,
+  inline_bytes: INLINE_BYTES, describes: true,
   capabilities: { ops: ["forward", "vjp", "transpose"], dtypes: Object.keys(DTYPES), channel_table: true },
 };
 
@@ -51,6 +52,7 @@ function answer(message) {
   try {
     if (message.command === "start") return GREETING;
     if (message.command === "run") return run(message);
+    if (message.command === "describe") return described(message.layer);
     return { error: `no command ${message.command}` };
   } catch (error) {
     return { error: String(error) };

@@ -88,3 +88,45 @@ def smoke(word):
     done = lcl("smoke", "-b", word)
     assert done.returncode == 1
     return done.stdout
+
+
+DESCRIBED = ["describe/layers", "describe/refusals"]
+
+BLIND = {
+    "names mixed up": ("same_upper: (", "same_lower: (", "describe/layers", "got [[1, 0]], expected [[0, 1]]"),
+    "no default": ("stride: 1, padding", "stride: 2, padding", "describe/layers", "stride: got [2], expected [1]"),
+    "refuses nothing": ("if (!holds) throw", "if (false) throw", "describe/refusals", "are not refused"),
+}
+"""A mistake in describe.js: a piece of it, the same with the mistake, the check that fails, words of its message."""
+
+
+def test_port_describes_layers_and_refuses_what_is_none(port, build):
+    assert {outcome.case: outcome.state for outcome in run(build(port), DESCRIBED)} == dict.fromkeys(DESCRIBED, "pass")
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_a_port_that_takes_layers_for_others_fails(name, build, tmp_path):
+    right, wrong, check, words = BLIND[name]
+    copy = tmp_path / "js"
+    shutil.copytree(EXAMPLES / "js", copy)
+    text = (copy / "describe.js").read_text()
+    assert text.count(right) == 1
+    (copy / "describe.js").write_text(text.replace(right, wrong))
+    found = {outcome.case: outcome for outcome in run(build("js", copy), DESCRIBED)}
+    assert found[check].state == "fail"
+    assert found[check].diagnosis == check
+    assert words in found[check].message
+
+
+def test_a_program_before_the_command_is_told_what_was_not_asked(port, build, tmp_path):
+    copy = tmp_path / port
+    shutil.copytree(EXAMPLES / port, copy)
+    (file,) = copy.glob("port.*")
+    text = file.read_text()
+    old = text.replace(" describes: true,", "").replace('\\"describes\\":true,', "")
+    assert old != text
+    file.write_text(old)
+    for outcome in run(build(port, copy), [*DESCRIBED, "1d/plain/odd-kernel"], dtypes=["float32"]):
+        described = outcome.case in DESCRIBED
+        assert outcome.state == ("unsupported" if described else "pass"), outcome
+        assert not described or "not asked: the program does not say" in outcome.message

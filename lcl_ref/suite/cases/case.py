@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lcl_ref.core.spec import Spec
@@ -30,6 +30,8 @@ class Case:
     tags : tuple of str
         ``tiling``, ``empty-batch``, ``nonfinite`` and ``subnormal`` where the case is so, and ``degenerate: <reason>``
         where two axes of one tensor have equal length on purpose.
+    written : mapping
+        Arguments of `Spec` as the file has them, names of padding and single values for all axes included.
     values : {"exact", "rounded", "nonfinite", "complex"}
         Small integers compared bit for bit, reals compared by the proved limit, integers with inf and NaN planted, or
         complex numbers whose parts are small integers.
@@ -54,6 +56,7 @@ class Case:
     operands: str = ""
     bits: int = 0
     moves: tuple[tuple[str, int, int], ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def topic(self) -> str:

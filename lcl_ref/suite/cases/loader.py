@@ -134,6 +134,7 @@ def case_of(table: Table) -> Case:
         operands=operands,
         bits=table.values.get("bits", 0),
         moves=_frozen(table.values.get("moves", [])),
+        written=_arguments(table),
     )
 
 
@@ -164,9 +165,14 @@ def extension_of(table: Table) -> ExtensionCase:
     )
 
 
+def _arguments(table: Table) -> dict[str, Any]:
+    """Return the arguments of `Spec` as they are written."""
+    return {name: value for name, value in table.values.items() if name in _LAYER}
+
+
 def _spec(table: Table) -> Spec:
     try:
-        return Spec.from_dict({name: value for name, value in table.values.items() if name in _LAYER})
+        return Spec.from_dict(_arguments(table))
     except SpecError as error:
         raise SpecError(error.violations, table.where) from None
 

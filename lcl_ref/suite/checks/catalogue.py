@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.checks import state, surroundings
+from lcl_ref.suite.checks import descriptions, state, surroundings
 from lcl_ref.suite.checks.memory import in_order, native
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Subject
@@ -41,6 +41,8 @@ class Check:
         Whether a layer may declare that it does not offer this.
     most : int
         How many layers it asks about.
+    of_programs : bool
+        Whether it is asked of programs only.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Check:
     ops: tuple[str, ...] = OPS
     may_decline: bool = False
     most: int = 2
+    of_programs: bool = False
 
     def refusal(self, declines: Mapping[str, str]) -> str | None:
         """Return why a layer declines this check, or None."""
@@ -86,7 +89,29 @@ _STATE = (
 
 _NATIVE = Check("memory/native", "wrong where operands are tensors that are views", "8.5", native, most=ALL_RANKS)
 
+_DESCRIPTIONS = (
+    Check(
+        "describe/layers",
+        "takes what users write for another layer",
+        "2.2",
+        descriptions.resolved,
+        ("forward",),
+        may_decline=True,
+        of_programs=True,
+    ),
+    Check(
+        "describe/refusals",
+        "does not refuse layers that cannot exist",
+        "10.1",
+        descriptions.refused,
+        ("forward",),
+        may_decline=True,
+        of_programs=True,
+    ),
+)
+
 CHECKS: dict[str, Check] = {
-    check.id: check for check in (*map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS), _NATIVE)
+    check.id: check
+    for check in (*_DESCRIPTIONS, *map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS), _NATIVE)
 }
 """Every check by its id, in the order they are asked."""

@@ -28,7 +28,10 @@ FRESH = (8, 32)
 
 
 ENOUGH_SECONDS = 4.0
-"""After so long no further cell is asked once something is wrong."""
+"""After so much work of this process no further cell is asked once something is wrong."""
+
+LONG_SECONDS = 7.0
+"""After so long neither, however little work that was: the layer may be in another process, the machine busy."""
 
 
 class Enough(Exception):  # noqa: N818 -- ends a stage, no error
@@ -64,16 +67,18 @@ def stages(
 def observe(todo: Iterable[Sequence[Key]], ask: Callable[[Key], Observation]) -> list[Observation]:
     """Return what was observed up to where something is wrong, or up to where `ask` had enough.
 
-    The first stage is asked whole; once something is wrong the second is asked for `ENOUGH_SECONDS`, and no other.
+    The first stage is asked whole; once something is wrong the second is asked for some seconds, and no other.
     """
     seen: list[Observation] = []
-    began, wrong = time.monotonic(), False
+    began, worked, wrong = time.monotonic(), time.process_time(), False
     for number, cells in enumerate(todo):
         if wrong and number > 1:
             break
         for cell in cells:
-            if wrong and number and time.monotonic() - began > ENOUGH_SECONDS:
-                return seen
+            if wrong and number:
+                work, long = time.process_time() - worked, time.monotonic() - began
+                if work > ENOUGH_SECONDS or long > LONG_SECONDS:
+                    return seen
             try:
                 seen.append(ask(cell))
             except Enough:

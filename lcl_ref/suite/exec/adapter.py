@@ -7,10 +7,10 @@ started again for the next cell.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ from lcl_ref.suite.exec import wire
 from lcl_ref.suite.exec.program import Ending, Program, cut
 from lcl_ref.suite.judge.outcome import GIVEN_UP, MAX_LOSSES, Fault, NotRun
 
+T = TypeVar("T")
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 Forms = dict[str, wire.Form]
@@ -37,6 +38,9 @@ DECLINES = {
     "state/global-*": "a program has a process of its own",
 }
 """Checks that cannot be asked of any program."""
+
+NOT_DESCRIBED = {"describe/*": "not asked: the program does not say that it knows the command `describe`"}
+"""What is not asked of a program that was written before the command."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,23 @@ class Conversation:
             return wire.read_file(path, forms)
         return {name: wire.decode(name, tensor) for name, tensor in answer["results"].items()}
 
+    def describe(self, layer: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask what a layer is, by its fields as written; return the answer, with `spec` or `refused`.
+
+        Raises
+        ------
+        Fault
+            If no valid answer came, or the program failed.
+        Unsupported
+            If the program says so.
+        """
+        answer = self._exchange({"command": "describe", "layer": layer}, "describe_answer", self._limits.case)
+        if "unsupported" in answer:
+            raise Unsupported(answer["unsupported"])
+        if "error" in answer:
+            raise ProgramError(answer["error"])
+        return answer
+
     def say(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send one command and return its answer, which has the form of a run answer."""
         return self._exchange(command, "run_answer", self._limits.case)
@@ -192,6 +213,7 @@ class ExecAdapter:
         self._conversation: Conversation | None = Conversation(argv, limits)
         greeting = cleaned(self._conversation.greeting)
         said: dict[str, Any] = greeting["capabilities"]
+        declines = DECLINES | ({} if greeting.get("describes") else NOT_DESCRIBED) | said.get("declines", {})
         self.version = f"{greeting['version']} ({greeting['language']})"
         self.declaration = Declaration(
             name=name,
@@ -199,7 +221,7 @@ class ExecAdapter:
             modules=(),
             summary="A program that speaks lcl-exec/1.",
             layout="canonical",
-            capabilities=Capabilities(**(said | {"declines": DECLINES | said.get("declines", {})})),
+            capabilities=Capabilities(**({"channel_table": True} | said | {"declines": declines})),
         )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> ExecLayer:
@@ -216,13 +238,21 @@ class ExecAdapter:
         NotRun
             If too many questions in a row were.
         """
+        forms = forms_of(spec, op, dtype, batch)
+        return self._asked(lambda conversation: conversation.run(spec, op, dtype, operands, forms))
+
+    def describe(self, layer: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the program what a layer is, by its fields as written; exceptions as `run`."""
+        return self._asked(lambda conversation: conversation.describe(layer))
+
+    def _asked(self, ask: Callable[[Conversation], T]) -> T:
         if self._losses == MAX_LOSSES:
             raise NotRun(GIVEN_UP)
         before, self._losses = self._losses, 0
         try:
             if self._conversation is None:
                 self._conversation = Conversation(self._argv, self._limits)
-            return self._conversation.run(spec, op, dtype, operands, forms_of(spec, op, dtype, batch))
+            return ask(self._conversation)
         except ProgramError:
             raise
         except Fault:

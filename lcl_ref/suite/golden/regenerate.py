@@ -84,7 +84,14 @@ def _facts_of(case: Case) -> dict[str, Any]:
         "values": case.values,
         "batch": case.batch,
         "spec": case.spec.to_dict(),
+        **({"written": dict(case.written)} if _names_padding(case) else {}),
     }
+
+
+def _names_padding(case: Case) -> bool:
+    """Return whether padding is written by the name of a rule, for the layer or for an axis."""
+    padding = case.written.get("padding")
+    return any(isinstance(entry, str) for entry in (padding if isinstance(padding, list) else [padding]))
 
 
 def _certificate(case: Case, arrays: Mapping[str, Array]) -> dict[str, int]:

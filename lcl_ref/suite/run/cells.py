@@ -62,7 +62,8 @@ def make_plan(
         plan[ref] += [
             Cell(ref.name, check.id, op, dtype)
             for check in checks
-            for dtype in dtypes_of_checks(ref.kind, dtypes)
+            if ref.kind == "exec" or not check.of_programs
+            for dtype in dtypes_of_checks(ref.kind, dtypes)[: 1 if check.of_programs else None]
             for op in chosen_ops
             if op in check.ops
         ]

@@ -301,3 +301,17 @@ def test_rules_of_refusals_are_named_in_their_chapter() -> None:
         known = {refusal.rule, f"{family}/{rule}"} & set(re.findall(r"`([^`]+)`", chapter))
         axis = refusal.arrays is not None and rule in {"ci", "co", "cg", "iy", "ix", "oy", "ox", "ky", "kx", "n"}
         assert known or axis, refusal.rule
+
+
+RULES = {"2.3": "valid", "2.4": "same_upper", "2.5": "same_lower", "2.6": "same_keras_local", "2.7": "causal"}
+"""Clause -> the name of padding that it is about."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_clause_about_a_name_is_cited_only_where_the_name_is_written(case):
+    """Programs are asked these cases as they are written (`describe/layers`); pairs alone say nothing about names."""
+    padding = case.written.get("padding", "valid")
+    names = {entry for entry in (padding if isinstance(padding, list) else [padding]) if isinstance(entry, str)}
+    assert {RULES[clause] for clause in case.clauses if clause in RULES} <= names
+    assert "2.2" not in case.clauses or names
+    assert "2.8" not in case.clauses or isinstance(padding, list)
