@@ -93,9 +93,19 @@ def smoke(word):
 DESCRIBED = ["describe/layers", "describe/refusals"]
 
 BLIND = {
-    "names mixed up": ("same_upper: (", "same_lower: (", "describe/layers", "got [[1, 0]], expected [[0, 1]]"),
+    "names mixed up": (
+        "[total >> 1, total - (total >> 1)]",
+        "[total - (total >> 1), total >> 1]",
+        "describe/layers",
+        "expected [[0, 1]]",
+    ),
     "no default": ("stride: 1, padding", "stride: 2, padding", "describe/layers", "stride: got [2], expected [1]"),
-    "refuses nothing": ("if (!holds) throw", "if (false) throw", "describe/refusals", "are not refused"),
+    "refuses nothing": (
+        "    if (error instanceof Refused) return { refused: error.message };\n    throw error;",
+        "    return { spec: written };",
+        "describe/refusals",
+        "are not refused",
+    ),
 }
 """A mistake in describe.js: a piece of it, the same with the mistake, the check that fails, words of its message."""
 

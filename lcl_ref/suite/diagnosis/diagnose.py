@@ -157,7 +157,7 @@ def judge(
     explained = [] if no_function else find_explanations(seen)
     found += [_deviation(one, programs) for one in explained]
     left = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
-    parts = [] if no_function else narrowed([one for one in seen if one.op in left])
+    parts = narrowed(seen, left) if left and not no_function else []
     found += [_narrowed(one, programs) for one in parts]
     unexplained = [one.where for one in parts if one.explanation is None]
     if unexplained and experiment:

@@ -6,7 +6,7 @@ the catalogue that somebody made in one branch of the code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from lcl_ref.suite.diagnosis.deviations import COMPUTED
@@ -43,11 +43,12 @@ class Narrowed:
         return ", ".join(words for words in (only, where) if words)
 
 
-def narrowed(observations: Sequence[Observation]) -> list[Narrowed]:
-    """Return where the layer is wrong, each with a known deviation that explains it alone, if one does."""
+def narrowed(observations: Sequence[Observation], ops: Container[str]) -> list[Narrowed]:
+    """Return where `ops` of the layer are wrong, each with a known deviation that explains it alone, if one does."""
     found: list[Narrowed] = []
-    parts = parts_of(observations)
-    for where in located(observations):
+    every = parts_of(observations)
+    parts = [part for part in every if part.seen.op in ops]
+    for where in located(parts, len({part.label for part in every})):
         one = _explained(where, parts)
         each = [_explained(located_alone(parts, label), parts) for label in where.labels if one.explanation is None]
         found += each if len(each) > 1 and any(single.explanation for single in each) else [one]

@@ -63,6 +63,10 @@ NEAR = 4.0
 """How many times the error of sums in a coarse format, one product after the other, such sums may have in any order."""
 
 
+MANY_ERRORS, ONE_SIDED = 16, 0.9
+"""Of so many errors no larger share has the same side by chance."""
+
+
 def _near(hypothesis: Hypothesis, observation: Observation) -> bool:
     """Return whether errors are of the size that this arithmetic gives: its limit alone holds much that is no rounding.
 
@@ -74,9 +78,16 @@ def _near(hypothesis: Hypothesis, observation: Observation) -> bool:
         if got.shape != right.shape:
             return False
         errors, expected = (_size(one - right) for one in (got, simulated[name]))
-        if errors > NEAR * expected:
+        if errors > NEAR * expected or _toward_zero(got, right):
             return False
     return True
+
+
+def _toward_zero(got: Array, right: Array) -> bool:
+    """Return whether nearly all wrong elements are nearer 0 than they should be, which rounding to nearest never does."""
+    wrong = np.isfinite(right) & np.isfinite(got) & (got != right)
+    nearer = np.abs(got[wrong]) < np.abs(right[wrong])
+    return bool(nearer.size >= MANY_ERRORS and nearer.mean() > ONE_SIDED)
 
 
 def _size(errors: Array) -> float:

@@ -20,8 +20,8 @@ from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.drawn_cases import Fresh, supported_draws
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, UserAdapter
 
-FEW_WINDOWS = 4096
-"""Windows, over all samples, up to which a case of sizes is asked before everything else was."""
+FEW_WINDOWS, MANY_WINDOWS = 300, 4096
+"""Windows, over all samples, up to which a case of sizes is asked among small ones, and before everything else was."""
 
 FRESH = (8, 32)
 """How many fresh layers are asked, and how many where few are supported."""
@@ -43,20 +43,21 @@ def stages(
 ) -> Iterator[list[Key]]:
     """Yield the cells of one stage after the other; none is in two.
 
-    Small cases of the core tier, then all others, exact ones in one dtype and rounded ones in float64 too; cases of
-    sizes; other dtypes; `failed` ones, that some run found wrong; fresh layers drawn from `seed`; layers of very many
-    positions.
+    Small cases of the core tier, then all others, exact ones in one dtype and rounded ones in float64 too; larger
+    cases of sizes; other dtypes; `failed` ones, that some run found wrong; fresh layers drawn from `seed`; layers of
+    very many positions.
     """
     dtypes = _dtypes(adapter)
     core = set(in_tier("core"))
     known = [case for case in cases if case in store.entries]
-    small = [case for case in known if "/sizes/" not in case]
+    small = sorted((case for case in known if "/sizes/" not in case), key=lambda case: "/nonfinite/" not in case)
     sizes = sorted((case for case in known if "/sizes/" in case), key=lambda case: _windows(store, case))
     few = [case for case in sizes if _windows(store, case) <= FEW_WINDOWS]
+    many = [case for case in sizes if FEW_WINDOWS < _windows(store, case) <= MANY_WINDOWS]
     yield from _new(
         lambda: _cells(store, [case for case in small if case in core], dtypes[:1]),
-        lambda: _cells(store, small, dtypes[:1]),
-        lambda: _cells(store, few, dtypes[:1]),
+        lambda: _cells(store, [*few, *small], dtypes[:1]),
+        lambda: _cells(store, many, dtypes[:1]),
         lambda: _cells(store, [*small, *few], dtypes),
         lambda: list(failed),
         lambda: _drawn(adapter, dtypes, seed),
@@ -67,7 +68,8 @@ def stages(
 def observe(todo: Iterable[Sequence[Key]], ask: Callable[[Key], Observation]) -> list[Observation]:
     """Return what was observed up to where something is wrong, or up to where `ask` had enough.
 
-    The first stage is asked whole; once something is wrong the second is asked for some seconds, and no other.
+    The first stage is asked whole. Once something is wrong there, the second is asked for some seconds; once something
+    is wrong in a later one, that one is.
     """
     seen: list[Observation] = []
     began, worked, wrong = time.monotonic(), time.process_time(), False
@@ -75,7 +77,9 @@ def observe(todo: Iterable[Sequence[Key]], ask: Callable[[Key], Observation]) ->
         if wrong and number > 1:
             break
         for cell in cells:
-            if wrong and number:
+            if not wrong:
+                began, worked = time.monotonic(), time.process_time()
+            elif number:
                 work, long = time.process_time() - worked, time.monotonic() - began
                 if work > ENOUGH_SECONDS or long > LONG_SECONDS:
                     return seen

@@ -66,17 +66,24 @@ LADDER = (
 
 
 def rung_of(case: Case) -> Rung:
-    """Return the rung a case stands on.
+    """Return the rung a case stands on: that of its topic, or that of dilation where it is dilated and this is higher.
 
     Raises
     ------
     LclError
         If no rung takes it.
     """
-    for rung in LADDER:
-        if case.topic in rung.topics and case.spec.rank in rung.ranks:
-            return rung
+    fitting = [_place(case.topic, case.spec.rank)]
+    if any(step > 1 for step in case.spec.dilation):
+        fitting.append(_place("dilation", case.spec.rank))
+    if None not in fitting:
+        return LADDER[max(place for place in fitting if place is not None)]
     raise LclError(Violation("ladder/rung", "case", case.id, "a topic and rank that a rung of the ladder takes"))
+
+
+def _place(topic: str, rank: int) -> int | None:
+    """Return the place of the first rung that takes a topic at a rank."""
+    return next((place for place, rung in enumerate(LADDER) if topic in rung.topics and rank in rung.ranks), None)
 
 
 def climb(cells: Iterable[Cell], cases: dict[str, Case]) -> dict[Rung, list[Cell]]:

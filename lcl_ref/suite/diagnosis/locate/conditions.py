@@ -15,8 +15,11 @@ from lcl_ref.suite.diagnosis.locate.traits import Trait, traits
 TRIED = 24
 """How many traits are combined by threes: those that leave fewest right answers."""
 
-FEW = 2
+FEW = 1
 """So many wrong answers or fewer say nothing about settings."""
+
+SOME = 3
+"""So many or fewer say nothing about sizes: one can be found that sets any two cases apart."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def covering(parts: Sequence[Part]) -> list[Trait]:
     wrong = np.array([part.wrong for part in parts])
     if wrong.all() or wrong.sum() <= FEW:
         return []
-    found = traits([part.seen for part in parts], wrong)
+    found = traits([part.seen for part in parts], wrong, sizes=int(wrong.sum()) > SOME)
     return _useful([one for one in found if one.holds[wrong].all()], wrong)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lcl_ref.suite.diagnosis.locate.conditions import Condition, condition_of
 from lcl_ref.suite.diagnosis.locate.manner import manner
-from lcl_ref.suite.diagnosis.locate.parts import Part, parts_of
+from lcl_ref.suite.diagnosis.locate.parts import Part
 from lcl_ref.suite.judge.observation import Observation
 
 SHOWN_CASES = 3
@@ -63,14 +63,15 @@ class Located:
         return f"{only}{subject} {verb}, {found.text} ({counts}{others}){how}"
 
 
-def located(observations: Sequence[Observation]) -> list[Located]:
-    """Return where the results are wrong: together, if one condition tells exactly where, else each by itself."""
-    parts = parts_of(observations)
-    asked = dict.fromkeys(part.label for part in parts)
+def located(parts: Sequence[Part], asked: int) -> list[Located]:
+    """Return where results are wrong: together, if one condition tells exactly where, else each by itself.
+
+    `asked` is how many kinds of results were asked for, those of operations that are explained or right included.
+    """
     wrong = tuple(dict.fromkeys(part.label for part in parts if part.wrong))
     if not wrong:
         return []
-    together = _located(parts, wrong, len(wrong) < len(asked))
+    together = _located(parts, wrong, len(wrong) < asked)
     if together.condition.exact or len(wrong) == 1:
         return [together]
     return _merged([located_alone(parts, label) for label in wrong], parts, asked)
@@ -94,9 +95,9 @@ def _located(parts: Sequence[Part], labels: tuple[str, ...], only: bool) -> Loca
     return Located(labels, only, condition, manner([part for part in chosen if part.wrong]), chosen)
 
 
-def _merged(alone: Sequence[Located], parts: Sequence[Part], asked: dict[str, None]) -> list[Located]:
+def _merged(alone: Sequence[Located], parts: Sequence[Part], asked: int) -> list[Located]:
     """Return them with results of the same condition together."""
     labels: dict[tuple[str, ...], tuple[str, ...]] = {}
     for one in alone:
         labels[one.condition.words] = (*labels.get(one.condition.words, ()), *one.labels)
-    return [_located(parts, group, only=len(group) < len(asked)) for group in labels.values()]
+    return [_located(parts, group, only=len(group) < asked) for group in labels.values()]

@@ -158,12 +158,12 @@ class Trait:
     holds: Any
 
 
-def traits(questions: list[Observation], wrong: Any) -> list[Trait]:
-    """Return what can be said of the questions, `wrong` (questions,) of bool; sizes are compared with wrong ones."""
+def traits(questions: list[Observation], wrong: Any, *, sizes: bool) -> list[Trait]:
+    """Return what can be said of the questions, `wrong` (questions,) of bool, and of the `sizes` of wrong ones."""
     given = [(seen.task.spec, seen.batch) for seen in questions]
     found = [Trait(words, np.array([test(*one) for one in given])) for words, test in SETTINGS.items()]
     found += _of_numbers(questions)
-    for words, size in SIZES.items():
+    for words, size in SIZES.items() if sizes else ():
         found += _of_size(words, np.array([size(*one) for one in given]), wrong)
     return found
 
