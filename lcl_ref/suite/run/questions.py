@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import Task, load_task
 from lcl_ref.suite.run.drawn_cases import existing, is_fresh
@@ -15,7 +17,7 @@ class Questions:
     store : Store
         Golden data.
     answered : bool
-        Whether drawn cases come with their right results.
+        Whether tasks come with their right results.
     """
 
     def __init__(self, store: Store, *, answered: bool = True) -> None:
@@ -32,4 +34,5 @@ class Questions:
     def _made(self, case: str, dtype: str) -> Task:
         if is_fresh(case):
             return existing(case).task(dtype, answered=self._answered)
-        return load_task(self._store, case, dtype)
+        task = load_task(self._store, case, dtype)
+        return task if self._answered else replace(task, golden={})
