@@ -105,7 +105,7 @@ READERS = {
     ),
     "messages": (
         MARK + b'{"event": "loaded", "bytes": 0, "framework": "", "version": "", "accumulation": {}}\n',
-        lambda path: list(messages(path.open("rb"), MARK)),
+        lambda path: list(messages(io.BytesIO(path.read_bytes()), MARK)),
         Garbled,
     ),
 }
