@@ -16,7 +16,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint types fixtures fixtures-check check bench published clean
+.PHONY: help setup run test test-all fuzz lint types fixtures fixtures-check check bench published clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -58,6 +58,11 @@ test: $(STAMP)  ## run the tests
 
 test-all: $(STAMP)  ## run the tests, the slow ones and every case of the matrix included
 	$(PYTEST) $(TEST_ARGS)
+
+FUZZ_SECONDS ?= 600
+
+fuzz: $(STAMP)  ## mutated files, messages and reports, FUZZ_SECONDS (600) for each reader
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -n 0 tests/fuzzing
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check

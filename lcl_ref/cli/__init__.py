@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from lcl_ref import __version__
-from lcl_ref.cli.console import say
+from lcl_ref.cli.console import NobodyReadsError, say
 from lcl_ref.errors import LclError
 from lcl_ref.outside.interrupts import raise_when_ended
 from lcl_ref.outside.text import shown
@@ -86,7 +86,7 @@ def _status() -> int:
         status = cli.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (NobodyReadsError, BrokenPipeError):
         return NOBODY_READS
     except click.ClickException as error:
         return _failed(f"Error: {error.format_message()}")
@@ -100,7 +100,7 @@ def _status() -> int:
 
 
 def _failed(text: str, status: int = BROKEN_INPUT) -> int:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, NobodyReadsError):
         say(text, err=True)
     return status
 

@@ -13,6 +13,10 @@ from lcl_ref.outside.text import lines
 PIPE_WIDTH = 132
 
 
+class NobodyReadsError(Exception):
+    """The reader of a pipe is gone; click would take a `BrokenPipeError` for a failure of the command."""
+
+
 class Console(rich.console.Console):
     """A console on which control characters, wherever they come from, stand as their escapes."""
 
@@ -21,8 +25,8 @@ class Console(rich.console.Console):
         return super().render_str(lines(text), **how)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line what the end of a reader means."""
-        raise BrokenPipeError
+        """Leave it to the command line what that means."""
+        raise NobodyReadsError
 
 
 def console() -> Console:
@@ -38,4 +42,7 @@ def errors() -> Console:
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print lines as they are, but for control characters."""
-    click.echo(lines(text), err=err, nl=nl)
+    try:
+        click.echo(lines(text), err=err, nl=nl)
+    except BrokenPipeError:
+        raise NobodyReadsError from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from lcl_ref.suite.golden.store import Store
@@ -20,7 +21,7 @@ class Questions:
     store : Store
         Golden data.
     answered : bool
-        Whether drawn cases come with their right results.
+        Whether tasks come with their right results.
     """
 
     def __init__(self, store: Store, *, answered: bool = True) -> None:
@@ -37,7 +38,8 @@ class Questions:
     def _made(self, case: str, dtype: str) -> Task:
         if is_fresh(case):
             return existing(case).task(dtype, answered=self._answered)
-        return load_task(self._store, case, dtype)
+        task = load_task(self._store, case, dtype)
+        return task if self._answered else replace(task, golden={})
 
 
 class KeptQuestions(Questions):

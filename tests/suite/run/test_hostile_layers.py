@@ -89,6 +89,14 @@ def floods(*given):
         os.write(2, b"x" * (1 << 18))
     os._exit(3)
 
+def looks_up(*given):
+    frame = sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()):
+            if type(value).__name__ == "Task":
+                return value.golden["y"].astype(value.dtype)
+        frame = frame.f_back
+
 def reads(*given):
     assert sys.stdin.read() == ""
     return right(*given)
@@ -109,6 +117,7 @@ EXPECTED = {
     "closes_descriptors": ("pass", None, ""),
     "goes_elsewhere": ("pass", None, ""),
     "floods": ("error", "crash", "exit status 3"),
+    "looks_up": ("error", "exception", "KeyError: 'y'"),
     "reads": ("pass", None, ""),
 }
 """Layer -> state, kind of error, and what its message says."""
