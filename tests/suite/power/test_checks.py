@@ -64,7 +64,7 @@ def plainly(layer, cases):
 
 
 def test_every_check_has_a_layer_that_fails_it():
-    assert CARELESS.keys() == CHECKS.keys()
+    assert CARELESS.keys() == {name for name, check in CHECKS.items() if not check.of_programs}
 
 
 @PAIRS
@@ -78,7 +78,7 @@ def test_a_careless_layer_fails_under_the_name_of_its_mistake(name, layer):
 @PAIRS
 def test_its_twin_passes_every_check(name, layer):
     del name
-    assert not [(outcome.case, outcome.message) for outcome in asked(twin(layer), CHECKS) if outcome.state != "pass"]
+    assert not [(outcome.case, outcome.message) for outcome in asked(twin(layer), CARELESS) if outcome.state != "pass"]
 
 
 @PAIRS
