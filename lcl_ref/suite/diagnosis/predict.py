@@ -84,7 +84,7 @@ def _near(hypothesis: Hypothesis, observation: Observation) -> bool:
 
 
 def _toward_zero(got: Array, right: Array) -> bool:
-    """Return whether nearly all wrong elements are nearer 0 than they should be; rounding to nearest differs."""
+    """Return whether nearly all wrong elements are nearer 0 than right ones, which rounding to nearest never does."""
     wrong = np.isfinite(right) & np.isfinite(got) & (got != right)
     nearer = np.abs(got[wrong]) < np.abs(right[wrong])
     return bool(nearer.size >= MANY_ERRORS and nearer.mean() > ONE_SIDED)

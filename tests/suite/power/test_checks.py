@@ -64,7 +64,7 @@ def plainly(layer, cases):
 
 
 def test_every_check_has_a_layer_that_fails_it():
-    assert CARELESS.keys() == CHECKS.keys()
+    assert CARELESS.keys() == {name for name, check in CHECKS.items() if not check.of_programs}
 
 
 @PAIRS
@@ -81,7 +81,7 @@ def test_its_twin_passes(name, layer):
 
 
 def test_a_right_layer_passes_every_check():
-    outcomes = asked(twin(CARELESS["memory/native"]), CHECKS)
+    outcomes = asked(twin(CARELESS["memory/native"]), CARELESS)
     assert {(one.case, one.message) for one in outcomes if one.state != "pass"} == set()
 
 
