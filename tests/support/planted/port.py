@@ -1,7 +1,5 @@
 """A port of the layer, written from SPEC.md as many people would: `mistakes.toml` replaces one piece of this text."""
 
-# ruff: noqa: B905, ARG001 -- as somebody writes it who does not know these rules
-
 import itertools
 
 import numpy as np
