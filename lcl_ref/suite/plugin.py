@@ -27,7 +27,7 @@ from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.report.looked_at import looked_at
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.cells import RunPlan, make_plan, matches, supports
-from lcl_ref.suite.run.drawn_cases import Fresh, new_seed
+from lcl_ref.suite.run.drawn_cases import Fresh, is_fresh, new_seed
 from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.process_sharing import WorkerGroups
@@ -84,7 +84,7 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
     tier = config.getoption("--lcl-tier") or item.function.lcl_tier  # type: ignore[attr-defined]
     globs, dtypes = config.getoption("--lcl-case"), config.getoption("--lcl-dtype")
     matches_glob = not globs or any(fnmatchcase(cell.case, glob) for glob in globs)
-    if cell.case in CHECKS:
+    if cell.case in CHECKS or is_fresh(cell.case):
         return matches_glob and tier != "smoke" and (not dtypes or cell.dtype in dtypes)
     case = ACCEPTED[cell.case]
     in_dtype = cell.dtype in dtypes if dtypes else asks(tier, case.values, cell.dtype)

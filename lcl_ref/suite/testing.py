@@ -33,7 +33,9 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.tasks import cell_exists
+from lcl_ref.suite.run.drawn_cases import Fresh, supported_draws
 from lcl_ref.suite.run.loading import load, resolve
+from lcl_ref.suite.run.questions import Questions
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, UserAdapter, as_adapter
 
 __all__ = ["Capabilities", "conformance_tests"]
@@ -48,6 +50,7 @@ def conformance_tests(
     tier: str = "full",
     cases: Sequence[str] = (),
     seed: int = 0,
+    fresh: int = 0,
     data: Path | None = None,
 ) -> Callable[[Cell], None]:
     """Return a parametrised test function that compares `layer` with the golden data.
@@ -68,7 +71,9 @@ def conformance_tests(
     cases : sequence of str
         Only cases whose id matches one of these globs.
     seed : int
-        For what checks draw.
+        For what checks draw, and fresh cases.
+    fresh : int
+        How many fresh layers are asked too (SPEC clause 11.9), the same ones for the same `seed`.
     data : Path, optional
         Folder of the golden data; by default the installed one.
 
@@ -80,15 +85,21 @@ def conformance_tests(
     store = fixtures.verify(data or fixtures.default_root())
     adapter = _adapter(layer, name, capabilities)
     ids = chosen("full", cases)
-    evaluator, examiner = Evaluator(adapter, store), Examiner(adapter, store, seed, alone=False)
+    examiner = Examiner(adapter, store, seed, alone=False)
+    evaluator, questions = Evaluator(adapter), Questions(store)
     cells = _cells(adapter, store, [name for name in ids if name not in CHECKS])
     cells += _checks(adapter, examiner, [name for name in ids if name in CHECKS and not CHECKS[name].of_programs])
+    cells += _fresh(adapter, Fresh(seed, fresh, fresh, adapter.declaration.capabilities.dtypes, OPS))
     expected = _expected(cells, expected_failures or {})
 
     @pytest.mark.parametrize("lcl_cell_here", cells, ids=[cell.id for cell in cells])
     def test(lcl_cell_here: Cell) -> None:
         with np.errstate(invalid="ignore"):  # inf and NaN in the operands are legal
-            outcome = (examiner if lcl_cell_here.case in CHECKS else evaluator).judge(lcl_cell_here)
+            if lcl_cell_here.case in CHECKS:
+                outcome = examiner.judge(lcl_cell_here)
+            else:
+                task = questions.task(lcl_cell_here.case, lcl_cell_here.dtype)
+                outcome = evaluator.judge_task(lcl_cell_here, task)
         judge(outcome, expected.get(lcl_cell_here))
 
     test.lcl_tier = tier  # type: ignore[attr-defined]
@@ -152,6 +163,13 @@ def _checks(adapter: _Declared, examiner: Examiner, ids: Sequence[str]) -> list[
     dtype = next((name for name in DEFAULT_DTYPES if name in can.dtypes), can.dtypes[0])
     cells = [Cell(adapter.declaration.name, name, op, dtype) for name in ids for op in CHECKS[name].ops]
     return [cell for cell in cells if not _lacks(adapter.adapter, cell.op) and examiner.offers(cell)]
+
+
+def _fresh(adapter: _Declared, fresh: Fresh) -> list[Cell]:
+    """Return the cells of fresh layers that the layer supports."""
+    name, capabilities = adapter.declaration.name, adapter.declaration.capabilities
+    drawn = supported_draws(capabilities, fresh) if fresh.count else []
+    return [Cell(name, *question) for question in drawn if not _lacks(adapter.adapter, question[1])]
 
 
 def _lacks(adapter: Adapter, op: str) -> bool:

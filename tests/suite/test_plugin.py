@@ -91,6 +91,12 @@ def test_a_wrong_cell_fails_its_test_with_the_element(repository):
     assert re.search(r"fail: y: \[n=\d, co=\d\] got .*, expected .*every bit must agree", done.stdout)
 
 
+def test_fresh_layers_are_tests_too(repository):
+    done = run(repository(DOUBLED, ", fresh=40, seed=1"), "--lcl-case", "fresh/1/*", "--lcl-dtype", "float32")
+    assert (done.returncode, counts(done)["passed"] > 5) == (1, True)
+    assert re.search(r"FAILED .*layer-fresh/1/\d+-forward-float32", done.stdout)
+
+
 def test_an_expected_failure_is_no_failure(repository):
     done = run(
         repository(DOUBLED, ', expected_failures={"0d/*two*-forward-*": "bug 12"}'), "-rx", "--lcl-dtype=float32"
