@@ -145,8 +145,9 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     except OSError as error:
         raise refusal(targets[0], error) from error
     finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
+        with held_back():
+            for path in temporary:
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -184,13 +185,13 @@ def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
             _sync(fresh / name)
         with held_back() as interrupted:
             _swap(fresh, place, old, interrupted)
-        _sync(place.parent)
+            _sync(place.parent)
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise refusal(path, error) from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if place.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        with held_back():
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _swap(fresh: Path, place: Path, old: Path, interrupted: Callable[[], bool]) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from lcl_ref.bench.spot_check import worst_error
 from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.cli import cli
 from lcl_ref.cli.bench import _refs
+from lcl_ref.outside import scratch
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.registered import named
 
@@ -174,7 +174,7 @@ def test_what_is_not_supported_says_why_and_an_unknown_layer_is_refused():
 
 
 def test_a_backend_leaves_no_temporary_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(scratch._folders, os.getpid(), tmp_path)
     process = BackendProcess(resolve(["jax.local"])[0], 1)
     assert "refused" not in process.ask(60.0, "prepare", "mhcflurry", 0)
     assert list(tmp_path.glob("*/lcl-programs-*"))
