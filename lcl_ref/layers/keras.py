@@ -9,7 +9,9 @@ Saved again, they are models of Keras 3, whose own `load_model` finds the layers
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -58,9 +60,9 @@ class _LocallyConnected(keras.layers.Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size, self.strides = self._sizes("kernel_size", kernel_size), self._sizes("strides", strides)
-        self.padding = _one_of("padding", padding, PADDING)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        _one_of("data_format", self.data_format, ("channels_last", "channels_first"))
+        self.padding = _one_of("padding", _lower(padding), PADDING)
+        own_format = keras.config.image_data_format() if data_format is None else data_format
+        self.data_format = _one_of("data_format", _lower(own_format), ("channels_last", "channels_first"))
         self.implementation = _one_of("implementation", implementation, (1, 2, 3))
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
@@ -212,6 +214,11 @@ class _LocallyConnected(keras.layers.Layer):
         return inherited | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
 
 
+def _lower(word: Any) -> Any:
+    """Return a word in small letters: the old layer took ``"SAME"`` and ``"Channels_Last"``."""
+    return word.lower() if isinstance(word, str) else word
+
+
 def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {tuple(allowed)}. Received: {value!r}")
@@ -265,6 +272,14 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
 
 
 def restore() -> None:
-    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, where other code than this may look for them."""
-    keras.layers.LocallyConnected1D = LocallyConnected1D
-    keras.layers.LocallyConnected2D = LocallyConnected2D
+    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, and into `tf.keras.layers` where TensorFlow is loaded.
+
+    Code that names them there then finds them. Under ``TF_USE_LEGACY_KERAS=1``, `tf.keras` is Keras 2 and has its own.
+    """
+    importlib.import_module("keras._tf_keras.keras.layers")
+    if "tensorflow" in sys.modules:
+        importlib.import_module("tensorflow.keras.layers")  # what tf.keras.layers names is another module than this one
+    for name in ("keras.layers", "keras._tf_keras.keras.layers", "tensorflow.keras.layers"):
+        module: Any = sys.modules.get(name)
+        if module is not None and module.Layer is keras.layers.Layer:
+            module.LocallyConnected1D, module.LocallyConnected2D = LocallyConnected1D, LocallyConnected2D
