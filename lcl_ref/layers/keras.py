@@ -249,30 +249,39 @@ class LocallyConnected3D(_LocallyConnected):
     rank = 3
 
 
-def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = False) -> Any:  # noqa: A002
-    """Return the model of a ``.h5`` or ``.keras`` file that Keras 2 has saved, as a model of Keras 3.
+def load_model(
+    filepath: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = False,  # noqa: A002
+    architecture: Any = None,
+) -> Any:
+    """Return the model of a ``.h5`` or ``.keras`` file that Keras 1 or 2 has saved, as a model of Keras 3.
 
     Parameters
     ----------
     filepath : str or Path
-        A whole model. Lambda layers are refused, as `keras.models.load_model` does.
+        A whole model, or with `architecture` weights alone. Lambda layers are refused, as Keras's own loader does.
     custom_objects : mapping, optional
         Other classes and functions that the model uses, by name.
     compile : bool
         Whether to restore the optimiser and the loss as well, which not every old one can be.
+    architecture : str or Path, optional
+        What ``to_json`` or ``to_yaml`` of the model wrote, for a ``.h5`` file of ``save_weights``.
 
     Raises
     ------
     ValueError
         If the file holds weights without a model, or Keras 3 cannot build the model.
     """
-    own = {"LocallyConnected1D": LocallyConnected1D, "LocallyConnected2D": LocallyConnected2D}
-    with modernised(Path(filepath)) as path:
+    gone = importlib.import_module("keras._tf_keras.keras.layers").ThresholdedReLU  # which Keras 3 keeps for old models
+    kinds = (LocallyConnected1D, LocallyConnected2D, LocallyConnected3D, gone)
+    own = {kind.__name__: kind for kind in kinds}
+    with modernised(Path(filepath), None if architecture is None else Path(architecture)) as path:
         return keras.models.load_model(path, custom_objects=own | dict(custom_objects or {}), compile=compile)
 
 
 def restore() -> None:
-    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, and into `tf.keras.layers` where TensorFlow is loaded.
+    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, and into `tf.keras.layers` of a loaded TensorFlow.
 
     Code that names them there then finds them. Under ``TF_USE_LEGACY_KERAS=1``, `tf.keras` is Keras 2 and has its own.
     """
