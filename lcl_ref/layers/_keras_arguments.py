@@ -51,18 +51,9 @@ def current(entry: Mapping[str, Any], *, old: bool) -> dict[str, Any]:
         config.setdefault("reset_after", False)  # as every GRU did before Keras 2.1.3
     for key in ("activation", "recurrent_activation"):
         if config.get(key) == "hard_sigmoid":
-            config[key] = _registered(HARD_SIGMOID)
+            config[key] = keras.saving.serialize_keras_object(hard_sigmoid)
     config = {key: value for key, value in config.items() if not _meaningless(name, kind, key, value)}
     return {"class_name": name, "config": config}
-
-
-def _registered(name: str) -> dict[str, Any]:
-    return {
-        "module": "lcl_ref.layers._keras_arguments",
-        "class_name": "function",
-        "config": name,
-        "registered_name": f"lcl_backends>{name}",
-    }
 
 
 def _meaningless(name: str, kind: type, key: str, value: Any) -> bool:
