@@ -52,14 +52,30 @@ _limits_option = click.option(
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
 @_limits_option
-def convert(source: Path, target: Path, from_layout: str, to_layout: str, spec: Path | None, layer: str) -> None:
+@click.option(
+    "--check", "known", nargs=2, type=_FILE, metavar="X Y", help="Prove --from by .npy of an input and output."
+)
+def convert(
+    source: Path,
+    target: Path,
+    from_layout: str,
+    to_layout: str,
+    spec: Path | None,
+    layer: str,
+    known: tuple[Path, Path] | None,
+) -> None:
     """Move the locally connected layers of a weight file to another layout.
+
+    LAYOUT is a name, or a pattern of your own: "1 co ci o* (k*) | 1 co o*" is weight and bias, slowest axis first, of
+    positions o*, taps k*, input channels ci and output channels co.
 
     The suffixes of IN and OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights. All other arrays are carried
     along untouched; the specification of every layer is written beside OUT.
     """
     _check_named(source, spec, layer, from_layout)
-    report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer)
+    report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer, known=known)
+    if known:
+        say(f"proved     {report.layers[0].name}: its old arrays take {known[0].name} to {known[1].name}")
     for converted in report.layers:
         say(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:
@@ -166,14 +182,25 @@ def verify_port(
 ) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
-    Exit status: 0 all hold, 1 something does not, 2 wrong input.
+    Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong, but for some layer nobody computed.
     """
     findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
-    return int(any(finding.state == "fail" for finding in findings))
+    if any(finding.state == "fail" for finding in findings):
+        return 1
+    idle = _never_computed(findings)
+    if idle:
+        say(f"nobody computed with {', '.join(idle)}: another --backend may support it", err=True)
+    return 3 if idle else 0
+
+
+def _never_computed(findings: list[Finding]) -> list[str]:
+    """Return the layers of which only the arrays were compared."""
+    computed = {finding.layer for finding in findings if finding.op and finding.state != "not_run"}
+    return [name for name in dict.fromkeys(finding.layer for finding in findings) if name not in computed]
 
 
 def _progress(step: str) -> None:

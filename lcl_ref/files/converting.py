@@ -10,7 +10,7 @@ from pathlib import Path
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
-from lcl_ref.files import darknet, specs
+from lcl_ref.files import checking, darknet, specs
 from lcl_ref.files.contents import Array, LocalLayer, WeightFile
 from lcl_ref.files.keras import writing
 from lcl_ref.files.keras.writing import Produce
@@ -51,7 +51,14 @@ class Report:
 
 
 def convert_file(
-    old_path: Path, new_path: Path, *, source: str, target: str, spec: Path | None = None, layer: str = ""
+    old_path: Path,
+    new_path: Path,
+    *,
+    source: str,
+    target: str,
+    spec: Path | None = None,
+    layer: str = "",
+    known: tuple[Path, Path] | None = None,
 ) -> Report:
     """Convert the locally connected layers of a weight file to another layout.
 
@@ -67,6 +74,8 @@ def convert_file(
         See `open_weights`.
     layer : str
         Name of the one layer to convert; without it, all.
+    known : pair of Path, optional
+        ``.npy`` files of an input of the layer and its output: the layout of the old file is proved by them first.
 
     Raises
     ------
@@ -83,6 +92,7 @@ def convert_file(
     check_target(new_path, specs.beside(new_path))
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)
+        checking.check(old, chosen, known)
         report, plan = _plan(old, chosen, target)
         beside = specs.beside(new_path)
         with replacing(new_path, beside) as (file, document):

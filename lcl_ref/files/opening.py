@@ -32,8 +32,9 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
     path : Path
         ``.h5``, ``.keras``, ``.safetensors``, ``.npz`` or ``.weights``; the suffix tells the format.
     spec : Path, optional
-        A specification (`lcl_ref.files.specs`), for files that do not describe their layers; for ``.weights`` the
-        network's ``.cfg``. Without it, the document beside the file is read where there is one.
+        A specification (`lcl_ref.files.specs`), for files that do not describe their layers; for weights-only ``.h5``
+        the model's ``to_json``, too; for ``.weights`` the network's ``.cfg``. Without it, the document beside the file
+        is read where there is one.
     layer : str
         The layer that a single specification is for.
     layout : str
@@ -65,12 +66,12 @@ def _read(path: Path, stack: ExitStack, given: Given, layer: str) -> WeightFile:
     known = {found.name: found.spec for found in given.layers}
     if given.alone is not None and layer:
         known[layer] = given.alone
-    return (read_zip if path.suffix == ".keras" else read_h5)(path, stack, known)
+    return read_zip(path, stack, known) if path.suffix == ".keras" else read_h5(path, stack, known, given.model)
 
 
 def _described(file: WeightFile, given: Given, layer: str, layout: str) -> WeightFile:
     """Return the file with the layers that its configuration, or else a specification, describes."""
-    if file.config is not None:
+    if file.config is not None or given.model is not None:
         return file
     if given.alone is not None:
         return replace(file, layers=(_single(file, given, layer, layout),))

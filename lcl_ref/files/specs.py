@@ -2,7 +2,7 @@
 
 The document is JSON: ``format`` (``"lcl-weights/1"``), ``file``, ``left``, ``notes`` and ``layers``. Each layer has
 ``name``, ``kind``, ``layout``, ``weight`` and ``bias`` (names of arrays), ``spec`` (fields of `Spec`) and ``settings``.
-``--spec`` takes the fields of one `Spec` alone, too.
+``--spec`` takes the fields of one `Spec` alone, too, and what ``to_json`` or ``to_yaml`` of a Keras model wrote.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from typing import Any
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.files.contents import LocalLayer
-from lcl_ref.files.untrusted import about, check_name, check_text, parse_json, problem, reading
+from lcl_ref.files.keras import architecture
+from lcl_ref.files.untrusted import about, check_name, problem, reading
 
 FORMAT = "lcl-weights/1"
 
 
 @dataclass(frozen=True)
 class Given:
-    """Specifications from a file: one layer alone, or the layers of a whole weight file."""
+    """Specifications from a file: one layer alone, the layers of a whole weight file, or a Keras model."""
 
     alone: Spec | None = None
     layers: tuple[LocalLayer, ...] = ()
+    model: Mapping[str, Any] | None = None
 
 
 def beside(path: Path) -> Path:
@@ -34,18 +36,19 @@ def beside(path: Path) -> Path:
 
 
 def read(path: Path) -> Given:
-    """Read a document or the fields of one `Spec`.
+    """Read a document, the fields of one `Spec`, or the architecture of a Keras model.
 
     Raises
     ------
     FileError
-        If it is neither.
+        If it is none of them.
     SpecError
         If a layer in it breaks a rule.
     """
+    values = architecture.read(path)
     with reading(path, "a JSON specification"):
-        check_text(path, "a specification", path.stat().st_size)
-        values = parse_json(path, path.read_bytes(), "a specification")
+        if architecture.is_model(values):
+            return Given(model=values)
         if "layers" not in values:
             return Given(alone=Spec.from_dict(values))
         if values.get("format") != FORMAT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,14 +30,18 @@ _UNIT = 1 / 0.87962566103423978
 
 
 def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
-    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` in `dtype`, or that of x.
+    """Return ``y (..., o*, co)`` of ``x (..., i*, ci)`` in `dtype`, or that of x; any batch axes, or none.
 
     Raises
     ------
     ShapeError
         If x is not of the shape the layer was made for.
     """
-    meaning = "the input_size the layer was made for, then channels"
-    check_sample(x, spec.x_shape(0)[1:], leading=(1,), meaning=meaning)
+    sample = spec.x_shape(0)[1:]
+    meaning = "batch axes, any or none, then the input_size the layer was made for, then channels"
+    check_sample(x, sample, leading=(), meaning=meaning)
     wanted = x.dtype if dtype is None else dtype
-    return local(spec, *(array if array is None else jnp.asarray(array, wanted) for array in (x, kernel, bias)))
+    batch = x.shape[: x.ndim - len(sample)]
+    flat = x.reshape(math.prod(batch), *sample)
+    y = local(spec, *(array if array is None else jnp.asarray(array, wanted) for array in (flat, kernel, bias)))
+    return y.reshape(*batch, *y.shape[1:])

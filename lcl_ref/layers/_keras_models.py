@@ -1,9 +1,10 @@
-"""Whole models of Keras 2 in Keras 3: what a configuration of old must be called now.
+"""Whole models of Keras 1 and 2 in Keras 3: what a configuration of old must be called now.
 
-Keras 3 reads files of Keras 2, but not all of them. In ``.keras`` files it does not find the class of functional
-models, nor any layer it has removed, and refuses the axis of `BatchNormalization`, a list of one, and ``input_shape``.
-In both formats it looks for the calls of nested models at other places than Keras 2 counted them, and takes one input
-or output for a list of one. `modern` changes these, and nothing else.
+Keras 3 reads files of late Keras 2, but not all of them. In ``.keras`` files it does not find the class of functional
+models, nor any layer it has removed, and refuses the axis of `BatchNormalization`, a list of one. In both formats it
+looks for the calls of nested models at other places than Keras 2 counted them, takes one input or output for a list of
+one, and the batch size in ``batch_input_shape`` for an axis. `modern` changes these, begins with what
+`lcl_ref.files.keras.dialects` does to earlier files, and ends with `lcl_ref.layers._keras_arguments`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CONFIG = "config.json"
+from lcl_ref.files.keras import dialects
+from lcl_ref.files.keras.architecture import read as read_architecture
+from lcl_ref.layers import _keras_arguments as arguments
+from lcl_ref.layers._keras_arrays import changes_arrays, rewrite_h5, text_of
+
+CONFIG, METADATA = "config.json", "metadata.json"
 LOCAL = ("LocallyConnected1D", "LocallyConnected2D")
 FUNCTIONAL = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
 """As Keras 3 itself writes it."""
 
 
 @contextmanager
-def modernised(path: Path) -> Iterator[Path]:
+def modernised(path: Path, architecture: Path | None = None) -> Iterator[Path]:
     """Give a copy of a ``.h5`` or ``.keras`` file with `modern` configuration, or the file itself if nothing changes.
 
     Raises
@@ -35,29 +41,48 @@ def modernised(path: Path) -> Iterator[Path]:
         If the file holds weights without a configuration, or is no such file.
     """
     archive = zipfile.is_zipfile(path)
-    old = _archived(path) if archive else _attribute(path)
-    new = modern(old)
-    if new == old:
-        yield path
-        return
+    found, version = _archived(path) if archive else _attribute(path, architecture)
+    new = modern(found, dialects.image_format(found), old=not version.startswith("3"))
     with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
         copy = Path(folder) / f"model{'.keras' if archive else '.h5'}"
-        (_rewrite_archive if archive else _rewrite_attribute)(path, copy, json.dumps(new))
-        yield copy
+        if archive and new != found:
+            _rewrite_archive(path, copy, json.dumps(new))
+        elif not archive and (architecture is not None or new != found or changes_arrays(path, found)):
+            rewrite_h5(path, copy, json.dumps(new), found)
+        yield copy if copy.exists() else path
 
 
-def modern(entry: Any) -> Any:
-    """Return a configuration with names and places of Keras 3; what needs no change is equal to what it was."""
+def modern(entry: Any, data_format: str | None = None, *, old: bool = True) -> Any:
+    """Return a configuration with names and places of Keras 3; what needs no change is equal to what it was.
+
+    Parameters
+    ----------
+    entry : object
+        A configuration, or a part of one.
+    data_format : str, optional
+        That of a whole model of Keras 1 (`lcl_ref.files.keras.dialects.image_format`).
+    old : bool
+        Whether a Keras before 3 wrote it.
+    """
     if isinstance(entry, list):
-        return [modern(part) for part in entry]
+        return [modern(part, data_format, old=old) for part in entry]
     if not isinstance(entry, Mapping):
         return entry
-    changed = {key: modern(value) for key, value in entry.items()}
+    if "class_name" in entry and isinstance(entry.get("config"), dict | list):
+        entry = dialects.layer(entry, data_format)
+    changed = {key: modern(value, data_format, old=old) for key, value in entry.items()}
     config = changed.get("config")
     if "class_name" not in changed or not isinstance(config, dict):
         return changed
+    changed |= arguments.current(changed, old=old)
+    config = changed["config"]
     if isinstance(config.get("layers"), list):
-        changed["config"] = _recounted(config | {"layers": _without_shapes(config["layers"])})
+        config = dialects.with_inputs(config) if changed["class_name"] == "Sequential" else config
+        config = config | {"layers": [_without_shape(layer) for layer in config["layers"]]}
+        changed["config"] = _recounted(config)
+    elif isinstance(config.get("layer"), Mapping):
+        held = {key: _without_shape(config[key]) for key in ("layer", "backward_layer") if config.get(key)}
+        changed["config"] = config | held
     return changed | _renamed(changed["class_name"], changed["config"], "module" in changed)
 
 
@@ -73,14 +98,10 @@ def _renamed(name: str, config: dict[str, Any], by_module: bool) -> dict[str, An
     return {}
 
 
-def _without_shapes(layers: list[Any]) -> list[Any]:
-    """Drop the shape of inputs that the first layer of a model repeats, where an `InputLayer` tells it."""
-    if not any(layer.get("class_name") == "InputLayer" for layer in layers):
-        return layers
-    return [layer if layer["class_name"] == "InputLayer" else _without_shape(layer) for layer in layers]
-
-
 def _without_shape(layer: dict[str, Any]) -> dict[str, Any]:
+    """Drop the shape of inputs that a layer repeats: an `InputLayer` tells it."""
+    if layer.get("class_name") == "InputLayer" or "batch_input_shape" not in layer.get("config", {}):
+        return layer
     return layer | {"config": {key: value for key, value in layer["config"].items() if key != "batch_input_shape"}}
 
 
@@ -100,7 +121,11 @@ def _recounted(config: dict[str, Any]) -> dict[str, Any]:
     ends = {  # Keras 3 itself counts anew where a nested functional model is an end
         key: _earlier(config[key], late) for key in ("input_layers", "output_layers") if key in config
     }
-    single = {key: value[0] for key, value in ends.items() if len(value) == 1 and _is_wire(value[0])}
+    single = {
+        key: value[0]
+        for key, value in ends.items()
+        if isinstance(value, list) and len(value) == 1 and _is_wire(value[0])  # a mapping has named ends
+    }
     return config | {"layers": layers} | ends | single
 
 
@@ -130,12 +155,15 @@ def _earlier(wires: Any, late: set[str]) -> Any:
     return [_earlier(value, late) for value in wires] if isinstance(wires, list) else wires
 
 
-def _archived(path: Path) -> Any:
+def _archived(path: Path) -> tuple[Any, str]:
+    """Return the configuration in an archive, and the version that wrote it."""
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(CONFIG))
+        known = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
+        return json.loads(archive.read(CONFIG)), str(known.get("keras_version", ""))
 
 
-def _attribute(path: Path) -> Any:
+def _attribute(path: Path, architecture: Path | None) -> tuple[Any, str]:
+    """Return the configuration in an HDF5 file, or of the model beside it, and the version that wrote it."""
     import h5py
 
     if not path.exists():
@@ -144,11 +172,14 @@ def _attribute(path: Path) -> Any:
         todo = "a SavedModel folder must be saved as one by the Keras that wrote it"
         raise ValueError(f"{path.name} is no whole .h5 or .keras file; {todo}.")
     with h5py.File(path) as file:
-        text = file.attrs.get("model_config")
-    if text is None:
-        todo = "build the model and use its load_weights, or lcl convert"
+        text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", b"")
+    if text is None and architecture is None:
+        todo = "name its to_json file as architecture, or build the model and use its load_weights, or lcl convert"
         raise ValueError(f"{path.name} holds weights without a model. Instead: {todo}.")
-    return json.loads(text)
+    if text is None:
+        assert architecture is not None
+        return read_architecture(architecture), text_of(version)
+    return json.loads(text), text_of(version)
 
 
 def _rewrite_archive(path: Path, copy: Path, text: str) -> None:
@@ -159,11 +190,3 @@ def _rewrite_archive(path: Path, copy: Path, text: str) -> None:
                     target.write(text.encode())
                 else:
                     shutil.copyfileobj(stored, target, 1 << 20)
-
-
-def _rewrite_attribute(path: Path, copy: Path, text: str) -> None:
-    import h5py
-
-    shutil.copyfile(path, copy)
-    with h5py.File(copy, "r+") as file:
-        file.attrs["model_config"] = text

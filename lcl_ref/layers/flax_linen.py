@@ -42,7 +42,7 @@ class LocallyConnected(linen.Module):
 
     @linen.compact
     def __call__(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``."""
+        """Return ``y (..., o*, co)`` of ``x (..., i*, ci)``: any batch axes, or none."""
         start = kernel_start(self.spec) if self.kernel_init is None else self.kernel_init
         kernel = self.param("kernel", start, self.spec.weight_shape, self.param_dtype)
         bias = None

@@ -53,7 +53,7 @@ class LocallyConnected(nnx.Module):
             self.bias = nnx.Param(bias_init(rngs.params(), spec.bias_shape, param_dtype))
 
     def __call__(self, x: Any) -> Any:
-        """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``."""
+        """Return ``y (..., o*, co)`` of ``x (..., i*, ci)``: any batch axes, or none."""
         bias = None if self.bias is None else self.bias[...]
         return apply(self.spec, x, self.kernel[...], bias, self.dtype)
 

@@ -9,7 +9,9 @@ Saved again, they are models of Keras 3, whose own `load_model` finds the layers
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -58,9 +60,9 @@ class _LocallyConnected(keras.layers.Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size, self.strides = self._sizes("kernel_size", kernel_size), self._sizes("strides", strides)
-        self.padding = _one_of("padding", padding, PADDING)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        _one_of("data_format", self.data_format, ("channels_last", "channels_first"))
+        self.padding = _one_of("padding", _lower(padding), PADDING)
+        own_format = keras.config.image_data_format() if data_format is None else data_format
+        self.data_format = _one_of("data_format", _lower(own_format), ("channels_last", "channels_first"))
         self.implementation = _one_of("implementation", implementation, (1, 2, 3))
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
@@ -212,6 +214,11 @@ class _LocallyConnected(keras.layers.Layer):
         return inherited | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
 
 
+def _lower(word: Any) -> Any:
+    """Return a word in small letters: the old layer took ``"SAME"`` and ``"Channels_Last"``."""
+    return word.lower() if isinstance(word, str) else word
+
+
 def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {tuple(allowed)}. Received: {value!r}")
@@ -242,29 +249,46 @@ class LocallyConnected3D(_LocallyConnected):
     rank = 3
 
 
-def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = False) -> Any:  # noqa: A002
-    """Return the model of a ``.h5`` or ``.keras`` file that Keras 2 has saved, as a model of Keras 3.
+def load_model(
+    filepath: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = False,  # noqa: A002
+    architecture: Any = None,
+) -> Any:
+    """Return the model of a ``.h5`` or ``.keras`` file that Keras 1 or 2 has saved, as a model of Keras 3.
 
     Parameters
     ----------
     filepath : str or Path
-        A whole model. Lambda layers are refused, as `keras.models.load_model` does.
+        A whole model, or with `architecture` weights alone. Lambda layers are refused, as Keras's own loader does.
     custom_objects : mapping, optional
         Other classes and functions that the model uses, by name.
     compile : bool
         Whether to restore the optimiser and the loss as well, which not every old one can be.
+    architecture : str or Path, optional
+        What ``to_json`` or ``to_yaml`` of the model wrote, for a ``.h5`` file of ``save_weights``.
 
     Raises
     ------
     ValueError
         If the file holds weights without a model, or Keras 3 cannot build the model.
     """
-    own = {"LocallyConnected1D": LocallyConnected1D, "LocallyConnected2D": LocallyConnected2D}
-    with modernised(Path(filepath)) as path:
+    gone = importlib.import_module("keras._tf_keras.keras.layers").ThresholdedReLU  # which Keras 3 keeps for old models
+    kinds = (LocallyConnected1D, LocallyConnected2D, LocallyConnected3D, gone)
+    own = {kind.__name__: kind for kind in kinds}
+    with modernised(Path(filepath), None if architecture is None else Path(architecture)) as path:
         return keras.models.load_model(path, custom_objects=own | dict(custom_objects or {}), compile=compile)
 
 
 def restore() -> None:
-    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, where other code than this may look for them."""
-    keras.layers.LocallyConnected1D = LocallyConnected1D
-    keras.layers.LocallyConnected2D = LocallyConnected2D
+    """Put `LocallyConnected1D` and `2D` back into `keras.layers`, and into `tf.keras.layers` of a loaded TensorFlow.
+
+    Code that names them there then finds them. Under ``TF_USE_LEGACY_KERAS=1``, `tf.keras` is Keras 2 and has its own.
+    """
+    importlib.import_module("keras._tf_keras.keras.layers")
+    if "tensorflow" in sys.modules:
+        importlib.import_module("tensorflow.keras.layers")  # what tf.keras.layers names is another module than this one
+    for name in ("keras.layers", "keras._tf_keras.keras.layers", "tensorflow.keras.layers"):
+        module: Any = sys.modules.get(name)
+        if module is not None and module.Layer is keras.layers.Layer:
+            module.LocallyConnected1D, module.LocallyConnected2D = LocallyConnected1D, LocallyConnected2D

@@ -134,10 +134,10 @@ _LUA_AND_TORCH = [
     ),
     Layout(
         name="torch/ptrblck",
-        of="the LocallyConnected2d of the PyTorch forum, copied into many repositories",
+        of="the LocallyConnected2d of the PyTorch forum, copied into many repositories, and its 1-D and 3-D forms",
         source="ptrblck/pytorch_misc; quoted in pytorch/pytorch#499",
         version="",
-        ranks=(2,),
+        ranks=(1, 2, 3),
         weight="1 co cg o* (k*)",
         bias={"position": "1 co o*"},
         why=_NO_GROUPS,

@@ -12,6 +12,7 @@ from lcl_ref.core.axes import spatial_names
 from lcl_ref.errors import LayoutError, Violation
 from lcl_ref.layouts.catalogue import ROWS
 from lcl_ref.layouts.layout import Layout
+from lcl_ref.layouts.own import is_own, own
 
 JAX_PREFIX = "jax/local/"
 _LETTERS = {1: "W", 2: "HW", 3: "DHW"}
@@ -72,7 +73,7 @@ def get(name: str) -> Layout:
     Parameters
     ----------
     name : str
-        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``.
+        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``, or a pattern: ``"1 co ci o* (k*) | 1 co o*"``.
 
     Returns
     -------
@@ -94,9 +95,13 @@ def get(name: str) -> Layout:
         return LAYOUTS[name]
     if isinstance(name, str) and name.startswith(JAX_PREFIX):
         return jax_local(name.removeprefix(JAX_PREFIX))
+    if is_own(name):
+        return own(name)
     nearest = _nearest(str(name))
     todo = f"did you mean {' or '.join(nearest)}?" if nearest else ""
-    expected = f"one of {len(LAYOUTS)} layouts (lcl layouts lists them)"
+    expected = (
+        f"one of {len(LAYOUTS)} layouts (lcl layouts lists them), or a pattern such as '1 co ci o* (k*) | 1 co o*'"
+    )
     raise LayoutError(Violation("layout/name", "layout", repr(name), expected, todo=todo))
 
 

@@ -37,6 +37,22 @@ def test_layers_and_their_gradients_are_those_of_the_reference(spec):
     assert np.array_equal(loss["kernel"][...], want["dw"])
 
 
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_batch_axes_are_any_or_none(rank):
+    """As `flax.linen.ConvLocal` takes them, under `vmap` over samples too."""
+    spec = lcl.Spec(input_size=(6, 5)[:rank], in_channels=4, out_channels=6, kernel_size=(3, 2)[:rank], groups=2)
+    operands = integers(spec, 6, 0, "float32", largest=3)
+    want, x = golden(spec, operands)["y"], operands["x"]
+    linen = flax_linen.LocallyConnected(spec)
+    module = flax_nnx.LocallyConnected.from_canonical(spec, operands["weight"], operands["bias"])
+    params = {"params": {"kernel": operands["weight"], "bias": operands["bias"]}}
+    for call in (lambda x: linen.apply(params, x), module):
+        assert np.array_equal(call(x[0]), want[0])
+        assert np.array_equal(jax.vmap(call)(x), want)
+        assert np.array_equal(call(x.reshape(2, 3, *x.shape[1:])), want.reshape(2, 3, *want.shape[1:]))
+        assert call(x[:0].reshape(0, 3, *x.shape[1:])).shape == (0, 3, *want.shape[1:])
+
+
 def test_initial_weights_see_the_fan_of_one_position():
     spec = lcl.Spec(input_size=(12, 12), in_channels=4, out_channels=8, kernel_size=3)
     x = np.zeros(spec.x_shape(1), np.float32)
@@ -49,7 +65,7 @@ def test_initial_weights_see_the_fan_of_one_position():
 
 def test_inputs_of_another_size_are_refused():
     module = flax_nnx.LocallyConnected(BLOCKS, rngs=nnx.Rngs(0))
-    with pytest.raises(lcl.ShapeError, match=r"shape \(2, 5\).*\(n, 6\)"):
+    with pytest.raises(lcl.ShapeError, match=r"shape \(2, 5\).*\(\*, 6\)"):
         module(np.zeros((2, 5), np.float32))
     with pytest.raises(lcl.ShapeError):
         flax_nnx.LocallyConnected.from_canonical(BLOCKS, np.zeros((2, 8), np.float32), np.zeros(9, np.float32))

@@ -125,15 +125,17 @@ def test_torch_unfold(bias_kind):
     check(spec, x, weight, bias, np.moveaxis(y.reshape(2, -1, *spec.output_size).numpy(), 1, -1))
 
 
-def test_torch_forum_idiom():
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_torch_forum_idiom(rank):
     import torch
 
-    spec = lcl.Spec(**{**IMAGE.to_dict(), "stride": 2})
+    spec = lcl.Spec(input_size=(7, 8, 6)[:rank], in_channels=3, out_channels=5, kernel_size=(3, 2, 3)[:rank], stride=2)
     x, weight, bias = operands(spec)
     w, b = converted(spec, weight, bias, "torch/ptrblck")
-    nchw = channels_first(x)
-    windows = nchw.unfold(2, 3, 2).unfold(3, 3, 2)
-    windows = windows.reshape(*windows.shape[:-2], -1)
+    windows = channels_first(x)
+    for axis, size in enumerate(spec.kernel_size):
+        windows = windows.unfold(2 + axis, size, 2)
+    windows = windows.reshape(*windows.shape[:-rank], -1)
     y = (windows.unsqueeze(1) * torch.from_numpy(w)).sum([2, -1]) + torch.from_numpy(b)
     check(spec, x, weight, bias, np.moveaxis(y.numpy(), 1, -1))
 

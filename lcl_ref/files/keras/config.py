@@ -1,7 +1,7 @@
 """The stored configuration of a Keras model, read as data: its locally connected layers and the shapes they see.
 
-Nothing in it is ever instantiated. Written by Keras 1 (lists of layers, ``nb_filter``), Keras 2 and tf_keras
-(``inbound_nodes`` as lists) and Keras 3 (``__keras_tensor__``), in whole-model ``.h5`` and in ``.keras`` files.
+Nothing in it is ever instantiated. Written by Keras 1 and 2 (`lcl_ref.files.keras.dialects`; ``inbound_nodes`` as
+lists) and Keras 3 (``__keras_tensor__``), in whole-model ``.h5`` and ``.keras`` files, and by ``to_json``.
 """
 
 from __future__ import annotations
@@ -12,24 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lcl_ref.files.keras import dialects
 from lcl_ref.files.keras.shapes import KNOWN, Config, Shape, output_shape
 
 LOCAL = ("LocallyConnected1D", "LocallyConnected2D", "LocallyConnected3D")
-MODELS = ("Sequential", "Functional", "Model")
 REGISTERED = "lcl_backends>"
 """What ``.h5`` files of Keras 3 put before the names of this project's layers."""
-
-CONTAINERS = {"TimeDistributed", "Bidirectional"}
-
-_OLD_NAMES = {
-    "nb_filter": "filters",
-    "filter_length": "kernel_size",
-    "subsample": "strides",
-    "subsample_length": "strides",
-    "border_mode": "padding",
-    "bias": "use_bias",
-}
-"""Keras 1 -> Keras 2."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +27,7 @@ class Entry:
     Parameters
     ----------
     name : str
-        Layer name, with the names of the models around it: ``inner/local``.
+        Layer name, with the names of the models and wrappers around it: ``inner/local``.
     class_name : str
         One of `LOCAL`.
     config : mapping
@@ -54,6 +42,8 @@ class Entry:
         The layer's own settings inside the configuration, to be edited when it is written again.
     first_keras : bool
         Whether the settings are those of Keras 1.
+    alone : bool
+        Whether its arrays are all that is stored in its group.
     """
 
     name: str
@@ -64,6 +54,7 @@ class Entry:
     place: str
     stored: dict[str, Any]
     first_keras: bool
+    alone: bool
 
 
 @dataclass
@@ -74,52 +65,83 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a layer stands: the names around it, and where each format keeps its weights."""
+
+    prefix: str = ""
+    group: str = ""
+    place: str = ""
+    alone: bool = True
+
+    def inside(self, name: str, place: str, *, alone: bool) -> _Place:
+        return _Place(f"{self.prefix}{name}/", self.group or name, f"{place}/", alone=alone)
+
+
 def read(model: Mapping[str, Any]) -> Reading:
     """Return the locally connected layers of a model's configuration."""
     found = Reading()
-    _model(found, model, None, "", "", "")
+    _model(found, model, None, _Place(), dialects.image_format(model))
     return found
 
 
-def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    config = model["config"]
-    return list(config if isinstance(config, list) else config["layers"])
-
-
-def _model(found: Reading, model: Mapping[str, Any], input_shape: Shape, prefix: str, group: str, place: str) -> Shape:
+def _model(found: Reading, model: Mapping[str, Any], input_shape: Shape, at: _Place, images: str | None) -> Shape:
     """Read one model, nested or not, and return its output shape."""
     shapes: dict[str, Shape] = {}
     used: Counter[str] = Counter()
     sequential = model["class_name"] == "Sequential"
     latest = input_shape
-    for layer in _layers(model):
-        class_name, config = layer["class_name"].removeprefix(REGISTERED), _modern(layer["config"])
-        name = config.get("name") or layer.get("name") or class_name
-        stem = snake_case(class_name)
-        here = f"{place}layers/{stem}" + (f"_{used[stem]}" if used[stem] else "")
+    for stored in dialects.layers_of(model):
+        layer = _layer(stored, images)
+        name, stem = _name(layer), snake_case(layer["class_name"])
+        here = f"{at.place}layers/{stem}" + (f"_{used[stem]}" if used[stem] else "")
         used[stem] += 1
         inputs = [latest] if sequential else [shapes.get(source) for source in _inbound(layer)] or [input_shape]
-        own = _first_known(layer, config)
-        seen = own if own is not None else inputs[0]
-        if class_name in MODELS:
-            latest = _model(found, layer, seen, f"{prefix}{name}/", group or name, f"{here}/")
-        else:
-            _note(found, class_name, f"{prefix}{name}")
-            if class_name in LOCAL:
-                old = "nb_filter" in layer["config"]
-                stored = layer["config"]
-                entry = Entry(f"{prefix}{name}", class_name, config, seen, group or name, here, stored, old)
-                found.entries.append(entry)
-            latest = output_shape(class_name, config, [seen] if own is not None or len(inputs) == 1 else inputs)
-        shapes[name] = latest
+        own = _first_known(layer, layer["config"])
+        seen = [own] if own is not None and len(inputs) < 2 else inputs
+        latest = shapes[name] = _one(found, stored, layer, seen, at, here, images)
     return latest if sequential else _output(model, shapes)
 
 
-def _note(found: Reading, class_name: str, name: str) -> None:
-    if class_name in CONTAINERS:
-        found.notes.append(f"{name}: what {class_name} wraps is carried along as it is, not converted")
+def _layer(stored: Mapping[str, Any], images: str | None) -> dict[str, Any]:
+    layer = dialects.layer(stored, images)
+    bare = layer["class_name"].removeprefix(REGISTERED)
+    local = bare.rpartition(">")[2]  # LocallyConnected3D of another package
+    return layer | {"class_name": local if local in LOCAL else bare}
+
+
+def _name(layer: Mapping[str, Any]) -> str:
+    return str(layer["config"].get("name") or layer.get("name") or layer["class_name"])
+
+
+def _one(
+    found: Reading,
+    stored: Mapping[str, Any],
+    layer: Mapping[str, Any],
+    inputs: Sequence[Shape],
+    at: _Place,
+    here: str,
+    images: str | None,
+) -> Shape:
+    """Read one entry of a model, be it a layer, a model or a wrapper, and return its output shape."""
+    name, class_name, config = _name(layer), layer["class_name"], layer["config"]
+    if class_name in dialects.MODELS:
+        return _model(found, stored, inputs[0], at.inside(name, here, alone=False), images)
+    if class_name == "TimeDistributed":
+        inner = config["layer"]
+        seen = inputs[0][1:] if inputs and inputs[0] else None
+        within = at.inside(name, here, alone=at.alone)
+        before = len(found.entries)
+        shape = _one(found, inner, _layer(inner, images), [seen], within, f"{here}/layer", images)
+        if len(found.entries) == before:
+            found.notes.append(f"{at.prefix}{name}: what TimeDistributed wraps is carried along as it is")
+        return None if shape is None or inputs[0] is None else (inputs[0][0], *shape)
+    if class_name in LOCAL:
+        place = (at.group or name, here, stored["config"], "nb_filter" in stored["config"], at.alone)
+        found.entries.append(Entry(f"{at.prefix}{name}", class_name, config, inputs[0], *place))
     elif class_name not in KNOWN:
-        found.notes.append(f"{name}: {class_name} is not looked into (no code of the file is run)")
+        found.notes.append(f"{at.prefix}{name}: {class_name} is not looked into (no code of the file is run)")
+    return output_shape(class_name, config, inputs)
 
 
 def _first_known(layer: Mapping[str, Any], config: Config) -> Shape:
@@ -163,23 +185,9 @@ def _inbound(layer: Mapping[str, Any]) -> list[str]:
 def _output(model: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
     """Return the shape of the first output of a functional model."""
     outputs = model["config"].get("output_layers") or []
-    while outputs and not isinstance(outputs[0], str):
-        outputs = outputs[0]
+    while outputs and (isinstance(outputs, Mapping) or not isinstance(outputs[0], str)):
+        outputs = next(iter(outputs.values())) if isinstance(outputs, Mapping) else outputs[0]
     return shapes.get(outputs[0]) if outputs else None
-
-
-def _modern(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a layer in the words of Keras 2."""
-    values = (
-        {_OLD_NAMES.get(key, key): value for key, value in config.items()} if "border_mode" in config else dict(config)
-    )
-    if "nb_row" in config:
-        values["kernel_size"] = [config["nb_row"], config["nb_col"]]
-    if "dim_ordering" in config:
-        values["data_format"] = {"th": "channels_first", "tf": "channels_last"}.get(config["dim_ordering"])
-    if "output_dim" in config and "units" not in config:
-        values["units"] = config["output_dim"]
-    return values
 
 
 def snake_case(class_name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def layout_of(entry: Entry) -> str:
 
 def data_format_of(entry: Entry) -> str:
     """Return ``channels_first`` or ``channels_last``."""
-    return entry.config.get("data_format") or "channels_last"
+    return (entry.config.get("data_format") or "channels_last").lower()
 
 
 def _rank(entry: Entry) -> int:
@@ -73,7 +74,7 @@ def _spec(path: Path, entry: Entry, layout: str, weight: Tensor, bias: Tensor | 
         todo = "give its specification with --spec, for one layer of several with --layer"
         got = f"layer {entry.name} with input {(*sizes, channels)}"
         raise problem(path, "input-size", got, "an input size, from the layers before it or its weights", todo)
-    padding = config.get("padding", "valid")
+    padding = config.get("padding", "valid").lower()
     return Spec(
         input_size=sizes,
         in_channels=channels,
@@ -105,18 +106,41 @@ def _input(
     return sizes, weight.shape[1] // taps
 
 
-def legacy_arrays(entry: Entry, names: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what could be kernel and bias of an entry among the arrays of its group in a ``.h5`` file."""
-    own = entry.name.split("/")[-1]
-    kernels, biases = [], []
-    for name, tensor in names.items():
-        folder, _, leaf = name.removeprefix(f"{entry.group}/").rpartition("/")
-        leaf = leaf.partition(":")[0]
-        if not name.startswith(f"{entry.group}/"):
-            continue
-        inside = f"/{folder}".endswith(f"/{own}")
-        if leaf == f"{own}_W" or (inside and leaf == "kernel"):
-            kernels.append(tensor)
-        elif leaf == f"{own}_b" or (inside and leaf == "bias"):
-            biases.append(tensor)
+def legacy_arrays(
+    entry: Entry, names: Mapping[str, Tensor], listed: Sequence[str]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what could be kernel and bias of an entry among the arrays of its group in a ``.h5`` file.
+
+    Parameters
+    ----------
+    names : mapping
+        The arrays of the file.
+    listed : sequence of str
+        ``weight_names`` of the group: what Keras itself goes by. TensorFlow 1 calls layer L4 ``L4_1`` there.
+    """
+    paths = [f"{entry.group}/{name}" for name in listed] or [name for name in names if _in_group(entry, name)]
+    known = [path for path in paths if path in names]
+    own = [path for path in known if _owner(entry.group, path) == entry.name.split("/")[-1]]
+    if entry.alone and known and listed:
+        return [names[known[0]]], [names[path] for path in known[1:2]]
+    if not own:
+        again = re.compile(re.escape(entry.name.split("/")[-1]) + r"_\d+")
+        own = [path for path in known if again.fullmatch(_owner(entry.group, path))]
+    kernels, biases = ([names[path] for path in own if _leaf(path) == kind] for kind in ("kernel", "bias"))
     return kernels, biases
+
+
+def _in_group(entry: Entry, name: str) -> bool:
+    return name.startswith(f"{entry.group}/")
+
+
+def _owner(group: str, path: str) -> str:
+    """Return the layer that an array belongs to: ``inner/local/kernel:0``, and in Keras 1 ``local_W``."""
+    folder, _, leaf = path.removeprefix(f"{group}/").rpartition("/")
+    bare = leaf.partition(":")[0]
+    return bare[:-2] if bare.endswith(("_W", "_b")) else folder.rpartition("/")[2]
+
+
+def _leaf(path: str) -> str:
+    bare = path.rpartition("/")[2].partition(":")[0]
+    return {"_W": "kernel", "_b": "bias"}.get(bare[-2:], bare)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ STATE = ("optimizer", "metrics", "_metrics", "optimizer_weights")
 Specs = Mapping[str, Spec]
 
 
-def read_h5(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
-    """Open a ``.h5`` file with or without the configuration of its model."""
+def read_h5(path: Path, stack: ExitStack, specs: Specs, beside: Mapping[str, Any] | None = None) -> WeightFile:
+    """Open a ``.h5`` file with or without the configuration of its model, or with one that stands `beside` it."""
     file = stack.enter_context(closing(Hdf5(path)))
     root = file.groups[""]
     text = root.get("model_config")
@@ -38,10 +40,11 @@ def read_h5(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
     left = [name for name in STATE if name in file.groups] + [name for name in ("training_config",) if name in root]
     tensors = _tensors(file, prefix)
     if text is None:
-        return WeightFile(path, "weights-only HDF5", tensors, left=tuple(left), handle=file)
+        layers, notes = ((), ()) if beside is None else _layers(path, beside, specs, _by_names(file, "", tensors))
+        return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file)
     text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
-    layers, notes = _layers(path, model, _listed(file, prefix, tensors), specs, "h5")
+    layers, notes = _layers(path, model, specs, _by_names(file, prefix, tensors))
     return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
 
 
@@ -63,7 +66,7 @@ def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
     left += ["compile_config"] if model.get("compile_config") else []
     left += sorted(name for name in members if name not in (CONFIG, WEIGHTS, METADATA))
     tensors = _tensors(file, "")
-    layers, notes = _layers(path, model, tensors, specs, "zip")
+    layers, notes = _layers(path, model, specs, partial(_by_place, tensors))
     return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (archive, file), model)
 
 
@@ -88,8 +91,12 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     return members
 
 
+Arrays = Callable[[Entry], tuple[list[Tensor], list[Tensor]]]
+"""Entry -> what could be its kernel, and its bias."""
+
+
 def _layers(
-    path: Path, model: Mapping[str, Any], weights: Mapping[str, Tensor], specs: Specs, form: str
+    path: Path, model: Mapping[str, Any], specs: Specs, arrays: Arrays
 ) -> tuple[tuple[LocalLayer, ...], tuple[str, ...]]:
     """Return the locally connected layers of a configuration, with their arrays."""
     with reading(path, "the configuration of a Keras model"):
@@ -97,25 +104,12 @@ def _layers(
         layers = []
         for entry in found.entries:
             check_name(path, entry.name)
-            kernel, bias = (
-                _one(path, entry, *kind) for kind in zip(_KINDS, _arrays(entry, weights, form), strict=True)
-            )
+            kernel, bias = (_one(path, entry, *kind) for kind in zip(("kernel", "bias"), arrays(entry), strict=True))
             if kernel is None:
                 raise problem(path, "weights", f"no kernel of layer {entry.name}", "the arrays of every layer")
             with about(path, entry.name):
                 layers.append(local_layer(path, entry, kernel, bias, specs.get(entry.name)))
     return tuple(layers), tuple(found.notes)
-
-
-_KINDS = ("kernel", "bias")
-
-
-def _arrays(entry: Entry, tensors: Mapping[str, Tensor], form: str) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the arrays that could be kernel and bias of a layer."""
-    if form == "h5":
-        return legacy_arrays(entry, tensors)
-    kernel, bias = ([tensors[name]] if (name := f"{entry.place}/vars/{n}") in tensors else [] for n in range(2))
-    return kernel, bias
 
 
 def _one(path: Path, entry: Entry, kind: str, found: list[Tensor]) -> Tensor | None:
@@ -125,16 +119,23 @@ def _one(path: Path, entry: Entry, kind: str, found: list[Tensor]) -> Tensor | N
     return found[0] if found else None
 
 
-def _listed(file: Hdf5, prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the arrays without those of which the group around them does not say that they are weights."""
-    named: dict[str, set[str]] = {}
-    for name, attributes in file.groups.items():
-        parts = [value for key, value in attributes.items() if key.rstrip("0123456789") == "weight_names"]
-        if parts and name.startswith(prefix):
-            texts = [text for part in parts if isinstance(part, dict) for text in part.get("names", ())]
-            named[name.removeprefix(prefix)] = {f"{name.removeprefix(prefix)}/{text}" for text in texts}
-    return {
-        name: tensor
-        for name, tensor in tensors.items()
-        if all(name in listed for group, listed in named.items() if name.startswith(f"{group}/"))
-    }
+def _by_names(file: Hdf5, prefix: str, tensors: Mapping[str, Tensor]) -> Arrays:
+    """Return the rule of ``.h5`` files: every group lists its arrays, in parts where they are many."""
+
+    def arrays(entry: Entry) -> tuple[list[Tensor], list[Tensor]]:
+        attributes = file.groups.get(f"{prefix}{entry.group}", {})
+        parts = [name for name in attributes if re.fullmatch(r"weight_names\d*", name)]
+        parts.sort(key=lambda name: int(name.removeprefix("weight_names") or 0))
+        texts = [attributes[part] for part in parts]
+        listed = [name for text in texts if isinstance(text, dict) for name in text.get("names", ())]
+        return legacy_arrays(entry, tensors, listed)
+
+    return arrays
+
+
+def _by_place(tensors: Mapping[str, Tensor], entry: Entry) -> tuple[list[Tensor], list[Tensor]]:
+    """Find arrays in a ``.keras`` file; Keras 2.12 called ``layers`` otherwise."""
+    places = (entry.place, entry.place.replace("layers/", "_layer_checkpoint_dependencies/"))
+    found = [place for place in places if f"{place}/vars/0" in tensors] or [entry.place]
+    kernel, bias = ([tensors[name]] if (name := f"{found[0]}/vars/{n}") in tensors else [] for n in range(2))
+    return kernel, bias
