@@ -182,7 +182,7 @@ def verify_port(
 ) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
-    Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong but some layer was not computed.
+    Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong, but nobody computed with a layer.
     """
     findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:

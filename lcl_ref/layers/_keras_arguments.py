@@ -52,6 +52,8 @@ def current(entry: Mapping[str, Any], *, old: bool) -> dict[str, Any]:
     for key in ("activation", "recurrent_activation"):
         if config.get(key) == "hard_sigmoid":
             config[key] = keras.saving.serialize_keras_object(hard_sigmoid)
+    if name.startswith("SeparableConv"):  # which has two kernels, and never used these
+        config = {key: value for key, value in config.items() if not key.startswith("kernel_") or key == "kernel_size"}
     config = {key: value for key, value in config.items() if not _meaningless(name, kind, key, value)}
     return {"class_name": name, "config": config}
 

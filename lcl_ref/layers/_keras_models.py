@@ -92,6 +92,8 @@ def _renamed(name: str, config: dict[str, Any], by_module: bool) -> dict[str, An
         return FUNCTIONAL if by_module else {"class_name": "Functional"}
     if name in LOCAL and by_module:
         return {"module": "lcl_ref.layers.keras", "registered_name": f"lcl_backends>{name}"}
+    if name == "ThresholdedReLU" and by_module:
+        return {"module": "lcl_ref.layers.keras", "registered_name": name}  # among the custom objects of `load_model`
     axis = config.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         return {"config": config | {"axis": axis[0]}}

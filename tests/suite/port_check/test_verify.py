@@ -189,6 +189,20 @@ def test_what_has_no_live_layer_says_so(tmp_path):
     assert states(findings)["layer", "weights", ""] == states(findings)["layer", "new", "vjp"] == "pass"
 
 
+def test_a_port_that_nobody_computed_with_does_not_end_as_one_that_holds(tmp_path):
+    spec = lcl.Spec(input_size=6, in_channels=4, out_channels=2, kernel_size=3, groups=2)  # groups: not in flax
+    np.savez(tmp_path / "old.npz", weight=np.ones(spec.weight_shape, "f"), bias=np.ones(spec.bias_shape, "f"))
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    given = {"source": "canonical", "spec": tmp_path / "spec.json"}
+    convert_file(tmp_path / "old.npz", tmp_path / "new.npz", target="canonical", **given)
+    words = [str(tmp_path / "old.npz"), str(tmp_path / "new.npz"), "--spec", str(tmp_path / "spec.json")]
+    words += ["--from", "canonical", "-b"]
+    alone = CliRunner().invoke(command, [*words, "flax.conv_local"], standalone_mode=False)
+    assert alone.return_value == 3, alone.output
+    assert "nobody computed with layer" in alone.output
+    assert CliRunner().invoke(command, [*words, "numpy.matmul"], standalone_mode=False).return_value == 0
+
+
 @pytest.mark.parametrize("wrong", [False, True])
 def test_params_of_flax_are_computed_with_by_flax_as_they_are(tmp_path, wrong):
     spec = lcl.Spec(input_size=(6, 5), in_channels=2, out_channels=3, kernel_size=(3, 2))

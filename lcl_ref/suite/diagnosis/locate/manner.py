@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from lcl_ref.core.axes import axis_names
 from lcl_ref.suite.diagnosis.locate.parts import Part
+from lcl_ref.suite.formats import FORMATS
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 """What was answered, and what is right."""
 
 
-SAME = 1e-4
-"""How far quotients may lie apart that are the same but for rounding."""
+ROUNDINGS = 64
+"""By so many roundings quotients may lie apart that are the same otherwise."""
 
 LIKELY = 8
 """So many numbers are rounded the same way by no chance."""
@@ -26,7 +27,8 @@ def manner(wrong: list[Part]) -> str:
     pairs = [_arrays(part) for part in wrong]
     if any(got.shape != want.shape for got, want in pairs):
         return "" if any(got.shape == want.shape for got, want in pairs) else "in another shape"
-    return ", ".join([*_places(wrong, pairs), *_values(pairs)])
+    unit = max(FORMATS[part.seen.task.dtype].unit_roundoff for part in wrong)
+    return ", ".join([*_places(wrong, pairs), *_values(pairs, unit)])
 
 
 def _arrays(part: Part) -> Pair:
@@ -38,8 +40,8 @@ def _differs(got: NDArray[np.float64], want: NDArray[np.float64]) -> NDArray[np.
     return np.asarray((got != want) & ~(np.isnan(got) & np.isnan(want)))
 
 
-def _values(pairs: list[Pair]) -> Iterator[str]:
-    """Yield what stands in the place of right numbers."""
+def _values(pairs: list[Pair], unit: float) -> Iterator[str]:
+    """Yield what stands in the place of right numbers; `unit` is the coarsest unit roundoff of the answers."""
     got = np.concatenate([one[_differs(one, want)] for one, want in pairs])
     want = np.concatenate([right[_differs(one, right)] for one, right in pairs])
     if not got.size:
@@ -50,7 +52,7 @@ def _values(pairs: list[Pair]) -> Iterator[str]:
         yield "NaN in the place of the number"
     elif np.isfinite(got).all() and np.isfinite(want).all() and (want != 0).all():
         ratio = got / want
-        if np.allclose(ratio, ratio[0], rtol=SAME, atol=0):
+        if (np.abs(ratio / ratio[0] - 1) <= ROUNDINGS * unit).all():
             yield f"{round(float(ratio[0]), 4):g} times the number"
         elif got.size >= LIKELY and ((ratio < 1) & (ratio > 1 - 1 / 64)).all():
             yield "every number nearer 0 than the right one: rounded toward zero"
