@@ -257,7 +257,8 @@ class SparseWindow(Loops):
 )
 def test_what_is_unknown_is_described_and_not_named(layer, words):
     diagnosis = named(layer)
-    assert diagnosis.line == f"no known deviation explains the {diagnosis.counts['fail']} wrong answers"
+    assert diagnosis.line.startswith(f"no known deviation explains the {diagnosis.counts['fail']} wrong answers: ")
+    assert "y is wrong" in diagnosis.line
     assert all(not finding.deviations for finding in diagnosis.findings)
     assert any(words in finding.text for finding in diagnosis.findings)
 
