@@ -176,7 +176,7 @@ def _attribute(path: Path, architecture: Path | None) -> tuple[Any, str]:
     with h5py.File(path) as file:
         text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", b"")
     if text is None and architecture is None:
-        todo = "name its to_json file as architecture, or build the model and use its load_weights, or lcl convert"
+        todo = "build the model and use its load_weights, or name its to_json as architecture, or lcl convert"
         raise ValueError(f"{path.name} holds weights without a model. Instead: {todo}.")
     if text is None:
         assert architecture is not None

@@ -225,7 +225,9 @@ def check(folder):
         stored = np.load(folder / f"{path.name.split(',')[0]}.npz")
         model = load_model(path, architecture=beside)
         y = keras.ops.convert_to_numpy(model(stored["x"]))
-        assert np.abs(y - stored["y"]).max() < 1e-5, path
+        # Quarters are exact, but for what exp and tanh of recurrent layers round.
+        allowed = 64 * np.finfo(y.dtype).eps if path.name.startswith("sequence") else 0
+        assert np.abs(y - stored["y"]).max() <= allowed, path
         spec, weight, bias = model.get_layer("local").canonical()
         with open_weights(path, beside) as file:
             (layer,) = file.layers
