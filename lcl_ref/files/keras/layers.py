@@ -121,11 +121,11 @@ def legacy_arrays(
     paths = [f"{entry.group}/{name}" for name in listed] or [name for name in names if _in_group(entry, name)]
     known = [path for path in paths if path in names]
     own = [path for path in known if _owner(entry.group, path) == entry.name.split("/")[-1]]
-    if entry.alone and known and listed:
-        return [names[known[0]]], [names[path] for path in known[1:2]]
     if not own:
         again = re.compile(re.escape(entry.name.split("/")[-1]) + r"_\d+")
         own = [path for path in known if again.fullmatch(_owner(entry.group, path))]
+    if not own and entry.alone and known and listed:
+        return [names[known[0]]], [names[path] for path in known[1:2]]
     kernels, biases = ([names[path] for path in own if _leaf(path) == kind] for kind in ("kernel", "bias"))
     return kernels, biases
 

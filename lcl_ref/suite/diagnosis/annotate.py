@@ -27,6 +27,7 @@ def name_mistakes(
         The outcomes, wrong ones with the name of the deviation that explains them, and the diagnoses by backend.
     """
     wrong = {one.backend for one in outcomes if one.state == "fail" and _is_case(one.case) and not one.diagnosis}
+    outcomes = [replace(one, diagnosis=None) if _by_values(one, wrong) else one for one in outcomes]
     diagnoses: dict[str, Diagnosis] = {}
     for ref, cells in plan.items():
         if ref.name in wrong:
@@ -58,6 +59,11 @@ def accounted(diagnosis: Diagnosis, outcomes: Sequence[Outcome]) -> Diagnosis:
 def _is_case(case: str) -> bool:
     """Return whether a deviation can explain the answers to a case: checks bear names of their own."""
     return case not in CHECKS
+
+
+def _by_values(outcome: Outcome, wrong: set[str]) -> bool:
+    """Return whether numbers alone have named a mistake, in a backend that is wrong elsewhere too."""
+    return outcome.backend in wrong and outcome.state == "fail" and _is_case(outcome.case)
 
 
 def _lost(ref: BackendRef, outcomes: Sequence[Outcome]) -> list[Loss]:

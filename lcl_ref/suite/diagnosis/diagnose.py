@@ -157,7 +157,8 @@ def judge(
     explained = [] if no_function else find_explanations(seen)
     found += [_deviation(one, programs) for one in explained]
     left = {one.op for one in seen if one.verdict == "fail"} - {op for one in explained for op in one.ops}
-    parts = narrowed(seen, left) if left and not no_function else []
+    plain = not any(one.kind == "behaviour" for one in found)
+    parts = narrowed(seen, left) if left and plain else []
     found += [_narrowed(one, programs) for one in parts]
     unexplained = [one.where for one in parts if one.explanation is None]
     if unexplained and experiment:

@@ -16,13 +16,17 @@ Facts = tuple[str, tuple[str, ...], tuple[str, ...], int]
 
 
 def apart(seen: Sequence[Observation]) -> tuple[list[Facts], list[Observation]]:
-    """Return what mistakes of values were found, and the observations that show none."""
+    """Return what mistakes of values were found, and the observations that show none.
+
+    They explain all wrong answers or none: what else is wrong shows where numbers are plain, and these only look alike.
+    """
     found = defaultdict[str, list[Observation]](list)
-    rest: list[Observation] = []
     for one in seen:
-        name = _name_of(one) if one.verdict == "fail" else ""
-        (found[name] if name else rest).append(one)
-    return [_facts(name, shown) for name, shown in found.items()], rest
+        if one.verdict == "fail":
+            found[_name_of(one)].append(one)
+    if "" in found:
+        return [], list(seen)
+    return [_facts(name, shown) for name, shown in found.items()], [one for one in seen if one.verdict != "fail"]
 
 
 def _facts(name: str, shown: Sequence[Observation]) -> Facts:

@@ -77,7 +77,8 @@ def _near(hypothesis: Hypothesis, observation: Observation) -> bool:
         right = observation.task.golden[name].astype(np.float64)
         if got.shape != right.shape:
             return False
-        errors, expected = (_size(one - right) for one in (got, simulated[name]))
+        with np.errstate(invalid="ignore"):  # infinities of one sign
+            errors, expected = (_size(one - right) for one in (got, simulated[name]))
         if errors > NEAR * expected or _toward_zero(got, right):
             return False
     return True
@@ -93,7 +94,8 @@ def _toward_zero(got: Array, right: Array) -> bool:
 def _size(errors: Array) -> float:
     """Return the root of the mean square of the finite ones."""
     finite = errors[np.isfinite(errors)].astype(np.float64)
-    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+    largest = float(np.abs(finite).max(initial=0))
+    return largest * float(np.sqrt(np.mean((finite / largest) ** 2))) if largest else 0.0
 
 
 def _representable(dtype: str, array: Array) -> NDArray[np.bool_]:

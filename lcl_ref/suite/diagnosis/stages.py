@@ -43,22 +43,27 @@ def stages(
 ) -> Iterator[list[Key]]:
     """Yield the cells of one stage after the other; none is in two.
 
-    Small cases of the core tier, then all others, exact ones in one dtype and rounded ones in float64 too; larger
-    cases of sizes; other dtypes; `failed` ones, that some run found wrong; fresh layers drawn from `seed`; layers of
-    very many positions.
+    Small cases of the core tier, then all others, exact ones in one dtype and rounded ones in float64 too; cases of
+    values, in which one mistake looks like another; larger cases of sizes; other dtypes; `failed` ones, that some run
+    found wrong; fresh layers drawn from `seed`; layers of very many positions.
     """
     dtypes = _dtypes(adapter)
     core = set(in_tier("core"))
     known = [case for case in cases if case in store.entries]
-    small = sorted((case for case in known if "/sizes/" not in case), key=lambda case: "/nonfinite/" not in case)
+    plain = [case for case in known if "/sizes/" not in case and "/values/" not in case]
+    small, values = (
+        sorted(plain, key=lambda case: "/nonfinite/" not in case),
+        [case for case in known if "/values/" in case],
+    )
     sizes = sorted((case for case in known if "/sizes/" in case), key=lambda case: _windows(store, case))
     few = [case for case in sizes if _windows(store, case) <= FEW_WINDOWS]
     many = [case for case in sizes if FEW_WINDOWS < _windows(store, case) <= MANY_WINDOWS]
     yield from _new(
         lambda: _cells(store, [case for case in small if case in core], dtypes[:1]),
         lambda: _cells(store, [*few, *small], dtypes[:1]),
+        lambda: _cells(store, values, dtypes[:1]),
         lambda: _cells(store, many, dtypes[:1]),
-        lambda: _cells(store, [*small, *few], dtypes),
+        lambda: _cells(store, [*small, *values, *few], dtypes),
         lambda: list(failed),
         lambda: _drawn(adapter, dtypes, seed),
         lambda: _cells(store, sizes, dtypes),

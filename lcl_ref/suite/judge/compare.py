@@ -121,7 +121,7 @@ def check(expected: Expected, got: Array) -> Agreement:
     form, accumulation = FORMATS[expected.dtype], expected.accumulation
     size = expected.magnitude()
     allowed = limit(size, truth, form, accumulation)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.abs(answer - truth)
         ratio = np.where(np.isfinite(truth) & (error > 0), error / allowed, 0.0)  # an empty sum has limit 0
     worst = float(ratio.max())

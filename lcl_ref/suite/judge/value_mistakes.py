@@ -44,6 +44,8 @@ def mistake_of(spec: Spec, operands: Operands, expected: Expected, got: Array) -
         The answer.
     """
     answer, truth = got.astype(np.float64), expected.golden.astype(np.float64)
+    if answer.shape != truth.shape:
+        return ""
     shows: dict[str, Callable[[], bool]] = {
         "values/no-bias-at-zeros": lambda: _without_bias(spec, operands, expected.result, answer, truth),
         "values/wraps": lambda: expected.exact and any(_same(answer, other) for other in _wrapped(truth)),

@@ -147,8 +147,8 @@ def test_the_page_lists_the_fields_of_every_message_and_object():
 def test_the_examples_on_the_page_are_valid():
     blocks = [json.loads(text) for text in re.findall("```json\n(.*?)```", PAGE, re.DOTALL)]
     rows = [json.loads(text) for text in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)]
-    assert [len(blocks), len(rows)] == [3, 4]
-    for definition, block in zip(("start", "start_answer", "run"), blocks, strict=True):
+    assert [len(blocks), len(rows)] == [4, 6]
+    for definition, block in zip(("start", "start_answer", "run", "describe"), blocks, strict=True):
         schema.validate(block, SCHEMA, definition)
     for row in rows:
-        schema.validate(row, SCHEMA, "run_answer")
+        schema.validate(row, SCHEMA, "run_answer" if row["id"] == 1 else "describe_answer")

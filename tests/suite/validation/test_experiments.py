@@ -24,7 +24,9 @@ from tools.limits.reduced_arithmetic import ARITHMETICS, seen, seen_in_catalogue
 from tools.limits.summation import ORDERS, Terms, fma, nearest, odd_sum, terms_of, two_product, two_sum
 
 OUTPUTS = 20_000
-EXACT = [case for case in select(CORE) if case.values == "exact" and case.batch and "/sizes/" not in case.id]
+EXACT = [
+    case for case in select(CORE) if case.values == "exact" and case.batch and case.topic not in ("sizes", "values")
+]
 
 
 def reals(count, seed, dtype=np.float64):
