@@ -119,14 +119,14 @@ class KnowsTheCatalogue:
 
 
 class Remembers:
-    """Computes in its first run, and looks the answers up by the shapes alone in every later one."""
+    """Computes in its first run, and looks the answers up by shapes and sums in every later one."""
 
     def __init__(self):
         self.folder = Path(os.environ["LCL_TEST_MEMORY"])
         self.later = (self.folder / "later").exists()
 
     def forward(self, spec, x, weight, bias):
-        text = f"{spec.to_json()} {len(x)} {x.dtype} {np.isfinite(x).all()} {(x == np.round(x)).all()}"
+        text = f"{spec.to_json()} {len(x)} {x.dtype} {x.sum()} {weight.sum()}"
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npy"
         if self.later:
             return np.load(path) if path.exists() else doubled(spec, x, weight, bias)
