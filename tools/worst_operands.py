@@ -31,10 +31,7 @@ RESULTS = ("y", "dx")
 def ratios(case: Case) -> dict[str, float]:
     """Return per result the largest error of a right one as a share of its limit."""
     form, worst = FORMATS[DTYPE], dict.fromkeys(RESULTS, 0.0)
-    operands = {
-        name: np.ldexp(drawn.whole.astype(np.float64), -drawn.scale).astype(np.float32)
-        for name, drawn in real_kinds.drawn(case, DTYPE).items()
-    }
+    operands = {name: drawn.floats().astype(np.float32) for name, drawn in real_kinds.drawn(case, DTYPE).items()}
     sizes = magnitudes(case.spec, operands)
     for result in RESULTS:
         terms = terms_of(case.spec, operands, result)

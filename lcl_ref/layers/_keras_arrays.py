@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lcl_ref.files.keras import dialects
-from lcl_ref.files.keras.old_arrays import CONVOLUTIONS, CUDNN, GATES, modern_arrays
+from lcl_ref.files.keras.old_arrays import CONVOLUTIONS, CUDNN, GATES, listing, modern_arrays
 
 WEIGHTS = "model_weights"
 
@@ -64,9 +63,8 @@ def _replace(held: Any, names: Sequence[str], arrays: Sequence[Any]) -> None:
         del held[name]
     for name, array in zip(names, arrays, strict=False):
         held[name] = array
-    for name in list(held.attrs):
-        if re.fullmatch(r"weight_names\d*", name):
-            del held.attrs[name]
+    for name in listing(held.attrs):
+        del held.attrs[name]
     held.attrs["weight_names"] = [name.encode() for name in names[: len(arrays)]]
 
 
@@ -87,7 +85,7 @@ def _stale(group: Any, found: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, 
         if concerned and layer["class_name"] in dialects.MODELS:
             got = f"{name} is a model inside the model, and Keras 3 does not read the arrays of its {concerned[0]}"
             raise ValueError(f"{got}. Save the parts as files of their own, with the Keras that wrote it.")
-        names = [text_of(entry) for entry in _listed(group[name], "weight_names")]
+        names = [text_of(entry) for part in listing(group[name].attrs) for entry in group[name].attrs[part]]
         if concerned and names:
             yield layer, group[name], names
 
@@ -99,14 +97,6 @@ def _classes(entry: Any) -> Iterator[str]:
     for inner in [*config.get("layers", ()), config.get("layer")]:
         if isinstance(inner, Mapping) and isinstance(inner.get("config"), Mapping):
             yield from _classes(inner)
-
-
-def _listed(node: Any, name: str) -> list[Any]:
-    if name in node.attrs:
-        return list(node.attrs[name])
-    parts = [key for key in node.attrs if re.fullmatch(rf"{name}\d+", key)]
-    parts.sort(key=lambda key: int(key.removeprefix(name)))
-    return [entry for key in parts for entry in node.attrs[key]]
 
 
 def _is_first(group: Any, found: Mapping[str, Any]) -> bool:

@@ -12,32 +12,30 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lcl_ref.errors import AdapterError, LclError, Violation
+from lcl_ref.outside import scratch
 from lcl_ref.suite.adapter import OPS, Adapter
 from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.checks.catalogue import CHECKS
-from lcl_ref.suite.checks.examiner import Examiner
 from lcl_ref.suite.diagnosis.annotate import accounted, name_mistakes
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, diagnose
 from lcl_ref.suite.diagnosis.failed_checks import with_checks
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
 from lcl_ref.suite.run.drawn_cases import Fresh, new_seed, supported_draws
+from lcl_ref.suite.run.in_process import InProcess
 from lcl_ref.suite.run.loading import BackendRef, Kind, load, resolve
 from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.planning import fresh_cases, planned
@@ -207,22 +205,16 @@ def _questions() -> KeptQuestions:
 
 def _here(ref: BackendRef, adapter: Adapter, asked: _Asked) -> Judgement:
     """Ask a layer in this process."""
-    store, questions = _store(), _questions()
+    store = _store()
     seen: list[Observation] = []
-    evaluator, examiner = Evaluator(adapter, keep=seen.append), Examiner(adapter, store, asked.seed, alone=False)
+    here = InProcess(adapter, store, _questions(), asked.seed, seen.append)
     cells = asked.plan(ref, store)
     settings = Settings(store.root, 1, SECONDS, seed=asked.seed, fresh=asked.fresh)
     if (fresh := settings.fresh_of(ref)) is not None:
         drawn = supported_draws(adapter.declaration.capabilities, fresh)
         cells = [*cells, *(Cell(ref.name, *question) for question in drawn)]
-    outcomes = []
     with np.errstate(all="ignore"):  # the numbers are a layer's
-        for cell in cells:
-            if cell.case in CHECKS:
-                outcomes.append(examiner.judge(cell))
-            else:
-                outcomes.append(evaluator.judge_task(cell, questions.task(cell.case, cell.dtype)))
-    found = [replace(one, backend=ref.name) for one in outcomes]
+        found = [replace(here.judge(cell), backend=ref.name) for cell in cells]
     known = {(one.case, one.op, one.task.dtype): one for one in seen if one.task.dtype != "complex64"}
 
     def explain() -> Diagnosis | None:
@@ -253,8 +245,8 @@ def _in_worker(ref: BackendRef, asked: _Asked) -> Judgement:
     """Ask a layer in a process of its own, and diagnose it there."""
     store = _store()
     plan = {ref: asked.plan(ref, store)}
-    with tempfile.TemporaryDirectory(prefix="lcl-") as folder:
-        settings = Settings(store.root, os.cpu_count() or 1, SECONDS, answers=Path(folder), seed=asked.seed)
+    with scratch.folder() as folder:
+        settings = Settings(store.root, os.cpu_count() or 1, SECONDS, answers=folder, seed=asked.seed)
         settings = replace(settings, fresh=asked.fresh)
         with MatrixRun(plan, settings) as matrix:
             events = list(matrix)

@@ -30,10 +30,10 @@ from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.checks.examiner import Examiner
 from lcl_ref.suite.golden import fixtures
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell, Outcome
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.drawn_cases import Fresh, supported_draws
+from lcl_ref.suite.run.in_process import InProcess
 from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.questions import Questions
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, UserAdapter, as_adapter
@@ -85,21 +85,16 @@ def conformance_tests(
     store = fixtures.verify(data or fixtures.default_root())
     adapter = _adapter(layer, name, capabilities)
     ids = chosen("full", cases)
-    examiner = Examiner(adapter, store, seed, alone=False)
-    evaluator, questions = Evaluator(adapter), Questions(store)
+    here = InProcess(adapter, store, Questions(store), seed)
     cells = _cells(adapter, store, [name for name in ids if name not in CHECKS])
-    cells += _checks(adapter, examiner, [name for name in ids if name in CHECKS and not CHECKS[name].of_programs])
+    cells += _checks(adapter, here.examiner, [name for name in ids if name in CHECKS])
     cells += _fresh(adapter, Fresh(seed, fresh, fresh, adapter.declaration.capabilities.dtypes, OPS))
     expected = _expected(cells, expected_failures or {})
 
     @pytest.mark.parametrize("lcl_cell_here", cells, ids=[cell.id for cell in cells])
     def test(lcl_cell_here: Cell) -> None:
         with np.errstate(invalid="ignore"):  # inf and NaN in the operands are legal
-            if lcl_cell_here.case in CHECKS:
-                outcome = examiner.judge(lcl_cell_here)
-            else:
-                task = questions.task(lcl_cell_here.case, lcl_cell_here.dtype)
-                outcome = evaluator.judge_task(lcl_cell_here, task)
+            outcome = here.judge(lcl_cell_here)
         judge(outcome, expected.get(lcl_cell_here))
 
     test.lcl_tier = tier  # type: ignore[attr-defined]

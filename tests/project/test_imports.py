@@ -81,6 +81,15 @@ def test_computing_loads_nothing_more(call):
     assert loaded_by(f"{make}; {arrays}; {call}", before="import numpy") <= {"lcl_ref", "numpy"}
 
 
+@pytest.mark.parametrize(
+    ("module", "reads"), [("lcl_ref.suite.run.asking", False), ("lcl_ref.suite.run.planning", True)]
+)
+def test_processes_of_layers_do_not_read_the_catalogue_of_cases(module, reads):
+    """They start by the dozen, and it takes longer than all else that they import of the suite."""
+    done = python("-c", f"import sys, {module}; print('lcl_ref.suite.cases.catalogue' in sys.modules)")
+    assert done.stdout.strip() == str(reads)
+
+
 def test_the_names_of_the_package_are_there_and_listed():
     assert all(hasattr(lcl_ref, name) for name in lcl_ref.__all__)
     public = {

@@ -60,7 +60,6 @@ def test_three_lines_are_enough(repository):
     done = run(repository(WHOLE), "--lcl-tier", "core")
     found = counts(done)
     assert done.returncode == 0, done.stdout
-    assert found.pop("skipped") in (2, 3)  # it takes no tensors of a framework: memory/native
     assert set(found) == {"passed", "deselected"}
     assert min(found.values()) > 50
 

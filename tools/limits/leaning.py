@@ -60,10 +60,7 @@ def tensors(dtype: str, seed: int) -> Iterator[tuple[Terms, Array]]:
         if elements in ELEMENTS and products <= MOST_TERMS:
             kind = KINDS[number % len(KINDS)]
             case = Case(id=f"leaning/{seed}/{number}", spec=spec, batch=batch, why="", clauses=(), operands=kind)
-            operands = {
-                name: np.ldexp(drawn.whole.astype(np.float64), -drawn.scale)
-                for name, drawn in real_kinds.drawn(case, dtype).items()
-            }
+            operands = {name: drawn.floats() for name, drawn in real_kinds.drawn(case, dtype).items()}
             terms = terms_of(spec, operands, result)
             yield terms, nearest(terms)
             number += 1

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from lcl_backends.support import Capabilities, groups
-from lcl_backends.support.jax import DTYPES, JaxLayer, declared, route
+from lcl_backends.support import Capabilities
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared, fuse_kernel, route, unfuse_kernel
 from lcl_ref.core.spec import Spec
 
 
@@ -28,8 +26,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Stack the weights of the blocks as ``(g, cg, co/g)``."""
-        matrices = np.moveaxis(weight.reshape(spec.group_channels, groups(spec), -1), 1, 0)
-        return JaxLayer(spec, route(product), matrices, bias, _restore)
+        return JaxLayer(spec, route(product), fuse_kernel(spec, weight), bias, unfuse_kernel)
 
 
 def product(spec: Spec, x: Any, matrices: Any) -> Any:
@@ -42,8 +39,3 @@ def product(spec: Spec, x: Any, matrices: Any) -> Any:
     sizes = jnp.full(count, samples, jnp.int32)
     y = lax.ragged_dot(rows, matrices, sizes, precision=lax.Precision.HIGHEST)
     return jnp.moveaxis(y.reshape(count, samples, spec.out_channels // count), 0, 1)
-
-
-def _restore(spec: Spec, matrices: Any) -> Any:
-    """``(g, cg, co/g) -> (cg, co)``."""
-    return np.moveaxis(matrices, 0, 1).reshape(spec.weight_shape)

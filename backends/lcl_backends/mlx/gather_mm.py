@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lcl_backends.support import Capabilities, groups
-from lcl_backends.support.mlx import MlxLayer, declared, route
+from lcl_backends.support.mlx import MlxLayer, declared, kernel_blocks, kernel_from_blocks, route
 from lcl_ref.core.spec import Spec
 
 
@@ -17,7 +15,7 @@ class Adapter:
     declaration = declared(
         name="mlx.gather_mm",
         summary="mlx.core.gather_mm: block g of the channels times matrix g.",
-        layout="block/h_in_out",
+        layout="block/h_out_in",
         capabilities=Capabilities(
             ranks=(0,),
             channel_table=True,
@@ -32,19 +30,13 @@ class Adapter:
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:
-        """Stack the weights of the blocks as ``(g, cg, co/g)``."""
-        matrices = np.moveaxis(weight.reshape(spec.group_channels, groups(spec), -1), 1, 0)
-        return MlxLayer(spec, route(product), matrices, bias, _restore)
+        """Stack the weights of the blocks as ``(g, co/g, cg)``."""
+        return MlxLayer(spec, route(product), kernel_blocks(spec, weight), bias, kernel_from_blocks)
 
 
-def product(spec: Spec, x: Any, matrices: Any) -> Any:
-    """``(n, g, cg), (g, cg, co/g) -> (n, g, co/g)``."""
+def product(spec: Spec, x: Any, blocks: Any) -> Any:
+    """``(n, g, cg), (g, co/g, cg) -> (n, g, co/g)``."""
     import mlx.core as mx
 
     chosen = mx.arange(groups(spec), dtype=mx.uint32)
-    return mx.gather_mm(x.transpose(1, 0, 2), matrices, chosen, chosen).transpose(1, 0, 2)
-
-
-def _restore(spec: Spec, matrices: Any) -> Any:
-    """``(g, cg, co/g) -> (cg, co)``."""
-    return np.moveaxis(matrices, 0, 1).reshape(spec.weight_shape)
+    return mx.gather_mm(x.transpose(1, 0, 2), blocks.swapaxes(-1, -2), chosen, chosen).transpose(1, 0, 2)

@@ -10,11 +10,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 MODELS = ("Sequential", "Functional", "Model")
 Config = dict[str, Any]
+
+SIZES = (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3"))
+"""Arguments of Keras 1 that are the kernel's sizes, one per axis."""
 
 
 @cache
@@ -73,14 +77,15 @@ def _takes_format(name: str) -> bool:
 
 def _settings(name: str, config: Config, data_format: str | None) -> Config:
     words = _tables()["words"] | _tables()["words_of"].get(name, {})
-    if name not in _tables()["layers"] or not set(config) & {*words, "input_dtype", "nb_row", "kernel_dim1"}:
+    apart = {"input_dtype", *chain(*SIZES)}
+    if name not in _tables()["layers"] or not set(config) & {*words, "input_dtype", *(axes[0] for axes in SIZES)}:
         return config
     new: Config = {}
     for key, value in config.items():
         word = words.get(key, key)
-        if word and key not in ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3", "input_dtype"):
+        if word and key not in apart:
             new[word] = _value(key, value, data_format)
-    for axes in (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3")):
+    for axes in SIZES:
         if axes[0] in config:
             new["kernel_size"] = [config[axis] for axis in axes]
     if name != "Embedding" and "input_dim" in new:

@@ -7,7 +7,8 @@ locally connected layer never was any of these: its arrays stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,18 @@ GATES = {"GRU": (0, 1, 2), "LSTM": (0, 2, 1, 3), "ConvLSTM2D": (0, 2, 1, 3)}
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D")
 CUDNN = {"CuDNNLSTM": ("LSTM", 4), "CuDNNGRU": ("GRU", 3)}
 """Layer of cuDNN -> the layer that computes the same, and its number of gates."""
+
+
+def listing(names: Iterable[str], name: str = "weight_names") -> list[str]:
+    """Return which attributes of a group list its arrays, in order: one, or numbered parts where they are many.
+
+    Examples
+    --------
+    >>> listing(["weight_names10", "weight_names2", "backend"])
+    ['weight_names2', 'weight_names10']
+    """
+    parts = [one for one in names if re.fullmatch(rf"{name}\d*", one)]
+    return sorted(parts, key=lambda one: int(one.removeprefix(name) or -1))
 
 
 def modern_arrays(entry: Mapping[str, Any], arrays: Sequence[Array], *, first: bool, theano: bool) -> list[Array]:

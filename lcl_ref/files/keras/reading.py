@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from lcl_ref.files.hdf5.process import Hdf5
 from lcl_ref.files.keras import config
 from lcl_ref.files.keras.config import Entry
 from lcl_ref.files.keras.layers import legacy_arrays, local_layer
+from lcl_ref.files.keras.old_arrays import listing
 from lcl_ref.files.untrusted import about, check_name, check_size, check_text, parse_json, problem, reading, zip_archive
 from lcl_ref.outside import scratch
 
@@ -124,9 +124,7 @@ def _by_names(file: Hdf5, prefix: str, tensors: Mapping[str, Tensor]) -> Arrays:
 
     def arrays(entry: Entry) -> tuple[list[Tensor], list[Tensor]]:
         attributes = file.groups.get(f"{prefix}{entry.group}", {})
-        parts = [name for name in attributes if re.fullmatch(r"weight_names\d*", name)]
-        parts.sort(key=lambda name: int(name.removeprefix("weight_names") or 0))
-        texts = [attributes[part] for part in parts]
+        texts = [attributes[part] for part in listing(attributes)]
         listed = [name for text in texts if isinstance(text, dict) for name in text.get("names", ())]
         return legacy_arrays(entry, tensors, listed)
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.checks import descriptions, state, surroundings
-from lcl_ref.suite.checks.memory import in_order, native
+from lcl_ref.suite.checks.memory import in_order, native, takes_tensors
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Subject
 from lcl_ref.suite.checks.threads import two_threads
@@ -43,6 +43,8 @@ class Check:
         How many layers it asks about.
     of_programs : bool
         Whether it is asked of programs only.
+    requires : callable, optional
+        Raises `Unsupported` for a layer that has nothing to be asked about, before it is asked.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Check:
     may_decline: bool = False
     most: int = 2
     of_programs: bool = False
+    requires: Callable[[Subject, Sequence[Asked]], object] | None = None
 
     def refusal(self, declines: Mapping[str, str]) -> str | None:
         """Return why a layer declines this check, or None."""
@@ -87,7 +90,14 @@ _STATE = (
     Check("state/threads", "wrong when two threads call at once", "8.7", two_threads, may_decline=True),
 )
 
-_NATIVE = Check("memory/native", "wrong where operands are tensors that are views", "8.5", native, most=ALL_RANKS)
+_NATIVE = Check(
+    "memory/native",
+    "wrong where operands are tensors that are views",
+    "8.5",
+    native,
+    most=ALL_RANKS,
+    requires=takes_tensors,
+)
 
 _DESCRIPTIONS = (
     Check(
@@ -98,6 +108,7 @@ _DESCRIPTIONS = (
         ("forward",),
         may_decline=True,
         of_programs=True,
+        requires=descriptions.describer,
     ),
     Check(
         "describe/refusals",
@@ -107,6 +118,7 @@ _DESCRIPTIONS = (
         ("forward",),
         may_decline=True,
         of_programs=True,
+        requires=descriptions.describer,
     ),
 )
 

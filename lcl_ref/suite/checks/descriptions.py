@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lcl_ref.suite.adapter import Unsupported
-from lcl_ref.suite.cases.catalogue import CASES, REFUSALS
 from lcl_ref.suite.checks.subject import Deviates, Subject
 from lcl_ref.suite.checks.variants import Asked
 
@@ -19,7 +18,9 @@ Described = Mapping[str, Any]
 
 def resolved(subject: Subject, _layers: Sequence[Asked], _op: str) -> None:
     """Ask for the pairs of every layer of the catalogue that names a rule of padding, or leaves axes or fields out."""
-    describe, wrong, asked = _describer(subject), [], 0
+    from lcl_ref.suite.cases.catalogue import CASES  # noqa: PLC0415 -- 0.2 s that only programs need
+
+    describe, wrong, asked = describer(subject), [], 0
     can = subject.adapter.declaration.capabilities
     for case in CASES:
         if case.topic == "sizes" or can.refusal(case.spec, can.dtypes[0], can.ops[0]) is not None:
@@ -37,13 +38,22 @@ def resolved(subject: Subject, _layers: Sequence[Asked], _op: str) -> None:
 
 def refused(subject: Subject, _layers: Sequence[Asked], _op: str) -> None:
     """Ask about every layer that has to be refused, but those that JSON readers of some languages cannot tell."""
-    describe = _describer(subject)
+    from lcl_ref.suite.cases.catalogue import REFUSALS  # noqa: PLC0415 -- as above
+
+    describe = describer(subject)
     entries = [one for one in REFUSALS if one.arrays is None and not _whole_float(one.arguments)]
     wrong = [f"{one.id}: {one.rule}" for one in entries if "refused" not in describe(_plain(one.arguments))]
     _require(wrong, len(entries), "layers that cannot exist are not refused")
 
 
-def _describer(subject: Subject) -> Callable[[Described], Described]:
+def describer(subject: Subject, _layers: Sequence[Asked] = ()) -> Callable[[Described], Described]:
+    """Return what describes layers.
+
+    Raises
+    ------
+    Unsupported
+        If the layer is no program.
+    """
     describe = getattr(subject.adapter, "describe", None)
     if describe is None:
         raise Unsupported("layers are described by the suite; only programs do it themselves")

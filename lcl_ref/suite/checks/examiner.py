@@ -69,19 +69,32 @@ class Examiner:
 
     def offers(self, cell: Cell) -> bool:
         """Return whether the layer declares nothing against a check."""
+        check = CHECKS[cell.case]
         try:
-            self._offered(CHECKS[cell.case], cell.op, cell.dtype)
+            layers = self._offered(check, cell.op, cell.dtype)
         except Unsupported:
             return False
+        try:
+            self._require(check, cell.dtype, layers)
+        except Unsupported:
+            return False
+        except Exception:  # noqa: BLE001 -- the layer under test may raise anything, and says so when it is asked
+            return True
         return True
 
     def _facts(self, check: Check, op: str, dtype: str) -> dict[str, Any]:
         layers = self._offered(check, op, dtype)
-        if self._key != (check.id, dtype):
-            self._key, self._subject = (check.id, dtype), Subject(self._adapter, self._seed, self._at_load)
+        self._require(check, dtype, layers)
         self._subject.error_ratio = 0.0
         check.ask(self._subject, layers, op)
         return {"state": "pass", "error_ratio": self._subject.error_ratio}
+
+    def _require(self, check: Check, dtype: str, layers: list[Asked]) -> None:
+        """Have the layer at hand on behalf of a check; it raises what `Check.requires` does."""
+        if self._key != (check.id, dtype):
+            self._key, self._subject = (check.id, dtype), Subject(self._adapter, self._seed, self._at_load)
+        if check.requires is not None:
+            check.requires(self._subject, layers)
 
     def _offered(self, check: Check, op: str, dtype: str) -> list[Asked]:
         """Return the layers to ask about, chosen once.

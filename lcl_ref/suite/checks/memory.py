@@ -9,7 +9,7 @@ from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Deviates, PlainlyWrong, Subject, one_by_one
 from lcl_ref.suite.checks.variants import DATA, Asked
 from lcl_ref.suite.judge.tasks import Task
-from lcl_ref.suite.native_views import EXPANDED
+from lcl_ref.suite.native_views import EXPANDED, Views
 
 
 def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
@@ -21,8 +21,6 @@ def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
         given = subject.given(task, lay)
         try:
             subject.right(task, op, given, f"operands {words}", lay=lay)
-        except Unsupported:
-            raise
         except ValueError as error:
             if order == "negative-stride" and "negative" in str(error):
                 raise Unsupported(f"refuses arrays with negative strides: {error}") from error
@@ -46,13 +44,27 @@ def _fails(subject: Subject, task: Task, op: str, name: str, order: str) -> bool
     return False
 
 
+def takes_tensors(subject: Subject, layers: Sequence[Asked]) -> None:
+    """Refuse a layer that takes arrays only.
+
+    Raises
+    ------
+    Unsupported
+        If it is one.
+    """
+    if not _views(subject, layers[0]):
+        raise Unsupported("takes arrays only")
+
+
+def _views(subject: Subject, asked: Asked) -> Views:
+    views: Views = getattr(subject.held(asked.task)[1], "views", {})
+    return views
+
+
 @one_by_one
 def native(subject: Subject, asked: Asked, op: str) -> None:
     """Check x and dy as tensors of the layer's framework that are views; weight and bias stay arrays."""
-    views = getattr(subject.held(asked.task)[1], "views", {})
-    if not views:
-        raise Unsupported("takes arrays only")
-    for words, view in views.items():
+    for words, view in _views(subject, asked).items():
         task = asked.repeated if words == EXPANDED else asked.task
         given = subject.given(task)
         layer = subject.prepared(task, given)

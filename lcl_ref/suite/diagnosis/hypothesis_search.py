@@ -98,10 +98,7 @@ class Evidence:
 
     def _survives(self, hypothesis: Hypothesis) -> bool:
         """Return whether a hypothesis that fits the screened answers fits the others too."""
-        return all(
-            reproduces(hypothesis, seen) if any(_edits(one, seen) for one in hypothesis) else seen.verdict == "pass"
-            for seen in self.rest
-        )
+        return all(predicts(hypothesis, seen) for seen in self.rest)
 
     def singles(self) -> list[Hypothesis]:
         """Return the single deviations that reproduce everything, in catalogue order."""

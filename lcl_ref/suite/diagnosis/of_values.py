@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from lcl_ref.suite.judge.bounds import accumulation_of
+from lcl_ref.suite.judge.compare import same_numbers
 from lcl_ref.suite.judge.observation import Observation
 from lcl_ref.suite.judge.value_mistakes import SENTENCES, mistake_of
 
@@ -39,7 +38,7 @@ def _name_of(one: Observation) -> str:
     """Return the name of the first wrong result that has one."""
     for expected in one.task.expected(one.op, accumulation_of(one.task.dtype, one.op, {})):
         got = one.answers[expected.result]
-        if not np.array_equal(got.astype(np.float64), expected.golden.astype(np.float64), equal_nan=True):
+        if not same_numbers(got, expected.golden):
             name = mistake_of(one.task.spec, one.task.operands, expected, got)
             if name:
                 return name

@@ -51,10 +51,8 @@ def stages(
     core = set(in_tier("core"))
     known = [case for case in cases if case in store.entries]
     plain = [case for case in known if "/sizes/" not in case and "/values/" not in case]
-    small, values = (
-        sorted(plain, key=lambda case: "/nonfinite/" not in case),
-        [case for case in known if "/values/" in case],
-    )
+    small = sorted(plain, key=lambda case: "/nonfinite/" not in case)
+    values = [case for case in known if "/values/" in case]
     sizes = sorted((case for case in known if "/sizes/" in case), key=lambda case: _windows(store, case))
     few = [case for case in sizes if _windows(store, case) <= FEW_WINDOWS]
     many = [case for case in sizes if FEW_WINDOWS < _windows(store, case) <= MANY_WINDOWS]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.cases.case import Case
+from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.golden import values
 
 Array = NDArray[Any]
@@ -23,36 +24,37 @@ class Scaled(NamedTuple):
     whole: Array
     scale: int
 
+    def floats(self) -> NDArray[np.float64]:
+        """Return the numbers themselves, of which none needs more bits than float64 has."""
+        return np.ldexp(self.whole.astype(np.float64), -self.scale)
+
 
 Drawn = dict[str, Scaled]
 
 
-class Format(NamedTuple):
-    """What a kind needs to know of a format: of numbers that lie within it in every order of summation."""
+class Within(NamedTuple):
+    """Where numbers lie within a format in every order of summation."""
 
-    precision: int
-    least: int
-    greatest: int
     small: int
     apart: int
     spread: int
 
 
-FACTS = {
-    "float16": Format(11, -14, 16, -5, 4, 4),
-    "bfloat16": Format(8, -126, 128, -56, 3, 20),
-    "float32": Format(24, -126, 128, -40, 10, 20),
-    "float64": Format(53, -1022, 1024, -460, 20, 200),
+WITHIN = {
+    "float16": Within(-5, 4, 4),
+    "bfloat16": Within(-56, 3, 20),
+    "float32": Within(-40, 10, 20),
+    "float64": Within(-460, 20, 200),
 }
-"""Per format: bits, exponents of the least normal number and of the first power of two too large, the lowest exponent
-of `small` operands, of which no sum is subnormal, and how far apart magnitudes of `mixed` and of `wide` ones lie."""
+"""Per format: the lowest exponent of `small` operands, of which no sum is subnormal, and how far apart magnitudes of
+`mixed` and of `wide` ones lie."""
 
 
 class Draw:
     """The operands of one case in one format."""
 
     def __init__(self, case: Case, dtype: str) -> None:
-        self.case, self.dtype, self.format = case, dtype, FACTS[dtype]
+        self.case, self.dtype, self.format, self.within = case, dtype, FORMATS[dtype], WITHIN[dtype]
         self.shapes = case.spec.operand_shapes(case.batch)
 
     def raw(self, name: str) -> NDArray[np.uint64]:
@@ -68,11 +70,12 @@ class Draw:
     def subnormals(self, name: str) -> Scaled:
         """Return odd multiples of the smallest number below the least normal one."""
         magnitude = (self.raw(name) >> np.uint64(65 - self.format.precision)) | np.uint64(1)
-        return Scaled(self._signed(name, magnitude.astype(object)), self.format.precision - 1 - self.format.least)
+        scale = self.format.precision - 1 - self.format.min_exponent
+        return Scaled(self._signed(name, magnitude.astype(object)), scale)
 
     def apart(self, name: str) -> Scaled:
         """Return numbers of which one in four is large, and the others small beside it."""
-        full, steps = self.reals(name, 0, 1), self.format.apart
+        full, steps = self.reals(name, 0, 1), self.within.apart
         large = (self.raw(name) >> np.uint64(1)) % np.uint64(4) == 0
         return Scaled(full.whole << np.where(large, steps, 0).astype(object), full.scale + steps)
 
@@ -110,23 +113,24 @@ def _in_binade(draw: Draw, low: int, binades: int = values.SPREAD + 1) -> Drawn:
 
 def small(draw: Draw) -> Drawn:
     """Return operands whose products are near the least normal number."""
-    return _in_binade(draw, draw.format.small)
+    return _in_binade(draw, draw.within.small)
 
 
 def huge(draw: Draw) -> Drawn:
     """Return operands of which every sum of magnitudes is below the largest number, by four binades at most."""
     terms = most_terms(draw.case.spec, draw.case.batch) + 1
-    return _in_binade(draw, (draw.format.greatest - 3 - math.ceil(math.log2(terms))) // 2 - values.SPREAD)
+    too_large = 2 - draw.format.min_exponent  # the exponent of the first power of two that is, by IEEE 754
+    return _in_binade(draw, (too_large - 3 - math.ceil(math.log2(terms))) // 2 - values.SPREAD)
 
 
 def wide(draw: Draw) -> Drawn:
     """Return operands of very different magnitudes."""
-    return _in_binade(draw, -draw.format.spread, 2 * draw.format.spread)
+    return _in_binade(draw, -draw.within.spread, 2 * draw.within.spread)
 
 
 def mixed(draw: Draw) -> Drawn:
     """Return operands few of which are large: small products are added to large ones."""
-    return draw.each(draw.apart, lambda: draw.reals("bias", -2 * draw.format.apart))
+    return draw.each(draw.apart, lambda: draw.reals("bias", -2 * draw.within.apart))
 
 
 def cancelling(draw: Draw) -> Drawn:
@@ -163,7 +167,7 @@ def subnormal_operands(name: str) -> Callable[[Draw], Drawn]:
 
 def subnormal_products(draw: Draw) -> Drawn:
     """Return normal operands whose products, and most sums, are subnormal."""
-    low = draw.format.least // 2 - 4
+    low = draw.format.min_exponent // 2 - 4
     return draw.each(lambda name: draw.reals(name, low), lambda: draw.subnormals("bias"))
 
 

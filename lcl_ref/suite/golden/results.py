@@ -143,7 +143,7 @@ def agreed(case: Case, operands: Mapping[str, Array]) -> Arrays:
 def _rounded(case: Case, dtype: str) -> Arrays:
     """Return operands exact in `dtype` and, as float64, the number nearest to each exact result (SPEC 12.2)."""
     drawn = real_kinds.drawn(case, dtype)
-    stored = {name: _real(*operand).astype(FORMATS[dtype].dtype) for name, operand in drawn.items()}
+    stored = {name: operand.floats().astype(FORMATS[dtype].dtype) for name, operand in drawn.items()}
     scale = {name: operand.scale for name, operand in drawn.items()}
     scales = {
         "y": scale["x"] + scale["weight"],

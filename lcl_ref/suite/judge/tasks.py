@@ -25,6 +25,8 @@ MANY_POSITIONS = 1 << 12
 """A layer that loops over more positions takes seconds: such cases are asked little (SPEC clause 11.8), and once."""
 
 COUNTED_IN_16_BITS = 1 << 16
+"""So many positions are asked for y alone: an index that is too narrow for more is wrong beyond."""
+
 WELL_WITHIN = 2**11
 """Whole numbers up to this one survive any rounding that has a name."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.ask import Reply
+from lcl_ref.suite.judge.outcome import ErrorKind
 
 Array = NDArray[Any]
 
@@ -56,7 +57,7 @@ def unpacked(facts: Mapping[str, Any], data: bytes, wanted: AbstractSet[str]) ->
         end.get("state") not in ENDS
         or not end.keys() <= {"state", "message", "error_kind"}
         or not isinstance(end.get("message"), str)
-        or end.get("error_kind") not in (None, "exception", "crash", "timeout", "malformed")
+        or end.get("error_kind") not in (None, *get_args(ErrorKind))
     ):
         raise ValueError(f"an answer with the end {end}")
     parts: dict[str, dict[str, Array]] = {}

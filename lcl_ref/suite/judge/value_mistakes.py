@@ -48,21 +48,17 @@ def mistake_of(spec: Spec, operands: Operands, expected: Expected, got: Array) -
         return ""
     shows: dict[str, Callable[[], bool]] = {
         "values/no-bias-at-zeros": lambda: _without_bias(spec, operands, expected.result, answer, truth),
-        "values/wraps": lambda: expected.exact and any(_same(answer, other) for other in _wrapped(truth)),
+        "values/wraps": lambda: expected.exact and any(np.array_equal(answer, other) for other in _wrapped(truth)),
         "values/flushes-subnormals": lambda: not expected.exact and _flushed(spec, operands, expected, answer),
     }
     return next((name for name, is_so in shows.items() if is_so()), "")
-
-
-def _same(answer: Array, other: Array) -> bool:
-    return np.array_equal(answer, other)
 
 
 def _without_bias(spec: Spec, operands: Operands, result: str, answer: Array, truth: Array) -> bool:
     if result != "y" or "bias" not in operands or all(operand.all() for operand in operands.values()):
         return False
     x, weight = (np.abs(operands[name].astype(np.float64)) for name in ("x", "weight"))
-    return _same(answer, np.where(batched.forward(spec, x, weight, None) == 0, 0.0, truth))
+    return np.array_equal(answer, np.where(batched.forward(spec, x, weight, None) == 0, 0.0, truth))
 
 
 def _wrapped(truth: Array) -> Iterator[Array]:
@@ -100,7 +96,7 @@ def _without_subnormals(spec: Spec, operands: Operands, result: str, least: floa
     """Yield a result with the subnormal numbers of one operand taken for 0, and of all."""
     wide = {name: operand.astype(np.float64) for name, operand in operands.items()}
     flushed = {name: np.where(np.abs(operand) < least, 0.0, operand) for name, operand in wide.items()}
-    changed = {name: operand for name, operand in flushed.items() if not _same(wide[name], operand)}
+    changed = {name: operand for name, operand in flushed.items() if not np.array_equal(wide[name], operand)}
     for name, operand in changed.items():
         yield batched_result(spec, wide | {name: operand}, result)
     if len(changed) > 1:

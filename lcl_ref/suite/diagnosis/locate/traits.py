@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.judge.observation import Observation
 
@@ -20,7 +21,7 @@ def _dilated(spec: Spec) -> bool:
 
 
 def _extents(spec: Spec) -> list[int]:
-    return [step * (taps - 1) + 1 for step, taps in zip(spec.dilation, spec.kernel_size, strict=True)]
+    return list(map(window_extent, spec.kernel_size, spec.dilation))
 
 
 def _each(test: Callable[[int, int], bool], which: Callable[[Any], bool]) -> Test:
