@@ -47,8 +47,9 @@ class Prober:
         self.bias = None if spec.bias_shape is None else self.integers(spec.bias_shape, 2)
 
     def integers(self, shape: tuple[int, ...], seed: int) -> Array:
-        """Return small integers of a shape, the same for a seed."""
-        drawn = np.random.Generator(np.random.Philox(seed)).integers(1, 4, shape)
+        """Return small integers of a shape and of both signs, the same for a seed."""
+        stream = np.random.Generator(np.random.Philox(seed))
+        drawn = stream.integers(1, 4, shape) * stream.choice((-1, 1), shape)
         return drawn.astype(FORMATS[self.dtype].dtype)
 
     def y(self, x: Array, weight: Array, bias: Array | None) -> Array:

@@ -50,15 +50,14 @@ def stages(
     dtypes = _dtypes(adapter)
     core = set(in_tier("core"))
     known = [case for case in cases if case in store.entries]
-    plain = [case for case in known if "/sizes/" not in case and "/values/" not in case]
-    small = sorted(plain, key=lambda case: "/nonfinite/" not in case)
+    small = [case for case in known if "/sizes/" not in case and "/values/" not in case]
     values = [case for case in known if "/values/" in case]
     sizes = sorted((case for case in known if "/sizes/" in case), key=lambda case: _windows(store, case))
     few = [case for case in sizes if _windows(store, case) <= FEW_WINDOWS]
     many = [case for case in sizes if FEW_WINDOWS < _windows(store, case) <= MANY_WINDOWS]
     yield from _new(
         lambda: _cells(store, [case for case in small if case in core], dtypes[:1]),
-        lambda: _cells(store, [*few, *small], dtypes[:1]),
+        lambda: _cells(store, sorted([*few, *small], key=lambda case: "/nonfinite/" not in case), dtypes[:1]),
         lambda: _cells(store, values, dtypes[:1]),
         lambda: _cells(store, many, dtypes[:1]),
         lambda: _cells(store, [*small, *values, *few], dtypes),
