@@ -50,7 +50,7 @@ class Prober:
         """Return small integers of a shape and of both signs, the same for a seed."""
         stream = np.random.Generator(np.random.Philox(seed))
         drawn = stream.integers(1, 4, shape) * stream.choice((-1, 1), shape)
-        return drawn.astype(FORMATS[self.dtype].dtype)
+        return np.asarray(drawn).astype(FORMATS[self.dtype].dtype)
 
     def y(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return what the layer answers, in float64; operands are handed over as copies."""
