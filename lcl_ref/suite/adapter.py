@@ -244,7 +244,11 @@ class Prepared(Protocol):
 
     Arrays go in as canonical NumPy and come out as anything `numpy.asarray` or DLPack takes. A layer whose data may be
     tensors of its framework too has a mapping ``views``, of words to functions that make a tensor of an array; each
-    gives a tensor that is a view, and the check ``memory/native`` asks with it.
+    gives a tensor that is a view, and the check ``memory/native`` asks with it. A layer whose framework transforms
+    functions may have the methods that the checks ``transform/*`` ask: ``jvp(x, x_dot, direction) -> (y, y_dot)``,
+    with a layer of the same spec that holds the direction of weight and bias; ``second_derivative(x, dy, x_dot,
+    direction) -> (that in dy, in x, in weight)``; ``mapped(layers=None)``, a layer of stacks, over the weights of
+    `layers` where they are given; ``compiled()``, layers by the words for how they are run; ``exported(x)``, a layer.
     """
 
     def forward(self, x: Any) -> Any:

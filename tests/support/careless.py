@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from lcl_ref.core import batched
 from lcl_ref.suite.native_views import native_views
+from tests.support.transforming import Transforms, careless
 
 
 class Layer:
@@ -22,7 +23,7 @@ class Layer:
     def prepare(self, spec, weight, bias, _dtype):
         return type(self).Prepared(spec, weight, bias, self.honest)
 
-    class Prepared:
+    class Prepared(Transforms):
         def __init__(self, spec, weight, bias, honest):
             self.spec, self.weight, self.bias, self.honest = spec, weight, bias, honest
 
@@ -307,4 +308,4 @@ GLOBAL = {
     "state/global-folder": changing("ChangesFolder", lambda: os.chdir("/")),
 }
 
-CARELESS = MEMORY | STATE | GLOBAL
+CARELESS = MEMORY | STATE | GLOBAL | careless(Layer)

@@ -156,6 +156,7 @@ def _declaration(implementation: int, data_format: str) -> Declaration:
             max_positions=None if implementation == 2 else 2**12,
             max_matrix=2**24 if implementation == 2 else None,
             why=_WHY | _WHY_OF[implementation] | _LARGEST,
+            declines={"transform/*": "its weights are variables of the layer, not arguments of a function"},
         ),
         published=not suffix,
         holds="windows" if implementation == 1 else "dense_matrix",

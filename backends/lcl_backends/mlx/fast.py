@@ -16,7 +16,11 @@ class Adapter:
         name="mlx.fast",
         summary="Windows of a tile of positions times their weights, all at once where few; derivatives likewise.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        capabilities=Capabilities(
+            channel_table=True,
+            dtypes=DTYPES,
+            declines={"transform/vmap": "MLX maps no as_strided, by which windows are made"},
+        ),
         recommended=True,
         holds="tiles",
     )

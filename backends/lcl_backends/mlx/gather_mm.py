@@ -26,6 +26,10 @@ class Adapter:
                 "dtypes": "gather_mm takes no float64, and the float32 of half types",
                 "empty_batch": "the process ends with a division by zero",
             },
+            declines={
+                "transform/jvp": "MLX has no forward rule for gather_mm",
+                "transform/vmap": "MLX maps no gather_mm",
+            },
         ),
     )
 

@@ -26,6 +26,10 @@ class Adapter:
                 "dtypes": "conv1d takes float64 and computes it in float32",
                 "empty_batch": "MLX refuses to convolve an empty array",
             },
+            declines={
+                "transform/jvp": "MLX has no forward rule for convolutions",
+                "transform/vmap": "MLX maps no as_strided, by which it differentiates convolutions",
+            },
         ),
     )
 

@@ -18,7 +18,11 @@ class Adapter:
         modules=("mlx.core", "mlx.nn"),
         summary="The mlx.nn modules to drop in, on the engine of mlx.fast.",
         layout="canonical",
-        capabilities=Capabilities(channel_table=True, dtypes=DTYPES),
+        capabilities=Capabilities(
+            channel_table=True,
+            dtypes=DTYPES,
+            declines={"transform/vmap": "MLX maps no as_strided, by which windows are made"},
+        ),
     )
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> MlxLayer:

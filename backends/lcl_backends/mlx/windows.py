@@ -23,6 +23,7 @@ class Adapter:
             dtypes=DTYPES,
             empty_batch=False,
             why={"empty_batch": "the gradient of as_strided is a scatter, which MLX refuses on an empty array"},
+            declines={"transform/vmap": "MLX maps no as_strided, by which windows are made"},
         ),
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lcl_backends.support.flushing import declared_flushing
-from lcl_backends.support.prepared import PreparedLayer
+from lcl_backends.support.transforms.jax import JaxTransforms
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.jax_operands import layer, split_channels
@@ -56,7 +56,7 @@ Compiling apart and at full effort takes about five times as long, which pays fo
 """
 
 
-class JaxLayer(PreparedLayer):
+class JaxLayer(JaxTransforms):
     """A layer whose operations are compiled on first use.
 
     Layers of the same spec with the same function `apply` share their programs.
@@ -99,6 +99,13 @@ class JaxLayer(PreparedLayer):
         run = self._all(operands) if small else program(self._apply, self.spec, count)
         *rest, dx = run(cotangent, *operands)
         return [dx, *rest[1:]][:count]
+
+    def compiled_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile in little time."""
+        import jax
+
+        compiled: Callable[..., Any] = jax.jit(function, compiler_options=known(**QUICK))
+        return compiled
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Switch 64-bit types on for the calls of float64 layers only."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_backends.support.prepared import PreparedLayer
+from lcl_backends.support.transforms.mlx import MlxTransforms
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.mlx_operands import from_numpy, split_channels, tile, widened
@@ -35,7 +35,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
 """MLX has these on the CPU."""
 
 
-class MlxLayer(PreparedLayer):
+class MlxLayer(MlxTransforms):
     """A layer of MLX arrays, differentiated by `mlx.core.vjp`."""
 
     def reshaping(self) -> Reshaping:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lcl_backends.support.flushing import declared_flushing
-from lcl_backends.support.prepared import PreparedLayer
+from lcl_backends.support.transforms.tensorflow import TensorflowTransforms
 from lcl_ref.core.spec import Spec
 from lcl_ref.suite.native_views import Reshaping
 
@@ -87,7 +87,7 @@ def tensor(array: Any) -> Any:
     return load().raw_ops.Identity(input=array)
 
 
-class TensorflowLayer(PreparedLayer):
+class TensorflowLayer(TensorflowTransforms):
     """A layer of tensors, differentiated by `tf.GradientTape`.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from lcl_backends.support.prepared import PreparedLayer
+from lcl_backends.support.transforms.torch import TorchTransforms
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
@@ -56,7 +56,7 @@ def _as_it_is(_spec: Spec, tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-class TorchLayer(PreparedLayer):
+class TorchLayer(TorchTransforms):
     """A layer of tensors, differentiated by autograd.
 
     Autograd records the conversion of the canonical weight and bias too, so their gradients travel back through it.

@@ -33,6 +33,7 @@ class Adapter:
             accumulation=ACCUMULATION,
             max_positions=2**12,
             why={"max_positions": "a loop in Python over the positions, each a module with tensors of its own"},
+            declines={"transform/*": "its weights are Parameters of modules, not arguments of a function"},
         ),
     )
 

@@ -25,6 +25,7 @@ class Adapter:
             dtypes=DTYPES,
             accumulation=BIAS_APART,
             why={"ranks": "blocks of channels are what is mapped; torch.unfold does the same over positions"},
+            declines={"transform/exported": "torch.export cannot store what it traces through torch.vmap"},
         ),
     )
 

@@ -6,6 +6,8 @@ derivatives of every order run tile by tile, and autograd never records the tile
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from lcl_ref.layers.engines.torch_route import wide
 
 
 class _Product(torch.autograd.Function):
-    """One of the three products; its derivatives are the other two, in `backward` of each."""
+    """One of the three products; its derivatives are the other two, in `backward` of each, and forwards itself."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 -- torch's signature
@@ -25,6 +27,7 @@ class _Product(torch.autograd.Function):
         ctx.layer, first, second, *bias = inputs
         ctx.bias_axes = bias[0].ndim if bias and bias[0] is not None else 0
         ctx.save_for_backward(first, second)
+        ctx.save_for_forward(first, second)
 
 
 def applied(product: type[_Product], *arguments: Any) -> Tensor:
@@ -54,6 +57,11 @@ class Output(_Product):
         return None, dx, dw, _bias_gradient(ctx.bias_axes, dy) if wants_bias else None
 
     @staticmethod
+    def jvp(ctx: Any, _: None, dx: Tensor | None, dweight: Tensor | None, dbias: Tensor | None) -> Tensor:
+        """Return the tangent of the result."""
+        return _tangent(Output, ctx, dx, dweight, dbias)
+
+    @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
         return _one_by_one(Output, info.batch_size, in_dims, arguments)
@@ -77,6 +85,11 @@ class InputGradient(_Product):
         _, wants_dy, wants_weight = ctx.needs_input_grad
         back = applied(Output, ctx.layer, ddx, weight, None) if wants_dy else None
         return None, back, applied(WeightGradient, ctx.layer, ddx, dy) if wants_weight else None
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, ddy: Tensor | None, dweight: Tensor | None) -> Tensor:
+        """Return the tangent of the result."""
+        return _tangent(InputGradient, ctx, ddy, dweight)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -104,9 +117,27 @@ class WeightGradient(_Product):
         return None, back, applied(Output, ctx.layer, x, ddw, None) if wants_dy else None
 
     @staticmethod
+    def jvp(ctx: Any, _: None, dx: Tensor | None, ddy: Tensor | None) -> Tensor:
+        """Return the tangent of the result."""
+        return _tangent(WeightGradient, ctx, dx, ddy)
+
+    @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
         return _one_by_one(WeightGradient, info.batch_size, in_dims, arguments)
+
+
+def _tangent(
+    product: type[_Product], ctx: Any, dfirst: Tensor | None, dsecond: Tensor | None, *dbias: Tensor | None
+) -> Tensor:
+    """Return the sum of the products with one factor moved each, and the bias."""
+    first, second = ctx.saved_tensors
+    none = [None for _ in dbias]
+    if dfirst is None and dsecond is None:
+        dfirst = torch.zeros_like(first)  # gives the tangent of the bias the shape of the result
+    terms = [] if dfirst is None else [applied(product, ctx.layer, dfirst, second, *none)]
+    terms += [] if dsecond is None else [applied(product, ctx.layer, first, dsecond, *none)]
+    return reduce(operator.add, terms + [bias for bias in dbias if bias is not None])
 
 
 def _bias_gradient(axes: int, dy: Tensor) -> Tensor:

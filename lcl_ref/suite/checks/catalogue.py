@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
+from typing import Literal
 
 from lcl_ref.suite.adapter import OPS
-from lcl_ref.suite.checks import descriptions, state, surroundings
+from lcl_ref.suite.checks import descriptions, state, surroundings, transforms
 from lcl_ref.suite.checks.memory import in_order, native, takes_tensors
 from lcl_ref.suite.checks.orders import ORDERS, WORDS
 from lcl_ref.suite.checks.subject import Subject
@@ -28,7 +30,7 @@ class Check:
     Parameters
     ----------
     id : str
-        ``memory/<order>`` or ``state/<name>``; never renamed, never reused.
+        ``memory/<order>``, ``state/<name>`` or the like; never renamed, never reused.
     sentence : str
         What a layer does that fails it; ends with no stop.
     clause : str
@@ -41,8 +43,10 @@ class Check:
         Whether a layer may declare that it does not offer this.
     most : int
         How many layers it asks about.
-    of_programs : bool
-        Whether it is asked of programs only.
+    programs : {"too", "only", "never"}
+        Whether it is asked of programs.
+    thorough : bool
+        Whether tiers below full ask it of recommended routes only, among registered backends.
     requires : callable, optional
         Raises `Unsupported` for a layer that has nothing to be asked about, before it is asked.
     """
@@ -54,7 +58,8 @@ class Check:
     ops: tuple[str, ...] = OPS
     may_decline: bool = False
     most: int = 2
-    of_programs: bool = False
+    programs: Literal["too", "only", "never"] = "too"
+    thorough: bool = False
     requires: Callable[[Subject, Sequence[Asked]], object] | None = None
 
     def refusal(self, declines: Mapping[str, str]) -> str | None:
@@ -107,7 +112,7 @@ _DESCRIPTIONS = (
         descriptions.resolved,
         ("forward",),
         may_decline=True,
-        of_programs=True,
+        programs="only",
         requires=descriptions.describer,
     ),
     Check(
@@ -117,13 +122,66 @@ _DESCRIPTIONS = (
         descriptions.refused,
         ("forward",),
         may_decline=True,
-        of_programs=True,
+        programs="only",
         requires=descriptions.describer,
     ),
 )
 
-CHECKS: dict[str, Check] = {
-    check.id: check
-    for check in (*_DESCRIPTIONS, *map(_global, surroundings.SURROUNDINGS), *_STATE, *map(_memory, ORDERS), _NATIVE)
-}
+_transform = partial(Check, may_decline=True, programs="never", thorough=True)
+
+_TRANSFORMS = (
+    _transform(
+        "transform/jvp",
+        "wrong in forward mode",
+        "9.7",
+        transforms.forward_mode,
+        ("forward",),
+        requires=transforms.has("jvp"),
+    ),
+    _transform(
+        "transform/second-derivative",
+        "wrong in second derivatives",
+        "9.8",
+        transforms.second_derivative,
+        ("vjp",),
+        requires=transforms.has("second_derivative"),
+    ),
+    _transform(
+        "transform/vmap",
+        "wrong where it is mapped over a stack",
+        "8.10",
+        transforms.mapped,
+        ("forward", "vjp"),
+        requires=transforms.has("mapped"),
+    ),
+    _transform(
+        "transform/compiled",
+        "wrong where it is compiled, or where it is not",
+        "8.10",
+        transforms.compiled,
+        ("forward", "vjp"),
+        most=1,
+        requires=transforms.has("compiled"),
+    ),
+    _transform(
+        "transform/exported",
+        "wrong where it is exported and run again",
+        "8.10",
+        transforms.exported,
+        ("forward",),
+        most=1,
+        requires=transforms.has("exported"),
+    ),
+)
+
+_ALL = (
+    *_DESCRIPTIONS,
+    *map(_global, surroundings.SURROUNDINGS),
+    *_STATE,
+    *map(_memory, ORDERS),
+    _NATIVE,
+    *_TRANSFORMS,
+)
+
+CHECKS: dict[str, Check] = {check.id: check for check in _ALL}
 """Every check by its id, in the order they are asked."""

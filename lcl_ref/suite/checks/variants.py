@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,9 @@ Array = NDArray[Any]
 
 DATA = ("x", "dy")
 PARAMETERS = ("weight", "bias")
+
+MANY = 1 << 20
+"""Numbers that fill no cache."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,14 @@ class Asked:
         moved = self._moved_on(*DATA)
         data = {name: np.concatenate([self.task.operands[name], moved[name][:1]]) for name in DATA}
         return with_operands(self.task, {**self.task.operands, **data})
+
+    @cached_property
+    def larger(self) -> Asked:
+        """The layer with so many samples that its windows hold `MANY` numbers: routes do something else then."""
+        spec, data = self.task.spec, {name: self.task.operands[name] for name in DATA}
+        samples = -(-MANY // (math.prod(spec.output_size) * spec.fan_in))
+        repeated = {name: np.resize(array, (samples, *array.shape[1:])) for name, array in data.items()}
+        return Asked(self.case, with_operands(self.task, {**self.task.operands, **repeated}))
 
     @cached_property
     def single(self) -> Task:

@@ -9,12 +9,13 @@ from lcl_ref.errors import FixtureError
 from lcl_ref.suite.adapter import OPS, Capabilities
 from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import asks
-from lcl_ref.suite.checks.catalogue import CHECKS
+from lcl_ref.suite.checks.catalogue import CHECKS, Check
 from lcl_ref.suite.formats import ALL_DTYPES, DTYPES
 from lcl_ref.suite.golden.store import Store, lacking
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.loading import BackendRef, Kind
+from lcl_ref.suite.run.registered import family_of, registered
 from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES
 
 DECLARING: tuple[Kind, ...] = ("registered", "exec")
@@ -62,12 +63,22 @@ def make_plan(
         plan[ref] += [
             Cell(ref.name, check.id, op, dtype)
             for check in checks
-            if ref.kind == "exec" or not check.of_programs
-            for dtype in dtypes_of_checks(ref.kind, dtypes)[: 1 if check.of_programs else None]
+            if _is_asked(check, ref, tier)
+            for dtype in dtypes_of_checks(ref.kind, dtypes)[: 1 if check.programs == "only" else None]
             for op in chosen_ops
             if op in check.ops
         ]
     return plan
+
+
+def _is_asked(check: Check, ref: BackendRef, tier: str) -> bool:
+    """Return whether a check is asked of a backend in a tier."""
+    if check.programs != "too" and (ref.kind == "exec") != (check.programs == "only"):
+        return False
+    if not check.thorough or tier == "full" or ref.kind != "registered":
+        return True
+    one = registered(family_of(ref.target)).get(ref.target)
+    return one is not None and one.readable and one.declaration.recommended
 
 
 def dtypes_of_checks(kind: Kind, dtypes: Sequence[str]) -> list[str]:
