@@ -31,6 +31,7 @@ COMMANDS = {
     "inspect": "lcl_ref.cli.convert",
     "verify-port": "lcl_ref.cli.convert",
     "laws": "lcl_ref.cli.laws",
+    "reproducibility": "lcl_ref.cli.reproducibility",
     "bench": "lcl_ref.cli.bench",
     "report": "lcl_ref.cli.report",
     "export": "lcl_ref.cli.export",

@@ -41,6 +41,7 @@ SUITE = {
     "lcl_ref.suite.validation": "core api errors",
     "lcl_ref.suite.identities": "core api errors",
     "lcl_ref.suite.port_check": "core layouts files errors",
+    "lcl_ref.suite.reproducibility": "core",
     "lcl_ref.bench": "core errors",
     "lcl_ref.suite.scheduling": "",
     "lcl_ref.suite.plugin": "errors",
@@ -52,7 +53,13 @@ SUITE = {
 }
 """The suite from the ground up: a room may import every room above it in this table, `outside`, and these."""
 
-BESIDE = {"lcl_ref.suite.validation", "lcl_ref.suite.identities", "lcl_ref.suite.port_check", "lcl_ref.bench"}
+BESIDE = {
+    "lcl_ref.suite.validation",
+    "lcl_ref.suite.identities",
+    "lcl_ref.suite.port_check",
+    "lcl_ref.suite.reproducibility",
+    "lcl_ref.bench",
+}
 """Rooms on one floor: none of them imports another."""
 
 ADAPTERS = "lcl_ref.core lcl_ref.layouts lcl_ref.layers lcl_ref.errors lcl_ref.suite.adapter lcl_ref.suite.formats"

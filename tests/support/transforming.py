@@ -52,45 +52,43 @@ class Answers:
 def careless(layer):
     """Return check -> a layer that fails it, made of ``tests.support.careless.Layer``."""
 
-    class ForgetsTheMovedWeight(layer):
-        class Prepared(layer.Prepared):
-            def jvp(self, x, x_dot, direction):
-                y, y_dot = super().jvp(x, x_dot, direction)
-                return y, y_dot if self.honest else batched.forward(self.spec, x_dot, self.weight, direction.bias)
-
-    class TakesTheCotangentForConstant(layer):
-        class Prepared(layer.Prepared):
-            def second_derivative(self, *operands):
-                of_dy, *rest = super().second_derivative(*operands)
-                return of_dy if self.honest else np.zeros_like(of_dy), *rest
-
-    class MapsDataOnly(layer):
-        class Prepared(layer.Prepared):
-            def mapped(self, layers=None):
-                return super().mapped(layers if self.honest else None)
-
-    class CompilesForOneBatch(layer):
-        class Prepared(layer.Prepared):
-            def compiled(self):
-                batches = []
-
-                def forward(x):
-                    batches.append(len(x))
-                    y = self.forward(x)
-                    y[batches[0] :] = 0
-                    return y
-
-                return super().compiled() if self.honest else {"compiled": Answers(self, forward)}
-
-    class ExportsAConstant(layer):
-        class Prepared(layer.Prepared):
-            def exported(self, x):
-                return self if self.honest else Answers(self, lambda _: self.forward(x))
+    def changed(name, **methods):
+        return type(name, (layer,), {"Prepared": type("Prepared", (layer.Prepared,), methods)})
 
     return {
-        "transform/jvp": ForgetsTheMovedWeight,
-        "transform/second-derivative": TakesTheCotangentForConstant,
-        "transform/vmap": MapsDataOnly,
-        "transform/compiled": CompilesForOneBatch,
-        "transform/exported": ExportsAConstant,
+        "transform/jvp": changed("ForgetsTheMovedWeight", jvp=_along_x_and_bias),
+        "transform/second-derivative": changed("TakesTheCotangentForConstant", second_derivative=_nothing_in_dy),
+        "transform/vmap": changed("MapsDataOnly", mapped=_over_data),
+        "transform/compiled": changed("CompilesForOneBatch", compiled=_for_one_batch),
+        "transform/exported": changed("ExportsAConstant", exported=_constant),
     }
+
+
+def _along_x_and_bias(self, x, x_dot, direction):
+    y, y_dot = Transforms.jvp(self, x, x_dot, direction)
+    return y, y_dot if self.honest else batched.forward(self.spec, x_dot, self.weight, direction.bias)
+
+
+def _nothing_in_dy(self, *operands):
+    of_dy, *rest = Transforms.second_derivative(self, *operands)
+    return of_dy if self.honest else np.zeros_like(of_dy), *rest
+
+
+def _over_data(self, layers=None):
+    return Transforms.mapped(self, layers if self.honest else None)
+
+
+def _for_one_batch(self):
+    batches = []
+
+    def forward(x):
+        batches.append(len(x))
+        y = self.forward(x)
+        y[batches[0] :] = 0
+        return y
+
+    return {"compiled": self if self.honest else Answers(self, forward)}
+
+
+def _constant(self, x):
+    return self if self.honest else Answers(self, lambda _: self.forward(x))

@@ -23,11 +23,11 @@ def _linear(spec: Spec, table: Any, x: Any, weight: Any) -> Any:
     """Gather ``(n, i*, ci) -> (n, o*, K, g, cg)``, padding being one more site that holds zeros, and multiply."""
     tf, order = tensorflow.load(), gathered(spec)
     seen = x if order is None else tf.gather(x, order, axis=-1)
-    flat = tf.reshape(seen, (len(x), math.prod(spec.input_size), seen.shape[-1]))
+    flat = tf.reshape(seen, (x.shape[0], math.prod(spec.input_size), seen.shape[-1]))
     if reads_padding(spec, table):
         flat = tf.pad(flat, ((0, 0), (0, 1), (0, 0)))
-    shaped = tf.reshape(tf.gather(flat, table, axis=1), windows_shape(spec, len(x)))
-    return tf.reshape(tf.einsum(PRODUCT, shaped, weight), spec.y_shape(len(x)))
+    shaped = tf.reshape(tf.gather(flat, table, axis=1), windows_shape(spec, x.shape[0]))
+    return tf.reshape(tf.einsum(PRODUCT, shaped, weight), spec.y_shape(x.shape[0]))
 
 
 def _apply(table: Any, spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
