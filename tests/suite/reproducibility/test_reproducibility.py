@@ -111,7 +111,8 @@ def test_the_command_measures_and_judges_nothing(tmp_path):
         "import os\nimport lcl_ref\n\ndef forward(spec, x, weight, bias):\n"
         "    y = lcl_ref.forward(spec, x, weight, bias)\n"
         "    return y if len(x) > 1 else y + os.getpid() % 7 + 1\n\n"
-        "def supports(spec, dtype, op, tags=()):\n    return True if spec.rank == 0 and spec.in_channels < 99 else 'small ones only'\n"
+        "def supports(spec, dtype, op):\n"
+        "    return True if spec.rank == 0 and spec.in_channels < 99 else 'small ones only'\n"
     )
     done = lcl("reproducibility", "-b", tmp_path / "layer.py", "--json", tmp_path / "found.json")
     assert done.returncode == 0, done.stderr
