@@ -1,4 +1,4 @@
-"""A report in the forms that other programs read: JUnit, lines of a GitHub log, SARIF and Markdown."""
+"""A report in the forms that other programs read: JUnit, lines of a GitHub log, SARIF, Markdown and badges."""
 
 from __future__ import annotations
 
@@ -92,8 +92,17 @@ def markdown(report: Document) -> str:
     return "\n".join(lines + details) + "\n"
 
 
+def badge(report: Document) -> str:
+    """Return what https://shields.io/badges/endpoint-badge makes a badge of."""
+    counts = report["summary"]
+    wrong = counts["fail"] + counts["error"]
+    text = f"{wrong} cells deviate" if wrong else f"{counts['pass']} cells conform"
+    color = "red" if wrong else "brightgreen" if counts["pass"] else "lightgrey"
+    return json.dumps({"schemaVersion": 1, "label": "lcl-ref", "message": text, "color": color}) + "\n"
+
+
 FORMS: Mapping[str, Callable[[Document], str]] = MappingProxyType(
-    {"junit": junit, "github": github, "sarif": sarif, "markdown": markdown}
+    {"junit": junit, "github": github, "sarif": sarif, "markdown": markdown, "badge": badge}
 )
 """Word of ``--format`` -> what a report, single or merged, is in it."""
 

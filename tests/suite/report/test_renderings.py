@@ -71,6 +71,13 @@ def test_sarif_has_a_result_for_every_wrong_cell(ran):
     assert places == {"layer.py"}
 
 
+def test_a_badge_counts_what_deviates(ran):
+    report, _, _ = ran
+    assert json.loads(FORMS["badge"](report))["message"] == f"{count(report, 'fail')} cells deviate"
+    right = report | {"summary": report["summary"] | {"fail": 0}}
+    assert json.loads(FORMS["badge"](right))["color"] == "brightgreen"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_stored_report_gives_the_same(ran, form):
     report, folder, _ = ran
