@@ -27,11 +27,12 @@ class _Product(torch.autograd.Function):
         ctx.layer, first, second, *bias = inputs
         ctx.bias_axes = bias[0].ndim if bias and bias[0] is not None else 0
         ctx.save_for_backward(first, second)
-        ctx.save_for_forward(first, second)
 
 
 def applied(product: type[_Product], *arguments: Any) -> Tensor:
     """Return the result of a product, recorded by autograd."""
+    if not torch.compiler.is_compiling():  # the compiler takes no function with a `jvp`
+        product = _FORWARDS[product]
     result: Tensor = product.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
 
@@ -55,11 +56,6 @@ class Output(_Product):
         dx = applied(InputGradient, ctx.layer, dy, weight) if wants_x else None
         dw = applied(WeightGradient, ctx.layer, x, dy) if wants_weight else None
         return None, dx, dw, _bias_gradient(ctx.bias_axes, dy) if wants_bias else None
-
-    @staticmethod
-    def jvp(ctx: Any, _: None, dx: Tensor | None, dweight: Tensor | None, dbias: Tensor | None) -> Tensor:
-        """Return the tangent of the result."""
-        return _tangent(Output, ctx, dx, dweight, dbias)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -87,11 +83,6 @@ class InputGradient(_Product):
         return None, back, applied(WeightGradient, ctx.layer, ddx, dy) if wants_weight else None
 
     @staticmethod
-    def jvp(ctx: Any, _: None, ddy: Tensor | None, dweight: Tensor | None) -> Tensor:
-        """Return the tangent of the result."""
-        return _tangent(InputGradient, ctx, ddy, dweight)
-
-    @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
         return _one_by_one(InputGradient, info.batch_size, in_dims, arguments)
@@ -117,14 +108,28 @@ class WeightGradient(_Product):
         return None, back, applied(Output, ctx.layer, x, ddw, None) if wants_dy else None
 
     @staticmethod
-    def jvp(ctx: Any, _: None, dx: Tensor | None, ddy: Tensor | None) -> Tensor:
-        """Return the tangent of the result."""
-        return _tangent(WeightGradient, ctx, dx, ddy)
-
-    @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Run once per mapped element."""
         return _one_by_one(WeightGradient, info.batch_size, in_dims, arguments)
+
+
+def _differentiated_forwards(product: type[_Product]) -> type[_Product]:
+    """Return a product that has forward-mode derivatives too."""
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        product.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[1], inputs[2])
+
+    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
+        return _tangent(product, ctx, *tangents)
+
+    methods = {"setup_context": staticmethod(setup_context), "jvp": staticmethod(jvp)}
+    return type(product.__name__, (product,), methods)
+
+
+_FORWARDS: dict[type[_Product], type[_Product]] = {
+    product: _differentiated_forwards(product) for product in (Output, InputGradient, WeightGradient)
+}
 
 
 def _tangent(
