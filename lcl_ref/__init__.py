@@ -3,6 +3,12 @@
 ``import lcl_ref`` needs NumPy and nothing else. SPEC.md holds the numbered clauses that docstrings cite.
 """
 
+import sys
+from pathlib import Path
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).resolve().parents[1]):
+    del sys.path[0]  # `python -m lcl_ref`: the current folder, whose files are no modules of ours
+
 import importlib
 import typing
 

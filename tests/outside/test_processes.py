@@ -17,12 +17,13 @@ BIN = Path(sys.executable).parent
 SHADOWING = ("base64", "json", "queue", "random", "selectors", "safetensors", "numpy", "h5py")
 
 
-def test_a_model_in_a_folder_of_python_files_runs_none_of_them(tmp_path):
+@pytest.mark.parametrize("program", [[BIN / "lcl"], LCL], ids=["lcl", "python -m lcl_ref"])
+def test_a_model_in_a_folder_of_python_files_runs_none_of_them(tmp_path, program):
     with h5py.File(tmp_path / "model.h5", "w") as file:
         file["x"] = [1.0]
     for name in SHADOWING:
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})")
-    done = run(BIN / "lcl", "inspect", "model.h5", cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""})
+    done = run(*program, "inspect", "model.h5", cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""})
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "ran").exists()
 
