@@ -96,10 +96,11 @@ def _check_parent(path: Path, parent: Path) -> None:
 
 
 def _try(target: Path) -> None:
-    """Make an empty file beside the target, to see that it can be done."""
+    """Make an empty file beside the target, to see that it can be done; no interruption leaves it there."""
     beside = _beside(target)
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    beside.unlink()
+    with held_back():
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        beside.unlink()
 
 
 def _beside(target: Path) -> Path:
