@@ -82,11 +82,12 @@ def run(
 
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
-    check_target(*filter(None, (json_file, html_file)))  # and not one for both
+    refs = resolve(list(backends))
+    check_target(*filter(None, (json_file, html_file)), read=[file for ref in refs for file in ref.files])
     store = announced(data)
     tier = tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
-    plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
+    plan = planned(refs, store, cases, dtypes, ops, tier, checks=not ladder)
     out = console()
     drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
     with scratch.folder() as folder:

@@ -32,13 +32,21 @@ def refusal(path: Path | str, error: OSError, todo: str = "") -> FileError:
     return FileError(Violation("file/write", str(path), got, "a place that can be written", todo=todo))
 
 
-def check_target(*paths: Path) -> None:
+def check_target(*paths: Path, read: Iterable[Path] = ()) -> None:
     """Refuse what cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    *paths : Path
+        The files to write.
+    read : iterable of Path
+        Files that are read for them, and must not be lost.
 
     Raises
     ------
     FileError
-        If a folder is missing or cannot be written, if something that is no file is in the place, or if two are one.
+        If a folder is missing or cannot be written, if something that is no file is in the place, if two are one, or
+        one is read.
     """
     real = [_real(path) for path in paths]
     for path, target in zip(paths, real, strict=True):
@@ -51,6 +59,17 @@ def check_target(*paths: Path) -> None:
     twice = next((path for path, target in zip(paths, real, strict=True) if real.count(target) > 1), None)
     if twice is not None:
         raise FileError(Violation("file/target", str(twice), "the same file for two results", "a file for each"))
+    for source in read:
+        for path in paths:
+            if _are_one(path, source):
+                raise FileError(Violation("file/target", str(path), "a file that is read", "another file to write to"))
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def check_folder(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
