@@ -19,7 +19,7 @@ from lcl_ref.cli.problems import print_problems
 from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.outside import scratch
-from lcl_ref.outside.writing import check_target, write_text
+from lcl_ref.outside.writing import check_target, write_texts
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
@@ -131,11 +131,11 @@ def announced(data: Path) -> Store:
 
 
 def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, Any]) -> None:
-    """Write the report, before anything is printed, which may fail."""
-    if json_file:
-        document.write_json(json_file, report)
-    if html_file:
-        write_text(html_file, page(report))
+    """Write the report and its page, both or none, before anything is printed, which may fail."""
+    texts = {json_file: document.as_json(report)} if json_file else {}
+    texts |= {html_file: page(report)} if html_file else {}
+    if texts:
+        write_texts(texts)
 
 
 def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

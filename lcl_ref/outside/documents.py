@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 MOST_BYTES = 1 << 24
 """Length of a document about layers; a value of Python is some thirty times as long as its text."""
 
+MOST_VALUES = 1 << 22
+"""Values in a document, as many as the report of 300,000 cells has; the shortest takes a hundred bytes of memory."""
+
 DEEPEST = 100
 """Lists and objects inside each other."""
 
@@ -26,8 +29,8 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
     Raises
     ------
     ValueError
-        If it is longer, is no JSON (NaN and infinities are none), has a number that no float holds, a name twice in one
-        object, or is nested too deeply.
+        If it is longer, has more values, is no JSON (NaN and infinities are none), has a number that no float holds, a
+        name twice in one object, or is nested too deeply.
 
     Examples
     --------
@@ -40,6 +43,10 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
     """
     if len(text) > most:
         raise ValueError(f"{len(text)} bytes of JSON, at most {most} are read")
+    marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
+    values = sum(text.count(mark) for mark in marks)  # type: ignore[arg-type]  # of one type with the text
+    if values > MOST_VALUES:  # counts marks within texts, too
+        raise ValueError(f"some {values} values, at most {MOST_VALUES} are read")
     written = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
         value = json.loads(
@@ -95,11 +102,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(value: Any) -> None:
-    waiting = [(value, 1)]
-    while waiting:
-        one, depth = waiting.pop()
-        if depth > DEEPEST:
+    way = [iter([value])]
+    while way:
+        one = next((each for each in way[-1] if isinstance(each, dict | list)), None)
+        if one is None:
+            way.pop()
+        elif len(way) > DEEPEST:
             raise ValueError(f"lists inside each other, at most {DEEPEST} deep are read")
-        if isinstance(one, dict | list):
-            inside = one.values() if isinstance(one, dict) else one
-            waiting += [(each, depth + 1) for each in inside if isinstance(each, dict | list)]
+        else:
+            way.append(iter(one.values() if isinstance(one, dict) else one))

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -178,8 +178,20 @@ def write_text(path: Path, text: str) -> None:
     FileError
         If it cannot be written.
     """
-    with replacing(path) as (file,):
-        file.write_bytes(text.encode("utf-8", "backslashreplace"))
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several files whole, all of them or none.
+
+    Raises
+    ------
+    FileError
+        If one cannot be written.
+    """
+    with replacing(*texts) as files:
+        for file, text in zip(files, texts.values(), strict=True):
+            file.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tests.fuzzing.mass.child import PATIENCE, file_of
 from tests.fuzzing.readers import READERS
 
-ROW = 2500
+ROW = 1000
 """Files that one process tries."""
 
 

@@ -102,7 +102,13 @@ def yaml_bomb(random):
     return random.choice(texts).encode()
 
 
-JSON = (nested, odd_json, not_text, huge_spec, yaml_bomb)
+def wide(random):
+    """Return very many values that are short to write."""
+    value = random.choice((b"[]", b"{}", b"0.5", b'"ab"', b'{"a":1}', b"[[[]]]"))
+    return b"[" + (value + b",") * random.choice((10, 1_000_000, 6_000_000)) + b"1]"
+
+
+JSON = (wide, nested, odd_json, not_text, huge_spec, yaml_bomb)
 
 
 def beside_of(suffix, make):
@@ -305,7 +311,7 @@ RECIPES = {
     "safetensors": (safetensors, safetensors, empty_safetensors, *(beside_of("safetensors", make) for make in JSON)),
     "weights": (darknet, cfg, beside_of("weights", huge_spec)),
     "spec.json": JSON,
-    "report.json": (report, nested, odd_json, not_text),
+    "report.json": (report, wide, nested, odd_json, not_text),
     "results": (results, safetensors, empty_safetensors),
     "tensor.json": (tensor, nested, odd_json, not_text),
     "messages": (messages,),
