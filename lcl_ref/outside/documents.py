@@ -43,11 +43,10 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
     """
     if len(text) > most:
         raise ValueError(f"{len(text)} bytes of JSON, at most {most} are read")
-    marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
-    values = sum(text.count(mark) for mark in marks)  # type: ignore[arg-type]  # of one type with the text
-    if values > MOST_VALUES:  # counts marks within texts, too
-        raise ValueError(f"some {values} values, at most {MOST_VALUES} are read")
     written = text.decode("utf-8") if isinstance(text, bytes) else text
+    values = sum(map(written.count, "[{,"))  # within texts, too
+    if values > MOST_VALUES:
+        raise ValueError(f"some {values} values, at most {MOST_VALUES} are read")
     try:
         value = json.loads(
             written, parse_constant=_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_once

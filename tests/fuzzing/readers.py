@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from lcl_ref.suite.judge.compare import Malformed
 from lcl_ref.suite.judge.outcome import outcome
 from lcl_ref.suite.report import merge
 from lcl_ref.suite.report.checking import missing_cells
-from lcl_ref.suite.report.document import document
+from lcl_ref.suite.report.document import document, sealed
 from lcl_ref.suite.report.page import page
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.channel import Garbled, messages
@@ -60,6 +61,16 @@ def _report():
     asked = {"tier": "full", "cases": ids, "dtypes": ["float32"], "ops": [], "ladder": False}
     rows = [outcome(cell, "pass", error_ratio=0.0, seconds=0.01) for cell in cells]
     return json.dumps(document([BackendReport(ref.name, "present", "numpy", "2")], rows, store, {}, asked)).encode()
+
+
+def _merged():
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("a.json", "b.json")]
+        for number, path in enumerate(paths):
+            value = json.loads(_report())
+            value["machine"]["system"] += str(number)
+            path.write_text(json.dumps(sealed(value)))
+        return json.dumps(merge.merge(paths)).encode()
 
 
 def _read_report(path):
@@ -105,7 +116,7 @@ def _whole(path):
 READERS = {name: Reader(samples, _whole) for name, samples in WEIGHTS.items()}
 READERS |= {
     "spec.json": Reader([(files.SPEC.to_json().encode(), None), (_weights(".npz")[1][1], None)], specs.read),
-    "report.json": Reader([(_report(), None)], _read_report),
+    "report.json": Reader([(_report(), None), (_merged(), None)], _read_report),
     "results": Reader(
         [(safetensors.numpy.save({"y": np.ones((2, 3), np.float32)}), None)],
         lambda path: wire.check_forms(wire.read_file(path, FORMS), FORMS),

@@ -85,6 +85,7 @@ CRAFTED = {
     "twice": b'{"format": "lcl-report/1", "format": "lcl-report/1"}',
     "empty": b"",
     "list": b"[]",
+    "form": b'{"format": []}',
 }
 
 

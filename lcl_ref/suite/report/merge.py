@@ -52,7 +52,7 @@ def read(path: Path) -> Document:
     except ValueError as error:
         raise _refused("cut-off", path, f"{shown(error)}: cut off?", "a whole JSON document") from error
     form = value.get("format") if isinstance(value, dict) else None
-    if form not in DEFINITIONS:
+    if not isinstance(form, str) or form not in DEFINITIONS:
         raise _refused("format", path, f"format {form!r}", " or ".join(DEFINITIONS))
     try:
         schema.validate(value, SCHEMA, DEFINITIONS[form])

@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 
+from lcl_ref.suite.report.document import count_states, sealed
+
 NUMBERS = [0, 1, 2, 3, 7, 8, 255, 256, 65535, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 40]
 NUMBERS += [(1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 VALUES = [
@@ -34,7 +36,7 @@ VALUES += [[], {}, [[]], [0], [-1, 2], [10**9] * 3, {"a": {}}, [None], "channels
 def mutated(data, name, random):
     """Return a file with one to three changes, most often in the manner of its format."""
     for _ in range(random.choice((1, 1, 2, 3))):
-        structured = STRUCTURED.get(name.rpartition(".")[2])
+        structured = STRUCTURED.get(name, STRUCTURED.get(name.rpartition(".")[2]))
         try:
             data = structured(data, random) if structured and random.random() < 0.5 else scratched(data, random)
         except Exception:  # noqa: BLE001 -- whatever an earlier change did, this one must find the structure it left
@@ -80,6 +82,14 @@ def json_changed(text, random):
     else:
         holder[key] = random.choice(VALUES)
     return json.dumps(value).encode()
+
+
+def report_changed(text, random):
+    """Return a report with a change, and the counts and the seal that it should then have."""
+    value = json.loads(json_changed(text, random))
+    if isinstance(value["outcomes"], list) and random.random() < 0.7:
+        value["summary"] = count_states(row["state"] for row in value["outcomes"])
+    return json.dumps(sealed(value)).encode()
 
 
 def _places(value):
@@ -164,6 +174,7 @@ def cfg_changed(data, random):
 
 STRUCTURED = {
     "json": json_changed,
+    "report.json": report_changed,
     "safetensors": safetensors_changed,
     "results": safetensors_changed,
     "npz": zip_changed,

@@ -104,6 +104,7 @@ FORGED = {
     "another form": (lambda report: report.update(format="lcl-report/2"), "lcl-report/2"),
     "more cases asked than answered": (lambda report: report["asked"].update(cases=["0d/*"]), "missing or too many"),
     "more dtypes asked": (lambda report: report["asked"].update(dtypes=["float32", "float64"]), "missing or too many"),
+    "a made-up dtype asked": (lambda report: report["asked"].update(dtypes=["float8"]), "float8"),
     "fewer operations asked": (lambda report: report["asked"].update(ops=["vjp"]), "missing or too many"),
     "words that chose nothing": (lambda report: report["asked"].update(cases=["9d/*"]), "9d/*"),
     "a ladder that was not climbed": (lambda report: report["asked"].update(ladder=True), "missing or too many"),
