@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,18 +25,24 @@ from tests.fuzzing.readers import READERS
 ROW = 1000
 """Files that one process tries."""
 
+STARTING = 600
+"""Seconds that a process may take to start."""
+
 
 def row(kind, first, count, folder):
     """Yield number and result of each file of a row, as the child has it."""
     words = [sys.executable, "-m", "tests.fuzzing.mass.child", kind.name, int(kind.crafted), kind.seed, first, count]
     with (
         tempfile.TemporaryFile() as errors,
-        subprocess.Popen([*map(str, words), folder], stdout=subprocess.PIPE, stderr=errors, bufsize=0) as child,
+        subprocess.Popen(
+            [*map(str, words), folder], stdout=subprocess.PIPE, stderr=errors, bufsize=0, start_new_session=True
+        ) as child,
     ):
-        rest, number = b"", first
+        rest, number, patience = b"", first, STARTING
         while True:
-            ready = select.select([child.stdout], [], [], PATIENCE)[0]
+            ready = select.select([child.stdout], [], [], patience)[0]
             chunk = os.read(child.stdout.fileno(), 1 << 16) if ready else b""
+            patience = PATIENCE
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 word, _, value = line.partition(b" ")
@@ -45,8 +52,8 @@ def row(kind, first, count, folder):
                     yield number, json.loads(value)
             if not chunk:
                 break
-        if not ready:
-            child.kill()
+        with contextlib.suppress(ProcessLookupError):  # it, or what it left
+            os.killpg(child.pid, signal.SIGKILL) if not ready else None
         if child.wait():
             errors.seek(0)
             yield number, [PATIENCE, 0, 0, False, "hang" if not ready else f"ended: {errors.read()[-2000:].decode()}"]
