@@ -53,12 +53,12 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
         )
     except RecursionError as error:
         raise ValueError(f"lists inside each other, at most {DEEPEST} deep are read") from error
-    _check_depth(value)
+    check_nested(value)
     return value
 
 
 def read(path: Path, most: int = MOST_BYTES) -> Any:
-    """Return the value of a JSON file; no more than `most` bytes of it are ever read.
+    """Return the value of a JSON file; no more than `most` bytes of it are ever read, and of a pipe none.
 
     Raises
     ------
@@ -67,6 +67,8 @@ def read(path: Path, most: int = MOST_BYTES) -> Any:
     ValueError
         As `parsed`.
     """
+    if path.is_fifo():  # it would wait for whoever writes
+        raise ValueError("a pipe")
     with path.open("rb") as file:
         return parsed(file.read(most + 1), most)
 
@@ -100,13 +102,28 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(value: Any) -> None:
-    way = [iter([value])]
+def check_nested(value: Any, most: int = MOST_VALUES) -> None:
+    """Refuse lists and objects that are too deep inside each other, or, where one stands at many places, too many.
+
+    Parameters
+    ----------
+    value : Any
+        What a document says.
+    most : int
+        How many lists and objects there may be.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    way, count = [iter([value])], 0
     while way:
         one = next((each for each in way[-1] if isinstance(each, dict | list)), None)
+        count += 1
         if one is None:
             way.pop()
-        elif len(way) > DEEPEST:
-            raise ValueError(f"lists inside each other, at most {DEEPEST} deep are read")
+        elif len(way) > DEEPEST or count > 2 * most:
+            raise ValueError(f"lists inside each other, at most {DEEPEST} deep and {most} are read")
         else:
             way.append(iter(one.values() if isinstance(one, dict) else one))
