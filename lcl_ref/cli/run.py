@@ -96,8 +96,7 @@ def run(
     """
     refs = resolve(list(backends))
     check_target(*filter(None, (json_file, html_file)), read=[file for ref in refs for file in ref.files])
-    store = announced(data)
-    tier = tier or ("full" if backends or cases else "core")
+    store, tier = announced(data), tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
     plan = planned(refs, store, cases, dtypes, ops, tier, checks=not ladder)
     out = console() if form == "table" else errors()

@@ -24,7 +24,7 @@ ATTRIBUTES = 1 << 26
 MEMORY = 1 << 28
 """Bytes that the process that reads an HDF5 file may take, besides twice the length of the file."""
 
-SECONDS = 5
+SECONDS = 3
 """Of the processor, that the process that reads an HDF5 file may take, besides one for every `PER_SECOND` bytes."""
 
 PER_SECOND = 1 << 23

@@ -171,24 +171,12 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
+    """Write a file whole or not at all, as `write_texts` does."""
     write_texts({path: text})
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
-    """Write several files whole, all of them or none.
-
-    Raises
-    ------
-    FileError
-        If one cannot be written.
-    """
+    """Write several files whole, all of them or none; a `FileError` says which cannot be written, and why."""
     with replacing(*texts) as files:
         for file, text in zip(files, texts.values(), strict=True):
             file.write_bytes(text.encode("utf-8", "backslashreplace"))
