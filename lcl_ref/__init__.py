@@ -3,10 +3,11 @@
 ``import lcl_ref`` needs NumPy and nothing else. SPEC.md holds the numbered clauses that docstrings cite.
 """
 
+import os
 import sys
-from pathlib import Path
 
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).resolve().parents[1]):
+_ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120 -- pathlib's names would be ours
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and os.path.realpath(sys.path[0]) != _ROOT:
     del sys.path[0]  # `python -m lcl_ref`: the current folder, whose files are no modules of ours
 
 import importlib
