@@ -6,8 +6,11 @@
 import os
 import sys
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120 -- pathlib's names would be ours
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and os.path.realpath(sys.path[0]) != _ROOT:
+if (
+    sys.argv[:1] == ["-m"]
+    and not sys.flags.safe_path
+    and os.path.realpath(sys.path[0]) != os.path.realpath(f"{__path__[0]}/..")
+):
     del sys.path[0]  # `python -m lcl_ref`: the current folder, whose files are no modules of ours
 
 import importlib
