@@ -129,6 +129,12 @@ def check_count(path: Path, count: int) -> None:
         raise problem(path, "count", f"{count} arrays or groups", f"at most {limits.of(limits.ENTRIES)}", _RAISE)
 
 
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise problem(path, "missing", "no regular file", "a file")
+
+
 def check_text(path: Path, what: str, size: int, most: int = limits.TEXT) -> None:
     """Refuse a text of the file (its configuration, a header) that is too long to be one."""
     if size > limits.of(most):
