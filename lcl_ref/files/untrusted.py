@@ -166,6 +166,10 @@ _END_BYTES = (1 << 16) + 200
 """Length of the last records with the longest comment."""
 
 
+MOST_VALUES = 1 << 20
+"""Values in the description of a model; a layer has some fifty."""
+
+
 def numeric(path: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     """Return the bytes of an array; refuse one that is not of plain numbers."""
     plain = dtype.kind in "biufc" or (dtype.kind == "V" and dtype.type is not np.void)  # V: the types of ml_dtypes
@@ -178,7 +182,7 @@ def parse_json(path: Path, text: str | bytes, what: str) -> dict[str, Any]:
     """Return a JSON object of the file."""
     check_text(path, what, len(text))
     with reading(path, what):
-        value = parsed(text, len(text))
+        value = parsed(text, len(text), MOST_VALUES)
     if not isinstance(value, Mapping):
         raise problem(path, "json", f"{what} that is a {type(value).__name__}", "a JSON object")
     return dict(value)

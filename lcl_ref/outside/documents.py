@@ -16,7 +16,7 @@ DEEPEST = 100
 """Lists and objects inside each other."""
 
 
-def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
+def parsed(text: str | bytes, most: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
     """Return the value of a JSON text.
 
     Parameters
@@ -25,6 +25,8 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
         The text, in UTF-8.
     most : int
         Its greatest length.
+    most_values : int
+        How many values it may have.
 
     Raises
     ------
@@ -45,8 +47,8 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
         raise ValueError(f"{len(text)} bytes of JSON, at most {most} are read")
     written = text.decode("utf-8") if isinstance(text, bytes) else text
     values = sum(map(written.count, "[{,"))  # within texts, too
-    if values > MOST_VALUES:
-        raise ValueError(f"some {values} values, at most {MOST_VALUES} are read")
+    if values > most_values:
+        raise ValueError(f"some {values} values, at most {most_values} are read")
     try:
         value = json.loads(
             written, parse_constant=_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_once

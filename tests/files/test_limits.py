@@ -88,6 +88,13 @@ def long_name(path):
     np.savez(path, **{"x" * 5000: np.zeros(3)})
 
 
+def many_lists(path):
+    """A description of a model that is made of empty lists."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", '{"a": [' + ",".join(["[[[]]]"] * 400_000) + "]}")
+        archive.writestr("model.weights.h5", b"")
+
+
 CRAFTED = {
     diamonds: ("m.h5", "groups at one place each"),
     one_dataset_at_many_places: ("m.h5", "301 arrays"),
@@ -96,6 +103,7 @@ CRAFTED = {
     many_arrays_of_zeros: ("m.npz", "4 arrays of 80000000 bytes together, expected at most 200 times"),
     long_header: ("m.safetensors", "a header of 1073741824 bytes"),
     long_table: ("m.npz", "a table of contents of 1073741824 bytes"),
+    many_lists: ("m.keras", "values, at most"),
     long_name: ("m.npz", "at most 1000 characters"),
 }
 
