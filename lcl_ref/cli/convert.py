@@ -21,6 +21,7 @@ from lcl_ref.suite.port_check import verify
 from lcl_ref.suite.port_check.verify import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_SOURCE = click.Path(path_type=Path)
 _SPEC_HELP = "JSON of one specification or of all layers; for .weights the network's .cfg."
 
 
@@ -45,7 +46,7 @@ _limits_option = click.option(
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("source", metavar="IN", type=_SOURCE)
 @click.argument("target", metavar="OUT", type=_FILE)
 @_from_option("IN", "")
 @click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
@@ -69,8 +70,8 @@ def convert(
     LAYOUT is a name, or a pattern of your own: "1 co ci o* (k*) | 1 co o*" is weight and bias, slowest axis first, of
     positions o*, taps k*, input channels ci and output channels co.
 
-    The suffixes of IN and OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights. All other arrays are carried
-    along untouched; the specification of every layer is written beside OUT.
+    The content of IN and the suffix of OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights, .pt. All other
+    arrays are carried along untouched; the specification of every layer is written beside OUT.
     """
     _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer, known=known)
@@ -97,7 +98,7 @@ def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> No
 
 
 @click.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=_SOURCE)
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @_from_option("FILE", STORED)
 @click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
@@ -169,8 +170,8 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 
 
 @click.command("verify-port")
-@click.argument("old", metavar="OLD", type=_FILE)
-@click.argument("new", metavar="NEW", type=_FILE)
+@click.argument("old", metavar="OLD", type=_SOURCE)
+@click.argument("new", metavar="NEW", type=_SOURCE)
 @click.option("-b", "--backend", default="numpy.matmul", show_default=True, help="Who computes with the new weights.")
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)

@@ -195,7 +195,7 @@ def test_the_input_is_never_the_output_and_bad_targets_leave_nothing(tmp_path, o
         (old, tmp_path / "no" / "such" / "folder.npz", r"make it with: mkdir -p .*/no/such$"),
         (old, tmp_path / "new.bin", r"suffix '.bin'"),
         (tmp_path / "missing.npz", old, "no such file"),
-        (tmp_path, new, "no regular file"),
+        (tmp_path, new, "a folder that is no SavedModel"),
     ):
         with pytest.raises(lcl.FileError, match=message):
             change(source, target)

@@ -55,7 +55,7 @@ def write_h5(path: Path, old: WeightFile, converted: Mapping[str, str], produce:
 
 def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
     """Copy a ``.keras`` file; `converted` maps layer names to their new layouts."""
-    archive, weights = old.handle
+    texts, weights = old.handle
     assert old.config is not None
     config = _edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
     with scratch.folder() as folder, scratch.room():
@@ -64,8 +64,8 @@ def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce
             stored.set_attributes(new, weights.groups[""])
             _copy(weights, new, "", produce)
         with zipfile.ZipFile(path, "w") as target:
-            if METADATA in archive.namelist():
-                target.writestr(zipfile.ZipInfo(METADATA), archive.read(METADATA))
+            if METADATA in texts:
+                target.writestr(zipfile.ZipInfo(METADATA), texts[METADATA])
             target.writestr(zipfile.ZipInfo(CONFIG), json.dumps(config))
             target.write(copy, WEIGHTS)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lcl_ref.files import darknet_cfg, specs
+from lcl_ref.files import specs
 from lcl_ref.files.contents import Array, LocalLayer, Tensor, WeightFile
-from lcl_ref.files.darknet_cfg import Section
+from lcl_ref.files.darknet import cfg
+from lcl_ref.files.darknet.cfg import Section
 from lcl_ref.files.untrusted import problem, reading
 
 FLOAT = np.dtype("<f4")
@@ -42,7 +43,7 @@ def read(path: Path, given: Path | None) -> WeightFile:
 
 def _sections(given: Path) -> list[Section]:
     if given.suffix == ".cfg":
-        return darknet_cfg.parse(given, given.read_text())
+        return cfg.parse(given, given.read_text())
     document = specs.read(given)
     if document.alone is not None:
         layers = [("local_0", document.alone, "")]
