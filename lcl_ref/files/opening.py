@@ -16,6 +16,7 @@ from lcl_ref.files.keras.reading import read_h5, read_keras
 from lcl_ref.files.named_arrays import read_npz, read_safetensors
 from lcl_ref.files.recognising import kind_of, refused
 from lcl_ref.files.specs import Given
+from lcl_ref.files.tensorflow import folders, tfjs
 from lcl_ref.files.torch.reading import read as read_torch
 from lcl_ref.files.untrusted import about, check_total, problem
 
@@ -63,7 +64,7 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
 _PLAIN = {"safetensors": read_safetensors, "npz": read_npz, "torch": read_torch}
 """Kind of file -> its reader; these hold named arrays alone."""
 
-_KERAS = ("hdf5", "keras", "keras_folder")
+_KERAS = ("hdf5", "keras", "keras_folder", "tfjs", "saved_model", "checkpoint")
 
 
 def _read(path: Path, kind: str, stack: ExitStack, given: Given, layer: str) -> WeightFile:
@@ -72,6 +73,10 @@ def _read(path: Path, kind: str, stack: ExitStack, given: Given, layer: str) -> 
     known = {found.name: found.spec for found in given.layers}
     if given.alone is not None and layer:
         known[layer] = given.alone
+    if kind == "tfjs":
+        return tfjs.read(path, known)
+    if kind in ("saved_model", "checkpoint"):
+        return folders.read(path, kind, known, given.model)
     return read_h5(path, stack, known, given.model) if kind == "hdf5" else read_keras(path, stack, known)
 
 

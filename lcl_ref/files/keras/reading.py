@@ -44,11 +44,11 @@ def read_h5(path: Path, stack: ExitStack, specs: Specs, beside: Mapping[str, Any
     tensors = _tensors(file, prefix)
     if text is None:
         own = partial(_by_place, tensors) if _PLACES & set(file.groups) else _by_names(file, "", tensors)
-        layers, notes = ((), ()) if beside is None else _layers(path, beside, specs, own)
+        layers, notes = ((), ()) if beside is None else layers_of(path, beside, specs, own)
         return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file)
     text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
-    layers, notes = _layers(path, model, specs, _by_names(file, prefix, tensors))
+    layers, notes = layers_of(path, model, specs, _by_names(file, prefix, tensors))
     return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
 
 
@@ -67,7 +67,7 @@ def read_keras(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
     left += ["compile_config"] if model.get("compile_config") else []
     left += sorted(name for name in members if name not in (CONFIG, WEIGHTS, METADATA))
     tensors = _tensors(file, "")
-    layers, notes = _layers(path, model, specs, partial(_by_place, tensors))
+    layers, notes = layers_of(path, model, specs, partial(_by_place, tensors))
     return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (texts, file), model)
 
 
@@ -114,7 +114,7 @@ Arrays = Callable[[Entry], tuple[list[Tensor], list[Tensor]]]
 """Entry -> what could be its kernel, and its bias."""
 
 
-def _layers(
+def layers_of(
     path: Path, model: Mapping[str, Any], specs: Specs, arrays: Arrays
 ) -> tuple[tuple[LocalLayer, ...], tuple[str, ...]]:
     """Return the locally connected layers of a configuration, with their arrays."""
