@@ -92,6 +92,13 @@ def convert_file(
         chosen = _choose(old, layer, source)
         checking.check(old, chosen, known)
         report, plan = _plan(old, chosen, target)
+        names = targets.keras_names(new_path, old, report.layers)
+        plan = [replace(array, name=names.get(array.name, array.name)) for array in plan]
+        renamed = (
+            replace(one, weight=names.get(one.weight, one.weight), bias=names.get(one.bias, one.bias))
+            for one in report.layers
+        )
+        report = replace(report, layers=tuple(renamed))
         beside = specs.beside(new_path)
         with replacing(new_path, beside) as (file, document):
             left = targets.write(file, new_path, old, plan, report.layers)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lcl_ref.files.contents import Array, LocalLayer, WeightFile
 from lcl_ref.files.darknet import weights as darknet
-from lcl_ref.files.keras import writing
+from lcl_ref.files.export import onnx
+from lcl_ref.files.keras import whole, writing
 from lcl_ref.files.keras.writing import Produce
 from lcl_ref.files.torch import writing as torch
 from lcl_ref.files.untrusted import problem
 from lcl_ref.files.writing import Planned, checked, write_npz, write_safetensors
 
-SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights", ".pt", ".pth")
+SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights", ".pt", ".pth", ".onnx")
 
 
 def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers: Sequence[LocalLayer]) -> list[str]:
@@ -41,6 +42,9 @@ def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers
         write_npz(path, plan)
     elif target.suffix in (".pt", ".pth"):
         torch.write(path, target, plan)
+    elif target.suffix == ".onnx":
+        written = onnx.write(path, target, layers, produce)
+        return [name for name in by_name if name not in written]
     elif target.suffix == ".weights":
         return _write_darknet(path, target, old, layers, produce)
     elif target.suffix == ".keras" or (target.suffix in (".h5", ".hdf5") and old.config is not None):
@@ -52,19 +56,37 @@ def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers
     return []
 
 
+def keras_names(target: Path, old: WeightFile, layers: Sequence[LocalLayer]) -> dict[str, str]:
+    """Return the names by which Keras 2 finds arrays of weights alone: those of its layers, in a group of the layer."""
+    if target.suffix not in (".h5", ".hdf5") or old.config is not None:
+        return {}
+    names: dict[str, str] = {}
+    for layer in layers:
+        if layer.layout.startswith(("keras1/", "keras2/", "neurite/")) and "/" not in layer.weight:
+            own = layer.name.replace("/", "_")
+            names |= {layer.weight: f"{own}/{own}/kernel:0"} | (
+                {layer.bias: f"{own}/{own}/bias:0"} if layer.bias else {}
+            )
+    return names
+
+
 def _write_keras(path: Path, target: Path, old: WeightFile, layers: Sequence[LocalLayer], produce: Produce) -> None:
-    """Copy a Keras model with its layers converted; the format stays, for the rest of the model to be kept."""
-    if old.config is None or target.suffix != old.path.suffix:
-        todo = "write a .safetensors or .npz file instead"
-        expected = f"a {target.suffix} file, to copy the model around the layers from"
-        raise problem(target, "format", f"layers from {old.path.name}", expected, todo)
+    """Write a Keras model with its layers converted; what is around the layers stays as it is."""
+    archive = target.suffix == ".keras"
+    if old.config is None or (archive and old.form != "Keras archive"):
+        todo = f"write a .safetensors, .npz or {'.h5' if old.config else '.pt'} file instead"
+        raise problem(target, "format", f"layers from {old.path.name}", "a .keras file, to copy the model from", todo)
     for layer in old.layers:
         for new in layers:
             if new.name == layer.name:
                 writing.check_fits(layer, new.layout)
     converted = {layer.name: layer.layout for layer in layers}
-    write = writing.write_zip if target.suffix == ".keras" else writing.write_h5
-    write(path, old, converted, produce)
+    if archive:
+        writing.write_zip(path, old, converted, produce)
+    elif old.form == "Keras HDF5 model":
+        writing.write_h5(path, old, converted, produce)
+    else:
+        whole.write(path, target, old, converted, produce)
 
 
 def _write_darknet(

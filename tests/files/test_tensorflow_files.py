@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.files import open_weights
+from lcl_ref.files import convert_file, open_weights
 from tests.support.paths import SUPPORT
 from tests.support.programs import python
 
@@ -16,7 +16,7 @@ from tests.support.programs import python
 def saved(tmp_path_factory):
     """One model, with a nested one, in every container that tf_keras writes."""
     folder = tmp_path_factory.mktemp("saved")
-    done = python(SUPPORT / "tensorflow_files.py", folder)
+    done = python(SUPPORT / "tensorflow_files.py", "write", folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -48,6 +48,7 @@ def assert_same(found, expected):
         assert np.array_equal(bias, expected[name][2])
 
 
+KERAS = "keras2/impl1/channels_last"
 CONTAINERS = ("saved_model", "checkpoint", "checkpoint/w.index", "checkpoint/w", "tfjs", "tfjs/model.json", "sharded")
 
 
@@ -111,6 +112,29 @@ def test_a_model_json_that_is_wrong_is_refused(saved, tmp_path, change, message)
     path = edited(saved, tmp_path / "model", change)
     with pytest.raises(lcl.FileError, match=message), open_weights(path):
         pass
+
+
+@pytest.mark.slow
+def test_keras_2_loads_what_is_written_from_any_of_them(saved, tmp_path):
+    for name in ("saved_model", "tfjs", "sharded", "checkpoint"):
+        beside = saved / "model.json" if name == "checkpoint" else None
+        convert_file(saved / name, tmp_path / f"whole {name}.h5", source="stored", target=KERAS, spec=beside)
+    convert_file(saved / "model.h5", tmp_path / "a.safetensors", source="stored", target="canonical", layer="local")
+    alone = json.loads((tmp_path / "a.safetensors.spec.json").read_text())["layers"][0]
+    assert alone["name"] == "local"
+    with open_weights(tmp_path / "a.safetensors") as file:
+        arrays = {"w.weight": file.tensors[alone["weight"]].read(), "w.bias": file.tensors[alone["bias"]].read()}
+    np.savez(tmp_path / "b.npz", **arrays)
+    document = {"format": "lcl-weights/1", "layers": [alone | {"weight": "w.weight", "bias": "w.bias"}]}
+    (tmp_path / "b.npz.spec.json").write_text(json.dumps(document))
+    convert_file(tmp_path / "b.npz", tmp_path / "alone.h5", source="stored", target=KERAS)
+    done = python(SUPPORT / "tensorflow_files.py", "loads", tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_inside_a_model_has_an_order_of_its_own_in_a_keras_archive(saved, tmp_path):
+    with pytest.raises(lcl.FileError, match=r"array 'layers/sequential/.*write a .safetensors"):
+        convert_file(saved / "model.keras", tmp_path / "m.h5", source="stored", target=KERAS)
 
 
 def test_damaged_checkpoints_are_refused(saved, tmp_path):

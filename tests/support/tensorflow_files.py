@@ -1,4 +1,6 @@
-"""Write one model in every container of TensorFlow: ``tensorflow_files.py FOLDER``, a program of a process of its own.
+"""Write one model in every container of TensorFlow: ``write FOLDER``, a program of a process of its own.
+
+``loads FOLDER`` loads in Keras 2 what was converted from them.
 
 TensorFlow.js files are written anew from their documented form: what its converter writes of a ``.h5``.
 """
@@ -70,12 +72,29 @@ def write_tfjs(folder, made, kind="", shards=1):
     (folder / "model.json").write_text(json.dumps(document | {"weightsManifest": manifest}))
 
 
-def main(folder):
+def loads(folder):
+    """Load what was converted, in Keras 2: whole models answer as the old one, weights alone go to the layer's name."""
+    import tf_keras
+
+    made = model(tf_keras)
+    x = np.random.default_rng(1).random((3, 6, 5, 2)).astype(np.float32)
+    for path in sorted(folder.glob("whole*.h5")):
+        loaded = tf_keras.models.load_model(path)
+        assert all(map(np.array_equal, loaded.get_weights(), made.get_weights())), path
+        assert np.array_equal(loaded(x), made(x)), path
+    other = tf_keras.models.clone_model(made)
+    other.load_weights(folder / "alone.h5", by_name=True)
+    got, want = (one.get_layer("local").get_weights() for one in (other, made))
+    assert all(map(np.array_equal, got, want))
+
+
+def write(folder):
     """Write all of them."""
     import tf_keras
 
     made = model(tf_keras)
     made.save(folder / "model.h5")
+    made.save(folder / "model.keras")
     made.save(folder / "saved_model", save_format="tf")
     made.save_weights(folder / "checkpoint" / "w")
     (folder / "model.json").write_text(made.to_json())
@@ -86,4 +105,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    globals()[sys.argv[1]](Path(sys.argv[2]))

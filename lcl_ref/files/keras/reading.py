@@ -43,9 +43,11 @@ def read_h5(path: Path, stack: ExitStack, specs: Specs, beside: Mapping[str, Any
     left = [name for name in STATE if name in file.groups] + [name for name in ("training_config",) if name in root]
     tensors = _tensors(file, prefix)
     if text is None:
-        own = partial(_by_place, tensors) if _PLACES & set(file.groups) else _by_names(file, "", tensors)
+        places = bool(_PLACES & set(file.groups))
+        own = partial(_by_place, tensors) if places else _by_names(file, "", tensors)
         layers, notes = ((), ()) if beside is None else layers_of(path, beside, specs, own)
-        return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file)
+        model = beside if places else None
+        return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file, model)
     text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
     layers, notes = layers_of(path, model, specs, _by_names(file, prefix, tensors))

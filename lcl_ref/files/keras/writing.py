@@ -49,7 +49,7 @@ def write_h5(path: Path, old: WeightFile, converted: Mapping[str, str], produce:
     assert old.config is not None
     root = {key: value for key, value in old.handle.groups[""].items() if key != "training_config"}
     with stored.library().File(path, "w") as new:
-        stored.set_attributes(new, root | {"model_config": json.dumps(_edited(old.config, converted))})
+        stored.set_attributes(new, root | {"model_config": json.dumps(edited(old.config, converted))})
         _copy(old.handle, new, "model_weights/", produce)
 
 
@@ -57,7 +57,7 @@ def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce
     """Copy a ``.keras`` file; `converted` maps layer names to their new layouts."""
     texts, weights = old.handle
     assert old.config is not None
-    config = _edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
+    config = edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
     with scratch.folder() as folder, scratch.room():
         copy = folder / "weights.h5"
         with stored.library().File(copy, "w") as new:
@@ -94,7 +94,7 @@ def _copy(old: Hdf5, new: Any, prefix: str, produce: Produce) -> None:
             stored.set_attributes(new.create_dataset(name, data=produce(name.removeprefix(prefix))), values)
 
 
-def _edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
+def edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
     """Return the configuration with the implementation of every converted layer."""
     copy: dict[str, Any] = json.loads(json.dumps(model))
     for entry in config.read(copy).entries:
