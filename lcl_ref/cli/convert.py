@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
+from lcl_ref.files.describing.candidates import Candidate, candidates, skeleton
 from lcl_ref.suite.port_check import verify
 from lcl_ref.suite.port_check.verify import Finding
 
@@ -102,13 +103,23 @@ def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> No
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @_from_option("FILE", STORED)
 @click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
+@click.option("--skeleton", "as_skeleton", is_flag=True, help="Print a description to complete, for --spec.")
 @_limits_option
 @json_option()
-def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json: bool) -> None:
-    """List the locally connected layers of a weight file, and what else is in it."""
+def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skeleton: bool, as_json: bool) -> None:
+    """List the locally connected layers of a weight file, and what else is in it.
+
+    Of arrays that no description says anything about: which layouts they fit, and a description to complete.
+    """
     with open_weights(file, spec, layer, "" if from_layout == STORED else from_layout) as opened:
         check_source(opened.layers, from_layout)
         facts = _facts(opened)
+        found = [] if opened.layers else candidates(opened)
+        text = skeleton(opened, found)
+    if as_skeleton:
+        say(text)
+        return
+    facts["candidates"] = {one.name: {name: dict(axes) for name, (_, axes) in one.readings.items()} for one in found}
     if as_json:
         say(json.dumps(facts, indent=1))
         return
@@ -127,6 +138,16 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
     for word in ("left", "notes"):
         for line in facts[word]:
             out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
+    _print_candidates(file, found, text)
+
+
+def _print_candidates(file: Path, found: Sequence[Candidate], text: str) -> None:
+    """Say what arrays without a description could be, and print one to complete."""
+    for one in found:
+        say(f"perhaps    {one.name} ({one.weight}), if stored as {', '.join(one.readings)}")
+    if found:
+        beside = specs.beside(file).name
+        say(f"to use it  complete this description in {beside} (inspect --skeleton prints it alone):\n{text}")
 
 
 def _others(count: int) -> str:

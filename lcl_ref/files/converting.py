@@ -10,8 +10,9 @@ from pathlib import Path
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
-from lcl_ref.files import checking, specs, targets
+from lcl_ref.files import specs, targets
 from lcl_ref.files.contents import Array, LocalLayer, WeightFile
+from lcl_ref.files.describing import checking
 from lcl_ref.files.opening import open_weights
 from lcl_ref.files.untrusted import about, problem
 from lcl_ref.files.writing import Planned, replacing

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from lcl_ref import layouts
 from lcl_ref.files import specs
-from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
+from lcl_ref.files.contents import LocalLayer, WeightFile
 from lcl_ref.files.darknet import weights as darknet
+from lcl_ref.files.describing.owners import BIASES, WEIGHTS, by_owner
 from lcl_ref.files.keras.reading import read_h5, read_keras
 from lcl_ref.files.named_arrays import read_npz, read_safetensors
 from lcl_ref.files.recognising import kind_of, refused
@@ -19,10 +19,6 @@ from lcl_ref.files.specs import Given
 from lcl_ref.files.tensorflow import folders, tfjs
 from lcl_ref.files.torch.reading import read as read_torch
 from lcl_ref.files.untrusted import about, check_total, problem
-
-_WEIGHTS = ("weight", "kernel", "W", "weights")
-_BIASES = ("bias", "b", "biases")
-"""Last part of the names that arrays of a layer have in one project or another."""
 
 
 @contextmanager
@@ -98,7 +94,7 @@ def _described(file: WeightFile, given: Given, layer: str, layout: str) -> Weigh
 def _single(file: WeightFile, given: Given, layer: str, layout: str) -> LocalLayer:
     """Return the layer that one `Spec` describes: its arrays are found by name, never by shape."""
     assert given.alone is not None
-    weights, biases = _by_owner(file.tensors, _WEIGHTS), _by_owner(file.tensors, _BIASES)
+    weights, biases = by_owner(file.tensors, WEIGHTS), by_owner(file.tensors, BIASES)
     owners = [name for name in weights if layer in ("", name, name.split("/")[-1])]
     if len(owners) != 1:
         got = f"{len(owners)} layers with a weight" + (f" called {layer!r}" if layer else "")
@@ -124,16 +120,3 @@ def _the_one(file: WeightFile, owner: str, names: list[str]) -> str:
         todo = "name them in a document of its layers, given with --spec"
         raise problem(file.path, "array", f"{' and '.join(names)} of layer {owner or 'layer'}", "one array", todo)
     return names[0]
-
-
-def _by_owner(tensors: Mapping[str, Tensor], leaves: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return layer name -> array names, for arrays called ``layer/leaf``, ``layer.leaf`` or ``layer_leaf``."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in tensors:
-        bare = name.removesuffix(":0")
-        for leaf in leaves:
-            if bare == leaf:
-                found[""].append(name)
-            elif bare.endswith((f"/{leaf}", f".{leaf}", f"_{leaf}")):
-                found[bare[: -len(leaf) - 1]].append(name)
-    return found
