@@ -18,7 +18,9 @@ from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
 from lcl_ref.files.describing.candidates import Candidate, candidates, skeleton
+from lcl_ref.files.describing.checking import Known, layout_that_computes
 from lcl_ref.suite.port_check import verify
+from lcl_ref.suite.port_check.code import answers
 from lcl_ref.suite.port_check.verify import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -55,7 +57,10 @@ _limits_option = click.option(
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
 @_limits_option
 @click.option(
-    "--check", "known", nargs=2, type=_FILE, metavar="X Y", help="Prove --from by .npy of an input and output."
+    "--check", "pair", nargs=2, type=_FILE, metavar="X Y", help="Prove --from, or find it, by .npy of input and output."
+)
+@click.option(
+    "--check-code", "code", default="", metavar="F.py:NAME", help="Prove --from, or find it, by the layer's own code."
 )
 def convert(
     source: Path,
@@ -64,7 +69,8 @@ def convert(
     to_layout: str,
     spec: Path | None,
     layer: str,
-    known: tuple[Path, Path] | None,
+    pair: tuple[Path, Path] | None,
+    code: str,
 ) -> None:
     """Move the locally connected layers of a weight file to another layout.
 
@@ -74,10 +80,14 @@ def convert(
     The content of IN and the suffix of OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights, .pt. All other
     arrays are carried along untouched; the specification of every layer is written beside OUT.
     """
+    known: Known | None = answers(source, spec, layer, code) if code else pair
+    if known and not from_layout:
+        from_layout = layout_that_computes(source, spec, layer, known)
     _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer, known=known)
     if known:
-        say(f"proved     {report.layers[0].name}: its old arrays take {known[0].name} to {known[1].name}")
+        told = f"compute what {code} computes" if code else f"take {pair[0].name} to {pair[1].name}" if pair else ""
+        say(f"proved     {report.layers[0].name}: its old arrays, read as {from_layout}, {told}")
     for converted in report.layers:
         say(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:

@@ -57,7 +57,7 @@ def convert_file(
     target: str,
     spec: Path | None = None,
     layer: str = "",
-    known: tuple[Path, Path] | None = None,
+    known: checking.Known | None = None,
 ) -> Report:
     """Convert the locally connected layers of a weight file to another layout.
 
@@ -73,8 +73,9 @@ def convert_file(
         See `open_weights`.
     layer : str
         Name of the one layer to convert; without it, all.
-    known : pair of Path, optional
-        ``.npy`` files of an input of the layer and its output: the layout of the old file is proved by them first.
+    known : pair of Path, or pairs of array, optional
+        ``.npy`` files of an input of the layer and its output, or such arrays, one pair of which must agree: the layout
+        of the old file is proved by them first.
 
     Raises
     ------
