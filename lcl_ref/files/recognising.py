@@ -49,7 +49,7 @@ def kind_of(path: Path) -> str:
 
 def refused(path: Path, kind: str) -> FileError:
     """Return the error for a file that is told and not read."""
-    facts = _entries().get(kind)
+    facts = unread().get(kind)
     if facts is None:
         expected = f"one of {', '.join(BY_NAME)}, or a folder of TensorFlow"
         return problem(path, "format", f"suffix {shown(path.suffix, 40)!r}", expected)
@@ -103,7 +103,7 @@ def _archive(path: Path) -> str:
             return ""
     if "config.json" in names and "model.weights.h5" in names:
         return "keras"
-    told = next((kind for kind, facts in _entries().items() if _has_member(facts, names)), "")
+    told = next((kind for kind, facts in unread().items() if _has_member(facts, names)), "")
     if any(name.endswith("/data.pkl") for name in names) and told != "torchscript":
         return "torch"
     only_arrays = bool(names) and all(name.endswith(".npy") for name in names)
@@ -119,7 +119,7 @@ def _unread(path: Path, start: bytes) -> str:
     if not start:
         return "empty"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    told = next((kind for kind, facts in _entries().items() if _begins(facts, start, text)), "")
+    told = next((kind for kind, facts in unread().items() if _begins(facts, start, text)), "")
     return _by_name(path) or told if told in ("", "json") else told
 
 
@@ -130,11 +130,11 @@ def _begins(facts: Mapping[str, Any], start: bytes, text: bytes) -> bool:
 
 def _by_name(path: Path) -> str:
     name = path.name.lower()
-    return next((kind for kind, facts in _entries().items() if name.endswith(tuple(facts.get("suffixes", ())))), "")
+    return next((kind for kind, facts in unread().items() if name.endswith(tuple(facts.get("suffixes", ())))), "")
 
 
 @cache
-def _entries() -> dict[str, dict[str, Any]]:
+def unread() -> dict[str, dict[str, Any]]:
     """Return the entries of ``unread.toml``, their signs as bytes."""
     found: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("unread.toml").read_text())
     for facts in found.values():

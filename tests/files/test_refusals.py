@@ -109,7 +109,7 @@ def test_what_is_there_decides_and_not_the_name(tmp_path):
 
 
 def test_every_entry_says_what_to_do():
-    entries = recognising._entries()
+    entries = recognising.unread()
     assert len(entries) > 40
     assert all(
         facts["what"].split()[0] in ("a", "an", "one", "weights", "parameters", "numbers", "the")
