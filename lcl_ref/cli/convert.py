@@ -124,12 +124,12 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skel
     with open_weights(file, spec, layer, "" if from_layout == STORED else from_layout) as opened:
         check_source(opened.layers, from_layout)
         facts = _facts(opened)
-        found = [] if opened.layers else candidates(opened)
-        text = skeleton(opened, found)
+        perhaps = [] if opened.layers else candidates(opened)
+        text = skeleton(opened, perhaps)
     if as_skeleton:
         say(text)
         return
-    facts["candidates"] = {one.name: {name: dict(axes) for name, (_, axes) in one.readings.items()} for one in found}
+    facts["candidates"] = {one.name: {name: dict(axes) for name, (_, axes) in one.readings.items()} for one in perhaps}
     if as_json:
         say(json.dumps(facts, indent=1))
         return
@@ -148,7 +148,7 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skel
     for word in ("left", "notes"):
         for line in facts[word]:
             out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
-    _print_candidates(file, found, text)
+    _print_candidates(file, perhaps, text)
 
 
 def _print_candidates(file: Path, found: Sequence[Candidate], text: str) -> None:
