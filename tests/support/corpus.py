@@ -44,18 +44,16 @@ def described(path, spec, layout, weight, bias):
     specs.beside(path).write_text(specs.document(path.name, [layer], (), ()))
 
 
-def of_keras_2(folder):
-    """Write what tf_keras saves beside plain models, and edit what older versions saved otherwise."""
-    import tf_keras
-
-    layers = tf_keras.layers
+def models_of_keras_2(keras2):
+    """Return models by name, with what layers may be inside of, and may have beside."""
+    layers = keras2.layers
     inner = layers.LocallyConnected2D(3, (3, 2))
     first = {"data_format": "channels_first"}
     start = layers.Input((9, 3), name="start")
     end = layers.LocallyConnected1D(4, 3, name="local")(start)
     made = {
         "time distributed": [layers.Input((2, 6, 5, 2)), layers.TimeDistributed(inner, name="td")],
-        "implementation 2": [layers.Input((6, 5, 2)), layers.LocallyConnected2D(3, 2, "same" and 1, implementation=2)],
+        "implementation 2": [layers.Input((6, 5, 2)), layers.LocallyConnected2D(3, 2, implementation=2)],
         "implementation 3": [
             layers.Input((2, 6, 5)),
             layers.LocallyConnected2D(3, 2, padding="same", implementation=3, **first),
@@ -67,8 +65,15 @@ def of_keras_2(folder):
         ],
         "lambda": [layers.Input((9, 3)), layers.Lambda(lambda x: x * 2), layers.LocallyConnected1D(4, 2)],
     }
-    models = {name: tf_keras.Sequential(parts) for name, parts in made.items()}
-    models["named ends"] = tf_keras.Model({"start": start}, {"end": end})
+    named = keras2.Model({"start": start}, {"end": end})
+    return {name: keras2.Sequential(parts) for name, parts in made.items()} | {"named ends": named}
+
+
+def of_keras_2(folder):
+    """Write what tf_keras saves beside plain models, and edit what older versions saved otherwise."""
+    import tf_keras
+
+    models = models_of_keras_2(tf_keras)
     for name, model in models.items():
         held = [keras_dialects.numbers(n, *array.shape) for n, array in enumerate(model.get_weights())]
         model.set_weights(held)
