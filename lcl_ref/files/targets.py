@@ -75,7 +75,8 @@ def _write_keras(path: Path, target: Path, old: WeightFile, layers: Sequence[Loc
     archive = target.suffix == ".keras"
     if old.config is None or (archive and old.form != "Keras archive"):
         todo = f"write a .safetensors, .npz or {'.h5' if old.config else '.pt'} file instead"
-        raise problem(target, "format", f"layers from {old.path.name}", "a .keras file, to copy the model from", todo)
+        expected = "a .keras file, to copy the model around the layers from"
+        raise problem(target, "format", f"layers from {old.path.name}", expected, todo)
     for layer in old.layers:
         for new in layers:
             if new.name == layer.name:
