@@ -14,7 +14,7 @@ from lcl_ref.files import specs
 from lcl_ref.files.contents import Array, LocalLayer, Tensor, WeightFile
 from lcl_ref.files.darknet import cfg
 from lcl_ref.files.darknet.cfg import Section
-from lcl_ref.files.untrusted import problem, reading
+from lcl_ref.files.untrusted import check_regular, check_text, problem, reading
 
 FLOAT = np.dtype("<f4")
 HEADER = struct.pack("<iiiQ", 0, 2, 0, 0)
@@ -43,6 +43,8 @@ def read(path: Path, given: Path | None) -> WeightFile:
 
 def _sections(given: Path) -> list[Section]:
     if given.suffix == ".cfg":
+        check_regular(given)
+        check_text(given, "a .cfg file", given.stat().st_size)
         return cfg.parse(given, given.read_text())
     document = specs.read(given)
     if document.alone is not None:

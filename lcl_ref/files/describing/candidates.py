@@ -43,14 +43,15 @@ class Candidate:
 def candidates(file: WeightFile) -> list[Candidate]:
     """Return the arrays that fit some layout, with all layouts that they fit."""
     biases = by_owner(file.tensors, BIASES)
-    found = []
+    found: list[Candidate] = []
     for owner, names in by_owner(file.tensors, WEIGHTS).items():
         bias = biases.get(owner, [])
         if len(names) == 1 and len(bias) < 2:
             weight, offset = file.tensors[names[0]], file.tensors[bias[0]] if bias else None
             readings = _readings(weight, offset)
             if readings:
-                name = owner.rpartition("/")[2] or "layer"
+                short = owner.rpartition("/")[2] or "layer"
+                name = owner if any(one.name == short for one in found) else short
                 found.append(Candidate(name, weight.name, offset.name if offset else "", readings))
     return found
 

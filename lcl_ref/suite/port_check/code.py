@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,7 +64,7 @@ def _run(file: WeightFile, layer: LocalLayer, code: str) -> list[tuple[Array, Ar
         for number, given in enumerate(orders):
             np.save(folder / f"x{number}.npy", given)
         (folder / "spec.json").write_text(layer.spec.to_json())
-        _child(code, [str(Path(path).absolute()), name, str(folder)])
+        _child(code, [str(Path(path).absolute()), name, str(folder)], folder)
         told = documents.read(folder / "told.json")
         found = [
             (given, _answer(folder / f"y{number}.npy")) for number, given in enumerate(orders) if told[number] == ""
@@ -83,26 +80,25 @@ def _answer(path: Path) -> Array:
     return array
 
 
-def _child(code: str, arguments: Sequence[str]) -> None:
+def _child(code: str, arguments: Sequence[str], folder: Path) -> None:
     """Run the code in a process of its own, which ends with everything it started."""
     process = subprocess.Popen(  # noqa: S603  our own module
         processes.command("lcl_ref.suite.port_check.code_child", *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=processes.environment(),
+        env=processes.environment({"TMPDIR": str(folder)}),
         start_new_session=True,
     )
-    processes.look_after(process.pid)
+    processes.look_after(process.pid, folder)
     try:
         _, said = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise _refusal(code, f"no answer in {SECONDS:.0f} s", "an answer", "") from error
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        processes.end(process.pid, folder)
+        process.kill()
         process.wait()
-        processes.let_go(process.pid)
     if process.returncode:
         last = shown(said.decode(errors="replace").strip().rpartition("\n")[2], 300)
         raise _refusal(code, f"exit status {process.returncode}: {last}", "code that can be run", "")
