@@ -87,7 +87,8 @@ def convert_file(
     get(target)
     if source != STORED:
         get(source)
-    check_target(new_path, specs.beside(new_path), read=filter(None, (old_path, spec, *(known or ()))))
+    read = [one for one in (old_path, spec, *(known or ())) if isinstance(one, Path)]
+    check_target(new_path, specs.beside(new_path), read=read)
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)
         checking.check(old, chosen, known)
