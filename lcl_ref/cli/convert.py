@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
+from lcl_ref.files.describing.candidates import Candidate, candidates, skeleton
+from lcl_ref.files.describing.checking import Known, layout_that_computes
 from lcl_ref.suite.port_check import verify
+from lcl_ref.suite.port_check.code import answers
 from lcl_ref.suite.port_check.verify import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_SOURCE = click.Path(path_type=Path)
 _SPEC_HELP = "JSON of one specification or of all layers; for .weights the network's .cfg."
 
 
@@ -45,7 +49,7 @@ _limits_option = click.option(
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("source", metavar="IN", type=_SOURCE)
 @click.argument("target", metavar="OUT", type=_FILE)
 @_from_option("IN", "")
 @click.option("--to", "to_layout", required=True, metavar="LAYOUT", help="Layout in OUT (lcl layouts lists them).")
@@ -53,7 +57,10 @@ _limits_option = click.option(
 @click.option("--layer", default="", metavar="NAME", help="Convert this layer only.")
 @_limits_option
 @click.option(
-    "--check", "known", nargs=2, type=_FILE, metavar="X Y", help="Prove --from by .npy of an input and output."
+    "--check", "pair", nargs=2, type=_FILE, metavar="X Y", help="Prove --from, or find it, by .npy of input and output."
+)
+@click.option(
+    "--check-code", "code", default="", metavar="F.py:NAME", help="Prove --from, or find it, by the layer's own code."
 )
 def convert(
     source: Path,
@@ -62,20 +69,25 @@ def convert(
     to_layout: str,
     spec: Path | None,
     layer: str,
-    known: tuple[Path, Path] | None,
+    pair: tuple[Path, Path] | None,
+    code: str,
 ) -> None:
     """Move the locally connected layers of a weight file to another layout.
 
     LAYOUT is a name, or a pattern of your own: "1 co ci o* (k*) | 1 co o*" is weight and bias, slowest axis first, of
     positions o*, taps k*, input channels ci and output channels co.
 
-    The suffixes of IN and OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights. All other arrays are carried
-    along untouched; the specification of every layer is written beside OUT.
+    The content of IN and the suffix of OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights, .pt. All other
+    arrays are carried along untouched; the specification of every layer is written beside OUT.
     """
+    known: Known | None = answers(source, spec, layer, code) if code else pair
+    if known and not from_layout:
+        from_layout = layout_that_computes(source, spec, layer, known)
     _check_named(source, spec, layer, from_layout)
     report = convert_file(source, target, source=from_layout, target=to_layout, spec=spec, layer=layer, known=known)
     if known:
-        say(f"proved     {report.layers[0].name}: its old arrays take {known[0].name} to {known[1].name}")
+        told = f"compute what {code} computes" if code else f"take {pair[0].name} to {pair[1].name}" if pair else ""
+        say(f"proved     {report.layers[0].name}: its old arrays, read as {from_layout}, {told}")
     for converted in report.layers:
         say(f"converted  {converted.name} ({converted.weight}) to {converted.layout}")
     if report.carried:
@@ -97,17 +109,27 @@ def _check_named(source: Path, spec: Path | None, layer: str, layout: str) -> No
 
 
 @click.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=_SOURCE)
 @click.option("--spec", type=_FILE, metavar="F", help=_SPEC_HELP)
 @_from_option("FILE", STORED)
 @click.option("--layer", default="", metavar="NAME", help="The layer that one specification is for.")
+@click.option("--skeleton", "as_skeleton", is_flag=True, help="Print a description to complete, for --spec.")
 @_limits_option
 @json_option()
-def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json: bool) -> None:
-    """List the locally connected layers of a weight file, and what else is in it."""
+def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skeleton: bool, as_json: bool) -> None:
+    """List the locally connected layers of a weight file, and what else is in it.
+
+    Of arrays that no description says anything about: which layouts they fit, and a description to complete.
+    """
     with open_weights(file, spec, layer, "" if from_layout == STORED else from_layout) as opened:
         check_source(opened.layers, from_layout)
         facts = _facts(opened)
+        perhaps = [] if opened.layers else candidates(opened)
+        text = skeleton(opened, perhaps)
+    if as_skeleton:
+        say(text)
+        return
+    facts["candidates"] = {one.name: {name: dict(axes) for name, (_, axes) in one.readings.items()} for one in perhaps}
     if as_json:
         say(json.dumps(facts, indent=1))
         return
@@ -128,6 +150,16 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
     for word in ("left", "notes"):
         for line in facts[word]:
             out.print(escape(f"{'left' if word == 'left' else 'note'}: {line}"), highlight=False)
+    _print_candidates(file, perhaps, text)
+
+
+def _print_candidates(file: Path, found: Sequence[Candidate], text: str) -> None:
+    """Say what arrays without a description could be, and print one to complete."""
+    for one in found:
+        say(f"perhaps    {one.name} ({one.weight}), if stored as {', '.join(one.readings)}")
+    if found:
+        beside = specs.beside(file).name
+        say(f"to use it  complete this description in {beside} (inspect --skeleton prints it alone):\n{text}")
 
 
 def _others(count: int) -> str:
@@ -174,8 +206,8 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 
 
 @click.command("verify-port")
-@click.argument("old", metavar="OLD", type=_FILE)
-@click.argument("new", metavar="NEW", type=_FILE)
+@click.argument("old", metavar="OLD", type=_SOURCE)
+@click.argument("new", metavar="NEW", type=_SOURCE)
 @click.option("-b", "--backend", default="numpy.matmul", show_default=True, help="Who computes with the new weights.")
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)

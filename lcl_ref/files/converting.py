@@ -10,13 +10,12 @@ from pathlib import Path
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
-from lcl_ref.files import checking, darknet, specs
+from lcl_ref.files import specs, targets
 from lcl_ref.files.contents import Array, LocalLayer, WeightFile
-from lcl_ref.files.keras import writing
-from lcl_ref.files.keras.writing import Produce
-from lcl_ref.files.opening import FORMATS, open_weights
+from lcl_ref.files.describing import checking
+from lcl_ref.files.opening import open_weights
 from lcl_ref.files.untrusted import about, problem
-from lcl_ref.files.writing import Planned, checked, replacing, write_npz, write_safetensors
+from lcl_ref.files.writing import Planned, replacing
 from lcl_ref.layouts import biases, checks
 from lcl_ref.layouts.registry import get
 from lcl_ref.outside.writing import check_target
@@ -58,14 +57,14 @@ def convert_file(
     target: str,
     spec: Path | None = None,
     layer: str = "",
-    known: tuple[Path, Path] | None = None,
+    known: checking.Known | None = None,
 ) -> Report:
     """Convert the locally connected layers of a weight file to another layout.
 
     Parameters
     ----------
     old_path, new_path : Path
-        Files; the suffix tells the format. The specification is written beside the new one (`specs.beside`).
+        Files; the suffix of the new one tells its format, and its specification is written beside it (`specs.beside`).
     source : str
         Layout of the layers in the old file; ``"stored"``: the one that the file itself states.
     target : str
@@ -74,8 +73,9 @@ def convert_file(
         See `open_weights`.
     layer : str
         Name of the one layer to convert; without it, all.
-    known : pair of Path, optional
-        ``.npy`` files of an input of the layer and its output: the layout of the old file is proved by them first.
+    known : pair of Path, or pairs of array, optional
+        ``.npy`` files of an input of the layer and its output, or such arrays, one pair of which must agree: the layout
+        of the old file is proved by them first.
 
     Raises
     ------
@@ -87,14 +87,22 @@ def convert_file(
     get(target)
     if source != STORED:
         get(source)
-    check_target(new_path, specs.beside(new_path), read=filter(None, (old_path, spec, *(known or ()))))
+    read = [one for one in (old_path, spec, *(known or ())) if isinstance(one, Path)]
+    check_target(new_path, specs.beside(new_path), read=read)
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)
         checking.check(old, chosen, known)
         report, plan = _plan(old, chosen, target)
+        names = targets.keras_names(new_path, old, report.layers)
+        plan = [replace(array, name=names.get(array.name, array.name)) for array in plan]
+        renamed = (
+            replace(one, weight=names.get(one.weight, one.weight), bias=names.get(one.bias, one.bias))
+            for one in report.layers
+        )
+        report = replace(report, layers=tuple(renamed))
         beside = specs.beside(new_path)
         with replacing(new_path, beside) as (file, document):
-            left = _write(file, new_path, old, plan, report)
+            left = targets.write(file, new_path, old, plan, report.layers)
             report = replace(report, left=(*report.left, *left))
             everything = [*report.layers, *(found for found in old.layers if found not in chosen)]
             document.write_text(specs.document(new_path.name, everything, report.left, report.notes))
@@ -188,56 +196,3 @@ def _losses(layer: LocalLayer, target: str) -> list[str]:
     if here.form == "dense" and there.name != here.name and entries:
         lines.append(f"{layer.name}: {entries} entries of the dense matrix that join no window")
     return lines
-
-
-def _write(path: Path, target: Path, old: WeightFile, plan: list[Planned], report: Report) -> list[str]:
-    """Write the planned arrays in the format of `target` and return what it has no place for."""
-    by_name = {array.name: array for array in plan}
-
-    def produce(name: str) -> Array:
-        return checked(by_name[name])
-
-    if target.suffix == ".safetensors":
-        write_safetensors(path, plan)
-    elif target.suffix == ".npz":
-        write_npz(path, plan)
-    elif target.suffix == ".weights":
-        return _write_darknet(path, target, old, report, produce)
-    elif target.suffix == ".keras" or (target.suffix in (".h5", ".hdf5") and old.config is not None):
-        _write_keras(path, target, old, report, produce)
-    elif target.suffix in (".h5", ".hdf5"):
-        writing.write_arrays(path, list(by_name), produce)
-    else:
-        raise problem(target, "format", f"suffix {target.suffix!r}", f"one of {', '.join(FORMATS)}")
-    return []
-
-
-def _write_keras(path: Path, target: Path, old: WeightFile, report: Report, produce: Produce) -> None:
-    """Copy a Keras model with its layers converted; the format stays, for the rest of the model to be kept."""
-    if old.config is None or target.suffix != old.path.suffix:
-        todo = "write a .safetensors or .npz file instead"
-        expected = f"a {target.suffix} file, to copy the model around the layers from"
-        raise problem(target, "format", f"layers from {old.path.name}", expected, todo)
-    for layer in old.layers:
-        for new in report.layers:
-            if new.name == layer.name:
-                writing.check_fits(layer, new.layout)
-    converted = {layer.name: layer.layout for layer in report.layers}
-    write = writing.write_zip if target.suffix == ".keras" else writing.write_h5
-    write(path, old, converted, produce)
-
-
-def _write_darknet(path: Path, target: Path, old: WeightFile, report: Report, produce: Produce) -> list[str]:
-    """Write the layers, biases first, behind a header; with those of a darknet network, all its other arrays."""
-    if len(report.layers) < len(old.layers) or any(layer.layout != "darknet" for layer in report.layers):
-        raise problem(target, "format", "layers in another layout", "all layers with --to darknet in a .weights file")
-    if old.path.suffix == ".weights":
-        darknet.write(path, map(produce, old.tensors), darknet.header(old.path))
-        return []
-    names = [name for layer in report.layers for name in (layer.bias, layer.weight) if name]
-    wide = [name for name in names if old.tensors[name].dtype.newbyteorder("<") != darknet.FLOAT]
-    if wide or any(not layer.bias for layer in report.layers):
-        got = f"arrays of another dtype: {', '.join(wide)}" if wide else "a layer without a bias"
-        raise problem(target, "format", got, "float32 and biases in a .weights file")
-    darknet.write(path, map(produce, names))
-    return list(report.carried)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from lcl_ref import layouts
-from lcl_ref.files import darknet, specs
-from lcl_ref.files.contents import LocalLayer, Tensor, WeightFile
-from lcl_ref.files.keras.reading import read_h5, read_zip
+from lcl_ref.files import specs
+from lcl_ref.files.contents import LocalLayer, WeightFile
+from lcl_ref.files.darknet import weights as darknet
+from lcl_ref.files.describing.owners import BIASES, WEIGHTS, by_owner
+from lcl_ref.files.keras.reading import read_h5, read_keras
 from lcl_ref.files.named_arrays import read_npz, read_safetensors
+from lcl_ref.files.recognising import kind_of, refused
 from lcl_ref.files.specs import Given
+from lcl_ref.files.tensorflow import folders, tfjs
+from lcl_ref.files.torch.reading import read as read_torch
 from lcl_ref.files.untrusted import about, check_total, problem
-
-FORMATS = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights")
-
-_WEIGHTS = ("weight", "kernel", "W", "weights")
-_BIASES = ("bias", "b", "biases")
-"""Last part of the names that arrays of a layer have in one project or another."""
 
 
 @contextmanager
@@ -30,7 +28,7 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
     Parameters
     ----------
     path : Path
-        ``.h5``, ``.keras``, ``.safetensors``, ``.npz`` or ``.weights``; the suffix tells the format.
+        A file or folder of any kind that `lcl_ref.files` names; the content tells which it is, then the suffix.
     spec : Path, optional
         A specification (`lcl_ref.files.specs`), for files that do not describe their layers; for weights-only ``.h5``
         the model's ``to_json``, too; for ``.weights`` the network's ``.cfg``. Without it, the document beside the file
@@ -45,28 +43,37 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
     FileError
         If the file is missing, damaged, of an unknown format, or does not tell what is asked.
     """
-    if not path.is_file():
-        raise problem(path, "missing", "no such file" if not path.exists() else "no regular file", "a weight file")
-    if path.suffix not in FORMATS:
-        raise problem(path, "format", f"suffix {path.suffix!r}", f"one of {', '.join(FORMATS)}")
+    kind = kind_of(path)
     with ExitStack() as stack:
         document = spec if spec is not None or not specs.beside(path).is_file() else specs.beside(path)
-        if path.suffix == ".weights":
+        if kind == "darknet":
             yield darknet.read(path, document)
             return
+        if kind not in (*_PLAIN, *_KERAS):
+            raise refused(path, kind)
         given = Given() if document is None else specs.read(document)
-        file = _read(path, stack, given, layer)
+        file = _read(path, kind, stack, given, layer)
         check_total(path, [tensor.nbytes for tensor in file.tensors.values()])
         yield _described(file, given, layer, layout)
 
 
-def _read(path: Path, stack: ExitStack, given: Given, layer: str) -> WeightFile:
-    if path.suffix in (".safetensors", ".npz"):
-        return (read_safetensors if path.suffix == ".safetensors" else read_npz)(path, stack)
+_PLAIN = {"safetensors": read_safetensors, "npz": read_npz, "torch": read_torch}
+"""Kind of file -> its reader; these hold named arrays alone."""
+
+_KERAS = ("hdf5", "keras", "keras_folder", "tfjs", "saved_model", "checkpoint")
+
+
+def _read(path: Path, kind: str, stack: ExitStack, given: Given, layer: str) -> WeightFile:
+    if kind in _PLAIN:
+        return _PLAIN[kind](path, stack)
     known = {found.name: found.spec for found in given.layers}
     if given.alone is not None and layer:
         known[layer] = given.alone
-    return read_zip(path, stack, known) if path.suffix == ".keras" else read_h5(path, stack, known, given.model)
+    if kind == "tfjs":
+        return tfjs.read(path, known)
+    if kind in ("saved_model", "checkpoint"):
+        return folders.read(path, kind, known, given.model)
+    return read_h5(path, stack, known, given.model) if kind == "hdf5" else read_keras(path, stack, known)
 
 
 def _described(file: WeightFile, given: Given, layer: str, layout: str) -> WeightFile:
@@ -87,7 +94,7 @@ def _described(file: WeightFile, given: Given, layer: str, layout: str) -> Weigh
 def _single(file: WeightFile, given: Given, layer: str, layout: str) -> LocalLayer:
     """Return the layer that one `Spec` describes: its arrays are found by name, never by shape."""
     assert given.alone is not None
-    weights, biases = _by_owner(file.tensors, _WEIGHTS), _by_owner(file.tensors, _BIASES)
+    weights, biases = by_owner(file.tensors, WEIGHTS), by_owner(file.tensors, BIASES)
     owners = [name for name in weights if layer in ("", name, name.split("/")[-1])]
     if len(owners) != 1:
         got = f"{len(owners)} layers with a weight" + (f" called {layer!r}" if layer else "")
@@ -113,16 +120,3 @@ def _the_one(file: WeightFile, owner: str, names: list[str]) -> str:
         todo = "name them in a document of its layers, given with --spec"
         raise problem(file.path, "array", f"{' and '.join(names)} of layer {owner or 'layer'}", "one array", todo)
     return names[0]
-
-
-def _by_owner(tensors: Mapping[str, Tensor], leaves: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return layer name -> array names, for arrays called ``layer/leaf``, ``layer.leaf`` or ``layer_leaf``."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in tensors:
-        bare = name.removesuffix(":0")
-        for leaf in leaves:
-            if bare == leaf:
-                found[""].append(name)
-            elif bare.endswith((f"/{leaf}", f".{leaf}", f"_{leaf}")):
-                found[bare[: -len(leaf) - 1]].append(name)
-    return found

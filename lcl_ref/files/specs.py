@@ -63,6 +63,11 @@ def read(path: Path) -> Given:
 
 def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
     name = check_name(path, str(values["name"]))
+    stated = {key: value for key, value in values["spec"].items() if key != "channel_table"}
+    unknown = [key for key, value in stated.items() if value is None or (isinstance(value, list) and None in value)]
+    if unknown:
+        todo = "write the numbers in: the code of the network has them"
+        raise problem(path, "spec", f"null in {', '.join(unknown)} of layer {name}", "numbers", todo)
     with about(path, name):
         spec = Spec.from_dict(values["spec"])
     return LocalLayer(

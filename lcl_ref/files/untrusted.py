@@ -117,10 +117,21 @@ def most_unpacked(stored: int) -> int:
 def check_total(path: Path, sizes: Collection[int]) -> None:
     """Refuse arrays that are too many, or that together are too large to come from their file."""
     check_count(path, len(sizes))
-    total, size = sum(sizes), path.stat().st_size
+    total, size = sum(sizes), size_of(path)
     if total > most_unpacked(size):
         expected = f"at most {limits.of(limits.EXPANSION)} times the {size} bytes of the file"
         raise problem(path, "total", f"{len(sizes)} arrays of {total} bytes together", expected, _RAISE)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of the files in a folder, which are counted."""
+    if path.is_file():
+        return path.stat().st_size
+    total = 0
+    for count, entry in enumerate((path if path.is_dir() else path.parent).rglob("*")):
+        check_count(path, count)
+        total += entry.stat().st_size if entry.is_file() else 0
+    return total
 
 
 def check_count(path: Path, count: int) -> None:

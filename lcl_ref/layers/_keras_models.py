@@ -173,8 +173,11 @@ def _attribute(path: Path, architecture: Path | None) -> tuple[Any, str]:
     if path.is_dir() or not h5py.is_hdf5(path):
         todo = "a SavedModel folder must be saved as one by the Keras that wrote it"
         raise ValueError(f"{path.name} is no whole .h5 or .keras file; {todo}.")
-    with h5py.File(path) as file:
-        text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", b"")
+    try:
+        with h5py.File(path) as file:
+            text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", b"")
+    except OSError as error:
+        raise ValueError(f"{path.name} is a damaged HDF5 file ({error}). Copy or download it again.") from error
     if text is None and architecture is None:
         todo = "build the model and use its load_weights, or name its to_json as architecture, or lcl convert"
         raise ValueError(f"{path.name} holds weights without a model. Instead: {todo}.")

@@ -24,6 +24,7 @@ from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError
 from lcl_ref.layers._docstrings import KERAS, documented
+from lcl_ref.layers._keras_elsewhere import as_keras_file
 from lcl_ref.layers._keras_models import modernised
 from lcl_ref.layers._keras_variables import Stored
 from lcl_ref.layers.engines.keras import local
@@ -255,18 +256,19 @@ def load_model(
     compile: bool = False,  # noqa: A002
     architecture: Any = None,
 ) -> Any:
-    """Return the model of a ``.h5`` or ``.keras`` file that Keras 1 or 2 has saved, as a model of Keras 3.
+    """Return a model that Keras 1 or 2 has saved, as a model of Keras 3.
 
     Parameters
     ----------
     filepath : str or Path
-        A whole model, or with `architecture` weights alone. Lambda layers are refused, as Keras's own loader does.
+        A whole model (``.h5``, ``.keras``, SavedModel folder, ``model.json`` of TensorFlow.js), or with `architecture`
+        weights alone (``.h5``, a checkpoint of TensorFlow). Lambda layers are refused, as Keras's own loader does.
     custom_objects : mapping, optional
         Other classes and functions that the model uses, by name.
     compile : bool
         Whether to restore the optimiser and the loss as well, which not every old one can be.
     architecture : str or Path, optional
-        What ``to_json`` or ``to_yaml`` of the model wrote, for a ``.h5`` file of ``save_weights``.
+        What ``to_json`` or ``to_yaml`` of the model wrote, for a file of ``save_weights``.
 
     Raises
     ------
@@ -276,7 +278,8 @@ def load_model(
     gone = importlib.import_module("keras._tf_keras.keras.layers").ThresholdedReLU  # which Keras 3 keeps for old models
     kinds = (LocallyConnected1D, LocallyConnected2D, LocallyConnected3D, gone)
     own = {kind.__name__: kind for kind in kinds}
-    with modernised(Path(filepath), None if architecture is None else Path(architecture)) as path:
+    beside = None if architecture is None else Path(architecture)
+    with as_keras_file(Path(filepath), beside) as found, modernised(*found) as path:
         return keras.models.load_model(path, custom_objects=own | dict(custom_objects or {}), compile=compile)
 
 

@@ -130,6 +130,22 @@ def legacy_arrays(
     return kernels, biases
 
 
+def owned_arrays(names: Mapping[str, Tensor], entry: Entry) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what could be kernel and bias of an entry in a file without groups: TensorFlow's own names of variables.
+
+    Examples
+    --------
+    ``local/kernel``, ``inner/local/kernel``, ``local_1/kernel`` after a second model was built, and ``td/kernel`` of
+    the layer that a TimeDistributed ``td`` wraps.
+    """
+    name = re.escape(entry.name.split("/")[-1])
+    for owner in (name, rf"{name}_\d+", re.escape(entry.group) if entry.alone else None):
+        own = [path for path in names if owner and re.fullmatch(owner, _owner("", path))]
+        if own:
+            return tuple([names[path] for path in own if _leaf(path) == kind] for kind in ("kernel", "bias"))  # type: ignore[return-value]
+    return [], []
+
+
 def _in_group(entry: Entry, name: str) -> bool:
     return name.startswith(f"{entry.group}/")
 

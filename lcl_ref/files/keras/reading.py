@@ -28,6 +28,9 @@ WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
 STATE = ("optimizer", "metrics", "_metrics", "optimizer_weights")
 """Groups that hold training state: their slots have the shapes of the old layout."""
 
+_PLACES = {"layers", "_layer_checkpoint_dependencies"}
+"""Groups of a weights file of Keras 3, or of late Keras 2 with ``save_format`` ``keras_v3``."""
+
 Specs = Mapping[str, Spec]
 
 
@@ -40,34 +43,52 @@ def read_h5(path: Path, stack: ExitStack, specs: Specs, beside: Mapping[str, Any
     left = [name for name in STATE if name in file.groups] + [name for name in ("training_config",) if name in root]
     tensors = _tensors(file, prefix)
     if text is None:
-        layers, notes = ((), ()) if beside is None else _layers(path, beside, specs, _by_names(file, "", tensors))
-        return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file)
+        places = bool(_PLACES & set(file.groups))
+        own = partial(_by_place, tensors) if places else _by_names(file, "", tensors)
+        layers, notes = ((), ()) if beside is None else layers_of(path, beside, specs, own)
+        model = beside if places else None
+        return WeightFile(path, "weights-only HDF5", tensors, layers, tuple(left), notes, file, model)
     text = base64.b64decode(text["bytes"]) if isinstance(text, dict) else text
     model = parse_json(path, text, "model_config")
-    layers, notes = _layers(path, model, specs, _by_names(file, prefix, tensors))
+    layers, notes = layers_of(path, model, specs, _by_names(file, prefix, tensors))
     return WeightFile(path, "Keras HDF5 model", tensors, layers, tuple(left), notes, file, model)
 
 
-def read_zip(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
-    """Open a ``.keras`` file; its weights are copied to a private temporary folder, under a name of our own."""
-    with reading(path, "a .keras archive"):
-        archive = stack.enter_context(zip_archive(path))
-        members = _members(path, archive)
-        for name in (CONFIG, WEIGHTS):
-            if name not in members:
-                raise problem(path, "member", f"an archive without {name}", f"{CONFIG} and {WEIGHTS}")
-        check_text(path, CONFIG, members[CONFIG].file_size)
-        model = parse_json(path, archive.read(CONFIG), CONFIG)
-        copy = stack.enter_context(scratch.folder()) / "weights.h5"
-        with archive.open(members[WEIGHTS]) as stored, scratch.room(), copy.open("wb") as target:
-            shutil.copyfileobj(stored, target, 1 << 20)
+def read_keras(path: Path, stack: ExitStack, specs: Specs) -> WeightFile:
+    """Open a ``.keras`` file, packed or as a folder; packed weights are copied to a private temporary folder."""
+    with reading(path, "a .keras file"):
+        if path.is_dir():
+            members = {entry.name: entry for entry in path.iterdir()}
+            texts = {name: members[name].read_bytes() for name in (CONFIG, METADATA) if name in members}
+            copy = path / WEIGHTS
+        else:
+            members, texts, copy = _unpacked(path, stack)
+        model = parse_json(path, texts[CONFIG], CONFIG)
     file = stack.enter_context(closing(Hdf5(copy, path)))
     left = [name for name in STATE if name in file.groups]
     left += ["compile_config"] if model.get("compile_config") else []
     left += sorted(name for name in members if name not in (CONFIG, WEIGHTS, METADATA))
     tensors = _tensors(file, "")
-    layers, notes = _layers(path, model, specs, partial(_by_place, tensors))
-    return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (archive, file), model)
+    layers, notes = layers_of(path, model, specs, partial(_by_place, tensors))
+    return WeightFile(path, "Keras archive", tensors, layers, tuple(left), notes, (texts, file), model)
+
+
+def _unpacked(path: Path, stack: ExitStack) -> tuple[dict[str, Any], dict[str, bytes], Path]:
+    """Return the members of an archive, its texts, and a copy of its weights under a name of our own."""
+    archive = stack.enter_context(zip_archive(path))
+    members = _members(path, archive)
+    for name in (CONFIG, WEIGHTS):
+        if name not in members:
+            raise problem(path, "member", f"an archive without {name}", f"{CONFIG} and {WEIGHTS}")
+    texts = {}
+    for name in (CONFIG, METADATA):
+        if name in members:
+            check_text(path, name, members[name].file_size)
+            texts[name] = archive.read(name)
+    copy = stack.enter_context(scratch.folder()) / "weights.h5"
+    with archive.open(members[WEIGHTS]) as stored, scratch.room(), copy.open("wb") as target:
+        shutil.copyfileobj(stored, target, 1 << 20)
+    return members, texts, copy
 
 
 def _tensors(file: Hdf5, prefix: str) -> dict[str, Tensor]:
@@ -95,7 +116,7 @@ Arrays = Callable[[Entry], tuple[list[Tensor], list[Tensor]]]
 """Entry -> what could be its kernel, and its bias."""
 
 
-def _layers(
+def layers_of(
     path: Path, model: Mapping[str, Any], specs: Specs, arrays: Arrays
 ) -> tuple[tuple[LocalLayer, ...], tuple[str, ...]]:
     """Return the locally connected layers of a configuration, with their arrays."""

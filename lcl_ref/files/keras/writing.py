@@ -49,23 +49,23 @@ def write_h5(path: Path, old: WeightFile, converted: Mapping[str, str], produce:
     assert old.config is not None
     root = {key: value for key, value in old.handle.groups[""].items() if key != "training_config"}
     with stored.library().File(path, "w") as new:
-        stored.set_attributes(new, root | {"model_config": json.dumps(_edited(old.config, converted))})
+        stored.set_attributes(new, root | {"model_config": json.dumps(edited(old.config, converted))})
         _copy(old.handle, new, "model_weights/", produce)
 
 
 def write_zip(path: Path, old: WeightFile, converted: Mapping[str, str], produce: Produce) -> None:
     """Copy a ``.keras`` file; `converted` maps layer names to their new layouts."""
-    archive, weights = old.handle
+    texts, weights = old.handle
     assert old.config is not None
-    config = _edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
+    config = edited({key: value for key, value in old.config.items() if key != "compile_config"}, converted)
     with scratch.folder() as folder, scratch.room():
         copy = folder / "weights.h5"
         with stored.library().File(copy, "w") as new:
             stored.set_attributes(new, weights.groups[""])
             _copy(weights, new, "", produce)
         with zipfile.ZipFile(path, "w") as target:
-            if METADATA in archive.namelist():
-                target.writestr(zipfile.ZipInfo(METADATA), archive.read(METADATA))
+            if METADATA in texts:
+                target.writestr(zipfile.ZipInfo(METADATA), texts[METADATA])
             target.writestr(zipfile.ZipInfo(CONFIG), json.dumps(config))
             target.write(copy, WEIGHTS)
 
@@ -94,7 +94,7 @@ def _copy(old: Hdf5, new: Any, prefix: str, produce: Produce) -> None:
             stored.set_attributes(new.create_dataset(name, data=produce(name.removeprefix(prefix))), values)
 
 
-def _edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
+def edited(model: Mapping[str, Any], converted: Mapping[str, str]) -> dict[str, Any]:
     """Return the configuration with the implementation of every converted layer."""
     copy: dict[str, Any] = json.loads(json.dumps(model))
     for entry in config.read(copy).entries:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lcl_ref.files import darknet_cfg, specs
+from lcl_ref.files import specs
 from lcl_ref.files.contents import Array, LocalLayer, Tensor, WeightFile
-from lcl_ref.files.darknet_cfg import Section
+from lcl_ref.files.darknet import cfg
+from lcl_ref.files.darknet.cfg import Section
 from lcl_ref.files.untrusted import check_regular, check_text, problem, reading
 
 FLOAT = np.dtype("<f4")
@@ -44,7 +45,7 @@ def _sections(given: Path) -> list[Section]:
     if given.suffix == ".cfg":
         check_regular(given)
         check_text(given, "a .cfg file", given.stat().st_size)
-        return darknet_cfg.parse(given, given.read_text())
+        return cfg.parse(given, given.read_text())
     document = specs.read(given)
     if document.alone is not None:
         layers = [("local_0", document.alone, "")]

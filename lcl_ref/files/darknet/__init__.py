@@ -1,0 +1,1 @@
+"""Darknet: ``.weights`` files, and the ``.cfg`` that tells what is in them."""

@@ -1,0 +1,1 @@
+"""Arrays without a description: what they could be, and what proves which of it they are."""
