@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import io
 import os
@@ -49,6 +50,17 @@ NOBODY_READS = 141
 
 class LazyGroup(click.Group):
     """A group whose commands are imported on use, so that ``lcl --help`` and each command start fast."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of a word that is none, say which one is near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "`lcl --help` lists them."
+            raise click.UsageError(f"No such command {args[0]!r}. {hint}", ctx) from error
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the command names in the order of `COMMANDS`."""

@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from lcl_ref.cli.console import console, errors, say
-from lcl_ref.cli.options import TargetFile, backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.options import (
+    OfLayers,
+    TargetFile,
+    backend_option,
+    case_option,
+    data_option,
+    limit_options,
+    tier_option,
+)
 from lcl_ref.cli.run import announced
 from lcl_ref.outside import scratch
 from lcl_ref.suite.checks.choosing import chosen
@@ -24,7 +32,7 @@ from lcl_ref.suite.run.settings import Settings
 FORMAT = "lcl-diagnosis/1"
 
 
-@click.command()
+@click.command(cls=OfLayers)
 @backend_option(required=True)
 @case_option()
 @tier_option()

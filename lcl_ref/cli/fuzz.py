@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lcl_ref.cli.console import say
-from lcl_ref.cli.options import backend_option
+from lcl_ref.cli.options import OfLayers, backend_option
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.checks.orders import WORDS
@@ -26,7 +26,7 @@ from lcl_ref.suite.run.process import Job, TimedOut, Worker, WorkerExited
 from lcl_ref.suite.run.settings import Settings, require_present, wait_until_loaded
 
 
-@click.command()
+@click.command(cls=OfLayers)
 @backend_option(required=True)
 @click.option("--examples", type=click.IntRange(1), default=300, show_default=True, help="Layers to draw.")
 @click.option("--seconds", type=click.FloatRange(0), default=60.0, show_default=True, help="Stop drawing after this.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.report.renderings import FORMS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,6 +30,24 @@ class TargetFile(click.Path):
         return path
 
 
+class OfLayers(click.Command):
+    """A command about layers: of a word that stands alone, it says how a layer is named."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; refuse those that are left."""
+        try:
+            left = super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            hint = f"Name a layer: {ctx.command_path} -b my_layer.py"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
+        if left and not ctx.resilient_parsing:
+            hint = f"name a layer with -b: {ctx.command_path} -b {shlex.quote(left[0])}"
+            raise click.UsageError(f"Got unexpected word {left[0]!r}; {hint}", ctx)
+        return left
+
+
 def data_option() -> Decorator:
     """Return ``--data DIR``: where the golden data is."""
     return click.option(
@@ -41,6 +61,19 @@ def data_option() -> Decorator:
 def json_option() -> Decorator:
     """Return ``--json``: print JSON instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def form_option(default: str | None) -> Decorator:
+    """Return ``--format FORM``: what is printed on stdout."""
+    words = [*FORMS] if default is None else [default, *FORMS]
+    text = (
+        "The form of what is printed; beside another than the table, all else goes to stderr."
+        if default
+        else "The form."
+    )
+    return click.option(
+        "--format", "form", type=click.Choice(words), default=default, required=default is None, help=text
+    )
 
 
 def backend_option(required: bool = False) -> Decorator:

@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 
 from lcl_ref.cli.console import console, say
-from lcl_ref.cli.options import TargetFile, backend_option, data_option, limit_options
+from lcl_ref.cli.options import TargetFile, backend_option, data_option, form_option, limit_options
 from lcl_ref.cli.run import execute
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside.writing import write_text
@@ -22,6 +22,7 @@ from lcl_ref.suite.report import merge as merging
 from lcl_ref.suite.report.checking import missing_cells
 from lcl_ref.suite.report.document import write_json
 from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.report.statement import in_toto
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import resolve
@@ -145,3 +146,11 @@ def html(source: Path, output: Path) -> None:
     """Write REPORT, single or merged, as one self-contained page."""
     write_text(output, page(merging.read(source)))
     say(str(output))
+
+
+@report.command()
+@click.argument("source", metavar="REPORT", type=REPORT)
+@form_option(None)
+def show(source: Path, form: str) -> None:
+    """Print REPORT, single or merged, in the form of another program."""
+    say(FORMS[form](merging.read(source)), nl=False)

@@ -14,7 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lcl_ref.cli.console import console, errors, say
 from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
-from lcl_ref.cli.options import TargetFile, backend_option, case_option, data_option, limit_options, tier_option
+from lcl_ref.cli.options import (
+    OfLayers,
+    TargetFile,
+    backend_option,
+    case_option,
+    data_option,
+    form_option,
+    limit_options,
+    tier_option,
+)
 from lcl_ref.cli.problems import print_problems
 from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
 from lcl_ref.errors import AdapterError
@@ -29,6 +38,7 @@ from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
 from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.run.cells import RunPlan, matches
 from lcl_ref.suite.run.drawn_cases import new_seed
 from lcl_ref.suite.run.loading import resolve
@@ -37,7 +47,7 @@ from lcl_ref.suite.run.planning import fresh_cases, planned
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 
-@click.command()
+@click.command(cls=OfLayers)
 @backend_option()
 @case_option()
 @tier_option(None, "core for all backends together, full for named backends or cases")
@@ -50,6 +60,7 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 @click.option("--require", multiple=True, metavar="NAME", help="Backend or framework that must be present.")
 @click.option("--json", "json_file", type=TargetFile(), help="Write the report here.")
 @click.option("--html", "html_file", type=TargetFile(), help="Write a page here.")
+@form_option("table")
 @click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
 @click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
 @click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
@@ -70,6 +81,7 @@ def run(
     require: Sequence[str],
     json_file: Path | None,
     html_file: Path | None,
+    form: str,
     reasons: bool,
     ladder: bool,
     naming: bool,
@@ -87,7 +99,7 @@ def run(
     tier = tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
     plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
-    out = console()
+    out = console() if form == "table" else errors()
     drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
     with scratch.folder() as folder:
         answers = folder if naming else None
@@ -97,7 +109,10 @@ def run(
         outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
     looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
     asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": ladder}
-    _write(json_file, html_file, document.document(reports, outcomes, store, looked, asked))
+    report = document.document(reports, outcomes, store, looked, asked)
+    _write(json_file, html_file, report)
+    if form in FORMS:
+        say(FORMS[form](report), nl=False)
     if not ladder:
         out.print(matrix_table(reports, outcomes))
     print_problems(out, outcomes, diagnoses, store)

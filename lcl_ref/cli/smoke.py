@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.options import backend_option, data_option, limit_options
+from lcl_ref.cli.options import OfLayers, backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute, refuse_what_is_no_layer
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden import fixtures
@@ -26,7 +26,7 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 SHOWN = 3
 
 
-@click.command()
+@click.command(cls=OfLayers)
 @backend_option(required=True)
 @limit_options()
 @data_option()

@@ -5,7 +5,8 @@ They read the fields by name, before there is a `Spec`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lcl_ref.core import _spec_arguments
@@ -20,6 +21,16 @@ GEOMETRY = ("input_size", "kernel_size", "stride", "padding", "dilation")
 CHANNELS = ("in_channels", "out_channels", "groups")
 REQUIRED = ("input_size", "in_channels", "out_channels", "kernel_size")
 
+FRAMEWORKS_WORDS = {
+    "filters": "out_channels",
+    "features": "out_channels",
+    "dilation_rate": "dilation",
+    "use_bias": "bias",
+    "input_shape": "input_size",
+    "feature_group_count": "groups",
+}
+"""Word of Keras or Flax -> argument of a `Spec`, where they are not alike."""
+
 
 def _named(problems: Problems, names: tuple[str, ...]) -> bool:
     """Return whether a field of `names` is already at fault, so that rules built on it are not reported on top."""
@@ -28,9 +39,7 @@ def _named(problems: Problems, names: tuple[str, ...]) -> bool:
 
 def check_names(fields: Mapping[str, Any], names: Sequence[str]) -> None:
     """Refuse fields that are unknown or missing, all in one `SpecError`."""
-    problems = [
-        Violation("fields/unknown", "spec", name, "one of " + ", ".join(names)) for name in fields if name not in names
-    ]
+    problems = unknown_names(fields, names)
     problems += [
         Violation("fields/missing", "spec", f"no {name}", "all of " + ", ".join(REQUIRED))
         for name in REQUIRED
@@ -38,6 +47,17 @@ def check_names(fields: Mapping[str, Any], names: Sequence[str]) -> None:
     ]
     if problems:
         raise SpecError(problems)
+
+
+def unknown_names(given: Iterable[str], names: Sequence[str]) -> Problems:
+    """Return a violation for each name that no argument has, with the one that is meant."""
+    problems = []
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(FRAMEWORKS_WORDS.get(name, name), names, 1)
+            todo = f"did you mean {near[0]!r}?" if near else ""
+            problems.append(Violation("fields/unknown", "spec", name, "one of " + ", ".join(names), todo=todo))
+    return problems
 
 
 def check_bias(problems: Problems, bias: Any) -> None:

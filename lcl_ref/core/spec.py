@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +96,9 @@ class Spec:
         shared: bool | Sequence[bool] = False,
         bias: Bias = "position",
         channel_table: Sequence[Sequence[int]] | None = None,
+        **unknown: Never,
     ) -> None:
-        problems: Problems = []
+        problems: Problems = _spec_rules.unknown_names(unknown, [field.name for field in fields(self)])
         size = _spec_arguments.input_size(problems, input_size)
         rank = len(size)
         kernel = _spec_arguments.sizes(problems, "kernel_size", kernel_size, rank)
