@@ -27,14 +27,17 @@ _CONDITION = re.compile(r"(\w+)(?: % (\d+))? (=|!=|<|<=|>|>=) (\w+)")
 
 @lru_cache(maxsize=4096)
 def measured(spec: Spec, batch: int) -> Measured:
-    """Return what conditions may ask for; plain names are the largest over the axes, 1 (padding 0) at rank 0."""
+    """Return what conditions may ask for; plain names are the largest over the axes, 1 (padding 0) at rank 0.
+
+    A connection table counts as no groups.
+    """
     sides = [side for pair in spec.padding for side in pair]
     positions = math.prod(spec.output_size)
     return {
         "rank": spec.rank,
         "batch": batch,
         "bias": spec.bias,
-        "groups": spec.groups,
+        "groups": spec.groups if spec.channel_table is None else 0,
         "in_channels": spec.in_channels,
         "out_channels": spec.out_channels,
         "in_per_group": spec.group_channels,
