@@ -3,6 +3,16 @@
 ``import lcl_ref`` needs NumPy and nothing else. SPEC.md holds the numbered clauses that docstrings cite.
 """
 
+import os
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]
+    and not sys.flags.safe_path
+    and os.path.realpath(sys.path[0]) != os.path.realpath(f"{__path__[0]}/..")
+):
+    del sys.path[0]  # `python -m lcl_ref`: the current folder, whose files are no modules of ours
+
 import importlib
 import typing
 

@@ -49,7 +49,7 @@ class BackendProcess:
             text=True,
             start_new_session=True,
         )
-        processes.look_after(self._process.pid)
+        processes.look_after(self._process.pid, self._folder)
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
         greeting = self._next(START_SECONDS)
@@ -79,9 +79,9 @@ class BackendProcess:
 
     def close(self) -> None:
         """End the process, and remove the temporary files it left."""
+        processes.end(self._process.pid, self._folder)
         self._process.kill()
         self._process.wait()
-        processes.let_go(self._process.pid)
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 assert pipe is not None

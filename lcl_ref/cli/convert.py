@@ -114,10 +114,12 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
     table = Table(title=escape(f"{file.name}: {facts['form']}"))
     for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
         table.add_column(heading, overflow="fold")
-    for found in facts["layers"]:
+    for found in facts["layers"][:_MOST_LAYERS]:
         table.add_row(*(escape(_short(found[key])) for key in _COLUMNS))
     out = console()
     out.print(table)
+    if len(facts["layers"]) > _MOST_LAYERS:
+        out.print(f"... {len(facts['layers']) - _MOST_LAYERS} more layers (--json lists all)", highlight=False)
     out.print(f"{_others(len(facts['other']))}, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
     for name in facts["other"][:_MOST_OTHERS]:
         out.print(escape(f"  {name} {facts['shapes'][name]}"), highlight=False)
@@ -131,6 +133,9 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_json
 def _others(count: int) -> str:
     return f"{count} other array" if count == 1 else f"{count} other arrays"
 
+
+_MOST_LAYERS = 200
+"""Layers that are listed on a terminal."""
 
 _MOST_OTHERS = 12
 """Arrays beside the layers that are listed on a terminal."""

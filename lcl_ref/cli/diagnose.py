@@ -21,6 +21,7 @@ from lcl_ref.cli.options import (
 )
 from lcl_ref.cli.run import announced
 from lcl_ref.outside import scratch
+from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.checks.choosing import chosen
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis, Finding
 from lcl_ref.suite.diagnosis.diagnose_remote import diagnose_backend
@@ -52,11 +53,14 @@ def diagnose(
 
     Exit status: 0 nothing is wrong, 1 something is, 2 wrong input, 3 nothing was answered.
     """
+    refs = resolve(list(backends))
+    if json_file:
+        check_target(json_file, read=[file for ref in refs for file in ref.files])
     store = announced(data)
     ids = chosen(tier, cases)
     out = console()
     diagnoses = []
-    for ref in resolve(list(backends)):
+    for ref in refs:
         with (
             scratch.folder() as folder,
             errors().status(f"diagnosing {ref.name}"),

@@ -15,7 +15,7 @@ from lcl_ref.cli.console import console, say
 from lcl_ref.cli.options import TargetFile, backend_option, data_option, form_option, limit_options
 from lcl_ref.cli.run import execute
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.outside.writing import write_text
+from lcl_ref.outside.writing import check_target, write_text
 from lcl_ref.suite.golden import fixtures, release
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.report import merge as merging
@@ -44,6 +44,7 @@ def report() -> None:
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The merged report.")
 def merge(reports: Sequence[Path], output: Path) -> None:
     """Merge REPORTS into one; the stem of each file's name becomes the label of its machine."""
+    check_target(output, read=reports)
     merged = merging.merge(reports)
     write_json(output, merged)
     labels = ", ".join(run["label"] for run in merged["runs"])
@@ -135,6 +136,7 @@ def audit(
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The statement.")
 def statement(source: Path, output: Path) -> None:
     """Write an in-toto statement (test-result/v0.1) about REPORT, to be signed by its tools."""
+    check_target(output, read=[source])
     write_json(output, in_toto(source, merging.read(source)))
     say(str(output))
 
@@ -144,6 +146,7 @@ def statement(source: Path, output: Path) -> None:
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The page.")
 def html(source: Path, output: Path) -> None:
     """Write REPORT, single or merged, as one self-contained page."""
+    check_target(output, read=[source])
     write_text(output, page(merging.read(source)))
     say(str(output))
 

@@ -28,7 +28,7 @@ from lcl_ref.cli.problems import print_problems
 from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
 from lcl_ref.errors import AdapterError
 from lcl_ref.outside import scratch
-from lcl_ref.outside.writing import check_target, write_text
+from lcl_ref.outside.writing import check_target, write_texts
 from lcl_ref.suite.adapter import OPS
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.formats import ALL_DTYPES
@@ -94,11 +94,11 @@ def run(
 
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
-    check_target(*filter(None, (json_file, html_file)))  # and not one for both
-    store = announced(data)
-    tier = tier or ("full" if backends or cases else "core")
+    refs = resolve(list(backends))
+    check_target(*filter(None, (json_file, html_file)), read=[file for ref in refs for file in ref.files])
+    store, tier = announced(data), tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
-    plan = planned(resolve(list(backends)), store, cases, dtypes, ops, tier, checks=not ladder)
+    plan = planned(refs, store, cases, dtypes, ops, tier, checks=not ladder)
     out = console() if form == "table" else errors()
     drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
     with scratch.folder() as folder:
@@ -145,11 +145,11 @@ def announced(data: Path) -> Store:
 
 
 def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, Any]) -> None:
-    """Write the report, before anything is printed, which may fail."""
-    if json_file:
-        document.write_json(json_file, report)
-    if html_file:
-        write_text(html_file, page(report))
+    """Write the report and its page, both or none, before anything is printed, which may fail."""
+    texts = {json_file: document.as_json(report)} if json_file else {}
+    texts |= {html_file: page(report)} if html_file else {}
+    if texts:
+        write_texts(texts)
 
 
 def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:

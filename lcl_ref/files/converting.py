@@ -87,9 +87,7 @@ def convert_file(
     get(target)
     if source != STORED:
         get(source)
-    if old_path.exists() and new_path.exists() and new_path.samefile(old_path):
-        raise problem(new_path, "target", "the file itself", "another file to write to")
-    check_target(new_path, specs.beside(new_path))
+    check_target(new_path, specs.beside(new_path), read=filter(None, (old_path, spec, *(known or ()))))
     with open_weights(old_path, spec, layer, "" if source == STORED else source) as old:
         chosen = _choose(old, layer, source)
         checking.check(old, chosen, known)

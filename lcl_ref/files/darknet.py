@@ -13,7 +13,7 @@ import numpy as np
 from lcl_ref.files import darknet_cfg, specs
 from lcl_ref.files.contents import Array, LocalLayer, Tensor, WeightFile
 from lcl_ref.files.darknet_cfg import Section
-from lcl_ref.files.untrusted import problem, reading
+from lcl_ref.files.untrusted import check_regular, check_text, problem, reading
 
 FLOAT = np.dtype("<f4")
 HEADER = struct.pack("<iiiQ", 0, 2, 0, 0)
@@ -42,6 +42,8 @@ def read(path: Path, given: Path | None) -> WeightFile:
 
 def _sections(given: Path) -> list[Section]:
     if given.suffix == ".cfg":
+        check_regular(given)
+        check_text(given, "a .cfg file", given.stat().st_size)
         return darknet_cfg.parse(given, given.read_text())
     document = specs.read(given)
     if document.alone is not None:

@@ -24,6 +24,12 @@ ATTRIBUTES = 1 << 26
 MEMORY = 1 << 28
 """Bytes that the process that reads an HDF5 file may take, besides twice the length of the file."""
 
+SECONDS = 3
+"""Of the processor, that the process that reads an HDF5 file may take, besides one for every `PER_SECOND` bytes."""
+
+PER_SECOND = 1 << 23
+"""Bytes that are read and unpacked in a second at the least."""
+
 _TIMES: ContextVar[float] = ContextVar("times", default=1.0)
 
 

@@ -8,6 +8,7 @@ The document is JSON: ``format`` (``"lcl-weights/1"``), ``file``, ``left``, ``no
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,11 @@ def read(path: Path) -> Given:
             return Given(alone=Spec.from_dict(values))
         if values.get("format") != FORMAT:
             raise problem(path, "format", f"format {values.get('format')!r}", repr(FORMAT))
-        return Given(layers=tuple(_layer(path, layer) for layer in values["layers"]))
+        layers = tuple(_layer(path, layer) for layer in values["layers"])
+        name, count = next(iter(Counter(layer.name for layer in layers).most_common(1)), ("", 0))
+        if count > 1:
+            raise problem(path, "layers", f"layer {name!r} {count} times", "each layer once")
+        return Given(layers=layers)
 
 
 def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
@@ -65,7 +70,7 @@ def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
         kind=str(values.get("kind", "")),
         spec=spec,
         layout=str(values["layout"]),
-        weight=str(values["weight"]),
+        weight=check_name(path, str(values["weight"])),
         bias=str(values.get("bias") or ""),
         settings=dict(values.get("settings") or {}),
     )

@@ -129,6 +129,12 @@ def check_count(path: Path, count: int) -> None:
         raise problem(path, "count", f"{count} arrays or groups", f"at most {limits.of(limits.ENTRIES)}", _RAISE)
 
 
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise problem(path, "missing", "no regular file", "a file")
+
+
 def check_text(path: Path, what: str, size: int, most: int = limits.TEXT) -> None:
     """Refuse a text of the file (its configuration, a header) that is too long to be one."""
     if size > limits.of(most):
@@ -160,6 +166,10 @@ _END_BYTES = (1 << 16) + 200
 """Length of the last records with the longest comment."""
 
 
+MOST_VALUES = 1 << 20
+"""Values in the description of a model; a layer has some fifty."""
+
+
 def numeric(path: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     """Return the bytes of an array; refuse one that is not of plain numbers."""
     plain = dtype.kind in "biufc" or (dtype.kind == "V" and dtype.type is not np.void)  # V: the types of ml_dtypes
@@ -172,7 +182,7 @@ def parse_json(path: Path, text: str | bytes, what: str) -> dict[str, Any]:
     """Return a JSON object of the file."""
     check_text(path, what, len(text))
     with reading(path, what):
-        value = parsed(text, len(text))
+        value = parsed(text, len(text), MOST_VALUES)
     if not isinstance(value, Mapping):
         raise problem(path, "json", f"{what} that is a {type(value).__name__}", "a JSON object")
     return dict(value)

@@ -9,11 +9,14 @@ from typing import Any, NoReturn
 MOST_BYTES = 1 << 24
 """Length of a document about layers; a value of Python is some thirty times as long as its text."""
 
+MOST_VALUES = 1 << 22
+"""Values in a document, as many as the report of 300,000 cells has; the shortest takes a hundred bytes of memory."""
+
 DEEPEST = 100
 """Lists and objects inside each other."""
 
 
-def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
+def parsed(text: str | bytes, most: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
     """Return the value of a JSON text.
 
     Parameters
@@ -22,12 +25,14 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
         The text, in UTF-8.
     most : int
         Its greatest length.
+    most_values : int
+        How many values it may have.
 
     Raises
     ------
     ValueError
-        If it is longer, is no JSON (NaN and infinities are none), has a number that no float holds, a name twice in one
-        object, or is nested too deeply.
+        If it is longer, has more values, is no JSON (NaN and infinities are none), has a number that no float holds, a
+        name twice in one object, or is nested too deeply.
 
     Examples
     --------
@@ -41,18 +46,21 @@ def parsed(text: str | bytes, most: int = MOST_BYTES) -> Any:
     if len(text) > most:
         raise ValueError(f"{len(text)} bytes of JSON, at most {most} are read")
     written = text.decode("utf-8") if isinstance(text, bytes) else text
+    values = sum(map(written.count, "[{,"))  # within texts, too
+    if values > most_values:
+        raise ValueError(f"some {values} values, at most {most_values} are read")
     try:
         value = json.loads(
             written, parse_constant=_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_once
         )
     except RecursionError as error:
         raise ValueError(f"lists inside each other, at most {DEEPEST} deep are read") from error
-    _check_depth(value)
+    check_nested(value)
     return value
 
 
 def read(path: Path, most: int = MOST_BYTES) -> Any:
-    """Return the value of a JSON file; no more than `most` bytes of it are ever read.
+    """Return the value of a JSON file; no more than `most` bytes of it are ever read, and of a pipe none.
 
     Raises
     ------
@@ -61,6 +69,8 @@ def read(path: Path, most: int = MOST_BYTES) -> Any:
     ValueError
         As `parsed`.
     """
+    if path.is_fifo():  # it would wait for whoever writes
+        raise ValueError("a pipe")
     with path.open("rb") as file:
         return parsed(file.read(most + 1), most)
 
@@ -94,12 +104,28 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(value: Any) -> None:
-    waiting = [(value, 1)]
-    while waiting:
-        one, depth = waiting.pop()
-        if depth > DEEPEST:
-            raise ValueError(f"lists inside each other, at most {DEEPEST} deep are read")
-        if isinstance(one, dict | list):
-            inside = one.values() if isinstance(one, dict) else one
-            waiting += [(each, depth + 1) for each in inside if isinstance(each, dict | list)]
+def check_nested(value: Any, most: int = MOST_VALUES) -> None:
+    """Refuse lists and objects that are too deep inside each other, or, where one stands at many places, too many.
+
+    Parameters
+    ----------
+    value : Any
+        What a document says.
+    most : int
+        How many lists and objects there may be.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    way, count = [iter([value])], 0
+    while way:
+        one = next((each for each in way[-1] if isinstance(each, dict | list)), None)
+        count += 1
+        if one is None:
+            way.pop()
+        elif len(way) > DEEPEST or count > 2 * most:
+            raise ValueError(f"lists inside each other, at most {DEEPEST} deep and {most} are read")
+        else:
+            way.append(iter(one.values() if isinstance(one, dict) else one))

@@ -36,13 +36,13 @@ class _Guardian:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
-    def tell(self, sign: bytes, group: int) -> None:
+    def tell(self, line: bytes) -> None:
         """Send it one line; without a guardian nothing is lost but its care."""
         with self._lock, contextlib.suppress(OSError):
             if self._process is None or self._pid != os.getpid():
                 self._pid, self._process = os.getpid(), self._started()
             assert self._process.stdin is not None
-            os.write(self._process.stdin.fileno(), b"%b%d\n" % (sign, group))
+            os.write(self._process.stdin.fileno(), line)
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 -- our own interpreter and module
@@ -65,11 +65,12 @@ _GUARDIAN = _Guardian()
 atexit.register(_GUARDIAN.end)
 
 
-def look_after(group: int) -> None:
-    """Have a process group ended, should this process end without doing so."""
-    _GUARDIAN.tell(b"+", group)
+def look_after(group: int, folder: Path) -> None:
+    """Have a process group ended, and what has its temporary folder, should this process end without doing so."""
+    _GUARDIAN.tell(b"+%d %b\n" % (group, os.fsencode(folder)))
 
 
-def let_go(group: int) -> None:
-    """Say that a process group has ended."""
-    _GUARDIAN.tell(b"-", group)
+def end(group: int, folder: Path) -> None:
+    """End a process group, and whatever else has its temporary folder."""
+    guardian.end(group, os.fsencode(folder))
+    _GUARDIAN.tell(b"-%d\n" % group)

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,13 +32,21 @@ def refusal(path: Path | str, error: OSError, todo: str = "") -> FileError:
     return FileError(Violation("file/write", str(path), got, "a place that can be written", todo=todo))
 
 
-def check_target(*paths: Path) -> None:
+def check_target(*paths: Path, read: Iterable[Path] = ()) -> None:
     """Refuse what cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    *paths : Path
+        The files to write.
+    read : iterable of Path
+        Files that are read for them, and must not be lost.
 
     Raises
     ------
     FileError
-        If a folder is missing or cannot be written, if something that is no file is in the place, or if two are one.
+        If a folder is missing or cannot be written, if something that is no file is in the place, if two are one, or
+        one is read.
     """
     real = [_real(path) for path in paths]
     for path, target in zip(paths, real, strict=True):
@@ -51,6 +59,17 @@ def check_target(*paths: Path) -> None:
     twice = next((path for path, target in zip(paths, real, strict=True) if real.count(target) > 1), None)
     if twice is not None:
         raise FileError(Violation("file/target", str(twice), "the same file for two results", "a file for each"))
+    for source in read:
+        for path in paths:
+            if _are_one(path, source):
+                raise FileError(Violation("file/target", str(path), "a file that is read", "another file to write to"))
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def check_folder(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
@@ -96,10 +115,11 @@ def _check_parent(path: Path, parent: Path) -> None:
 
 
 def _try(target: Path) -> None:
-    """Make an empty file beside the target, to see that it can be done."""
+    """Make an empty file beside the target, to see that it can be done; no interruption leaves it there."""
     beside = _beside(target)
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    beside.unlink()
+    with held_back():
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        beside.unlink()
 
 
 def _beside(target: Path) -> Path:
@@ -151,15 +171,15 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, as `write_texts` does."""
+    write_texts({path: text})
 
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
-    with replacing(path) as (file,):
-        file.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several files whole, all of them or none; a `FileError` says which cannot be written, and why."""
+    with replacing(*texts) as files:
+        for file, text in zip(files, texts.values(), strict=True):
+            file.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:

@@ -38,10 +38,11 @@ def test_port_keeps_to_the_protocol(port, build):
     assert len(findings) >= 12
 
 
-def test_port_conforms(port, build):
-    outcomes = run(build(port), dtypes=["float32", "float64"])
+@pytest.mark.parametrize(("tier", "least"), [("core", 200), pytest.param("full", 1000, marks=pytest.mark.slow)])
+def test_port_conforms(port, tier, least, build):
+    outcomes = run(build(port), in_tier(tier), dtypes=["float32", "float64"])
     assert [outcome for outcome in outcomes if outcome.state != "pass"] == []
-    assert len(outcomes) > 1000
+    assert len(outcomes) > least
 
 
 def test_port_declares_what_it_lacks(port, build):

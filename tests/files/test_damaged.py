@@ -380,6 +380,8 @@ def hostile_descriptions():
         "a list": [],
         "no layers": {"format": "lcl-weights/1"},
         "no layer": document() | {"layers": []},
+        "a layer twice": document() | {"layers": document()["layers"] * 2},
+        "no weight": document(weight=""),
     }
     for name, values in beside.items():
         add(f"description {name}", ".npz", npz(), values)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import resource
 import struct
@@ -87,6 +88,13 @@ def long_name(path):
     np.savez(path, **{"x" * 5000: np.zeros(3)})
 
 
+def many_lists(path):
+    """A description of a model that is made of empty lists."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", '{"a": [' + ",".join(["[[[]]]"] * 400_000) + "]}")
+        archive.writestr("model.weights.h5", b"")
+
+
 CRAFTED = {
     diamonds: ("m.h5", "groups at one place each"),
     one_dataset_at_many_places: ("m.h5", "301 arrays"),
@@ -95,6 +103,7 @@ CRAFTED = {
     many_arrays_of_zeros: ("m.npz", "4 arrays of 80000000 bytes together, expected at most 200 times"),
     long_header: ("m.safetensors", "a header of 1073741824 bytes"),
     long_table: ("m.npz", "a table of contents of 1073741824 bytes"),
+    many_lists: ("m.keras", "values, at most"),
     long_name: ("m.npz", "at most 1000 characters"),
 }
 
@@ -126,6 +135,28 @@ def test_a_crafted_file_is_refused(make, tmp_path):
     peak, message = done.stdout.split("\n", 1)
     assert re.search(words, message)
     assert int(peak) < 1 << 30
+
+
+MERGED = "".join(f"b{n}: &b{n} {{<<: [{', '.join(['*a' if n == 0 else f'*b{n - 1}'] * 9)}]}}\n" for n in range(9))
+ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(12))
+DESCRIPTIONS = {
+    "a pipe.json": ("m.npz", os.mkfifo, "no regular file"),
+    "a pipe.cfg": ("m.weights", os.mkfifo, "no regular file"),
+    "long.cfg": ("m.weights", lambda path: path.touch() or os.truncate(path, 1 << 32), "at most 16777216 bytes"),
+    "merged.yaml": ("m.npz", lambda path: path.write_text(f"a: &a {{x: 1}}\n{MERGED}"), "of plain data"),
+    "aliases.yaml": ("m.npz", lambda path: path.write_text(ALIASES), "lists inside each other"),
+}
+"""Description -> the file it is of, how to make it, and why it is refused."""
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_description_without_end_is_refused(name, tmp_path):
+    model, make, words = DESCRIPTIONS[name]
+    np.savez(tmp_path / "m.npz", x=np.zeros(3))
+    np.zeros(10, np.float32).tofile(tmp_path / "m.weights")
+    make(tmp_path / name)
+    with pytest.raises(lcl.LclError, match=words), open_weights(tmp_path / model, tmp_path / name):
+        pass
 
 
 def test_limits_can_be_raised(tmp_path):

@@ -61,6 +61,20 @@ def test_a_report_that_cannot_be_written_is_known_before_the_run(tmp_path, capsy
     assert not same.exists()
 
 
+def test_a_file_that_is_read_is_not_written_over(tmp_path, capsys):
+    layer, report, long = tmp_path / "layer.py", tmp_path / "r.json", "x" * 300
+    layer.write_text("from lcl_ref import forward\n")
+    words = ["-b", layer, "-c", "0d/linear/no-bias"]
+    refused = [["run", *words, "--json", layer], ["diagnose", *words, "--json", layer]]
+    refused.append(["run", "-b", f"exec:cat {layer} {long}", "-c", "0d/linear/no-bias", "--html", layer])
+    assert lcl("run", *words, "--json", report, capsys=capsys).returncode == 0
+    before = report.read_text()
+    refused += [["report", what, report, "-o", report] for what in ("merge", "html", "statement")]
+    for line in refused:
+        assert "a file that is read" in failed(lcl(*line, capsys=capsys), 2)
+    assert (layer.read_text(), report.read_text()) == ("from lcl_ref import forward\n", before)
+
+
 CRAFTED = {
     "nan": b'{"format": "lcl-report/1", "x": NaN}',
     "deep": b"[" * 100_000,
@@ -71,6 +85,7 @@ CRAFTED = {
     "twice": b'{"format": "lcl-report/1", "format": "lcl-report/1"}',
     "empty": b"",
     "list": b"[]",
+    "form": b'{"format": []}',
 }
 
 

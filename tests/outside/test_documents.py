@@ -33,6 +33,11 @@ def test_what_is_too_long_is_refused_before_it_is_read():
         parsed("[" + "1," * 10, most=10)
 
 
+def test_too_many_values_are_refused_before_they_are_made():
+    with pytest.raises(ValueError, match="some 5000001 values"):
+        parsed(b"[" + b"[]," * 2_500_000 + b"1]")
+
+
 def test_plain_json_is_read():
     assert parsed('{"a": [1, -2.5e3, "x", null, true]}') == {"a": [1, -2500.0, "x", None, True]}
     assert parsed("[" * DEEPEST + "]" * DEEPEST)

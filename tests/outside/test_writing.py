@@ -57,6 +57,25 @@ def test_an_interruption_between_two_moves_leaves_the_old_or_the_new_and_nothing
     assert one.read_text() == other.read_text()
 
 
+TRIES = """
+import os, signal, sys
+from pathlib import Path
+from lcl_ref.outside.writing import check_target
+honest = os.close
+def close(handle):
+    os.kill(os.getpid(), signal.SIGINT)
+    honest(handle)
+os.close = close
+check_target(Path(sys.argv[1]))
+"""
+"""A program that presses Ctrl-C while it tries whether a place can be written."""
+
+
+def test_an_interruption_of_the_check_leaves_nothing(tmp_path):
+    assert "KeyboardInterrupt" in python("-c", TRIES, tmp_path / "file").stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_pair_of_which_one_is_new_is_undone_together(tmp_path):
     done = python("-c", MOVES, tmp_path / "one", tmp_path / "other", "after", 1)
     assert "KeyboardInterrupt" in done.stderr

@@ -21,14 +21,16 @@ def reasons(report):
 
 
 @pytest.mark.parametrize(
-    ("backend", "least", "reason"),
+    ("tier", "backend", "least", "reason"),
     [
-        ("my_layer.py", 400, "every position has its own weight here"),
-        ("my_torch_layer.py:Layer", 80, "the module is two-dimensional"),
+        ("core", "my_layer.py", 50, "every position has its own weight here"),
+        ("core", "my_torch_layer.py:Layer", 10, "the module is two-dimensional"),
+        pytest.param("full", "my_layer.py", 400, "every position has its own weight here", marks=pytest.mark.slow),
+        pytest.param("full", "my_torch_layer.py:Layer", 80, "the module is two-dimensional", marks=pytest.mark.slow),
     ],
 )
-def test_examples_conform(tmp_path, backend, least, reason):
-    status, report = run(tmp_path, EXAMPLES / backend)
+def test_examples_conform(tmp_path, tier, backend, least, reason):
+    status, report = run(tmp_path, EXAMPLES / backend, "--tier", tier)
     counts = report["summary"]
     assert (status, counts["fail"], counts["error"], counts["not_run"]) == (0, 0, 0, 0)
     assert counts["pass"] >= least
@@ -58,6 +60,7 @@ def test_the_readme_names_every_example():
     assert [path.name for path in EXAMPLES.glob("*.py") if f"`{path.name}`" not in text] == []
 
 
+@pytest.mark.slow
 def test_the_digits_are_learned_and_the_twins_end_together(tmp_path):
     script = EXAMPLES / "twodfc_digits.py"
     done = python(script, "--steps", "400", "--figure", tmp_path / "curves.png", check=True)

@@ -12,6 +12,7 @@ import pytest
 
 from lcl_ref.errors import LclError
 from lcl_ref.suite.adapter import Capabilities
+from lcl_ref.suite.run.in_process import InProcess
 from lcl_ref.testing import conformance_tests
 from tests.support.paths import EXAMPLES
 from tests.support.programs import FOREGROUND, python
@@ -228,5 +229,5 @@ def test_a_layer_that_is_none_is_refused():
 def test_declared_capabilities_also_set_the_limits_of_error():
     sums = Capabilities(dtypes=("float16",), accumulation={"float16": "float16"})
     test = conformance_tests("numpy.loop", capabilities=sums, cases=["0d/rounded/*"])
-    (evaluator,) = [cell.cell_contents for cell in test.__closure__ if hasattr(cell.cell_contents, "adapter")]
-    assert evaluator.adapter.declaration.capabilities is sums
+    (asked,) = [cell.cell_contents for cell in test.__closure__ if isinstance(cell.cell_contents, InProcess)]
+    assert asked.adapter.declaration.capabilities is sums

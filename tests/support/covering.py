@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Layer(NamedTuple):
     dtype: str
 
 
+@cache
 def layers(store: Store, tier: str) -> set[Layer]:
     """Return the layers that adapters would prepare in a run of `tier`, if it held every case."""
     can = {declaration.name: declaration.capabilities for declaration in declarations()}

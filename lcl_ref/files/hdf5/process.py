@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -112,6 +113,6 @@ class Hdf5:
 
     def _ended(self, what: str) -> FileError:
         code = self._process.wait()
-        how = f"signal {-code}" if code < 0 else f"status {code}"
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
         got = f"the HDF5 library ended with {how}"
         return problem(self.path, "damaged", got, f"{what}, whole and undamaged")

@@ -7,8 +7,10 @@ dataset, ``+`` and its bytes in C order. What it refuses is ``-`` and a line of 
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +38,14 @@ def main() -> None:
             reading(named, "an HDF5 file"),
             stored.library().File(path, "r") as file,
         ):
+            _let_compute(path.stat().st_size)
             nodes = list(stored.walk(path, file))
             datasets = [(name, node) for name, node in nodes if isinstance(node, stored.library().Dataset)]
             _say(out, b"+", _described(path, nodes, datasets))
             for line in sys.stdin.buffer:
-                _send(out, named, *datasets[int(line)])
+                name, dataset = datasets[int(line)]
+                _let_compute(dataset.nbytes)
+                _send(out, named, name, dataset)
     except LclError as error:
         _say(out, b"-", _refusal(error))
 
@@ -55,6 +60,14 @@ def _bounded(path: Path) -> Iterator[None]:
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     yield
+
+
+def _let_compute(size: int) -> None:
+    """Let this process compute as long as `size` bytes take, and no longer: on a damaged file the library may loop."""
+    seconds = time.process_time() + limits.of(limits.SECONDS) + size / limits.PER_SECOND
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or seconds < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), hard))
 
 
 _LINUX = sys.platform == "linux"

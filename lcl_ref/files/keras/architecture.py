@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lcl_ref.files.untrusted import check_text, parse_json, problem, reading
+from lcl_ref.files.untrusted import check_regular, check_text, parse_json, problem, reading
+from lcl_ref.outside.documents import check_nested
 
 YAML = (".yaml", ".yml")
+
+
+_MOST = 1 << 16
+"""Lists and mappings of a model."""
 
 
 def is_model(values: Mapping[str, Any]) -> bool:
@@ -25,6 +30,7 @@ def read(path: Path) -> dict[str, Any]:
         If it is neither, or YAML and there is no PyYAML.
     """
     with reading(path, "a JSON specification, or the to_json of a Keras model"):
+        check_regular(path)
         check_text(path, "a specification", path.stat().st_size)
         if path.suffix in YAML:
             return _yaml(path)
@@ -39,7 +45,10 @@ def _yaml(path: Path) -> dict[str, Any]:
         raise problem(path, "library", "no module yaml", "it, to read YAML", todo) from error
 
     class Plain(yaml.SafeLoader):  # type: ignore[misc]
-        """Tuples, which Keras wrote, are lists; nothing else that is no plain data is read."""
+        """Tuples, which Keras wrote, are lists; nothing else that is no plain data is read, and nothing is merged."""
+
+        def flatten_mapping(self, node: Any) -> None:
+            """Leave ``<<`` alone: a few lines of it make more than any memory holds."""
 
     tuples = "tag:yaml.org,2002:python/tuple"
     Plain.add_constructor(tuples, lambda loader, node: loader.construct_sequence(node, deep=True))
@@ -48,6 +57,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         said = str(error).splitlines()[0]
         raise problem(path, "damaged", said, "the to_yaml of a Keras model, of plain data") from error
+    check_nested(values, _MOST)
     if not isinstance(values, Mapping):
         raise problem(path, "yaml", f"a document that is a {type(values).__name__}", "a mapping")
     return dict(values)

@@ -52,9 +52,21 @@ def table(cases: Sequence[str], killers: Killers) -> dict[str, Any]:
 
 
 @cache
+def _facts() -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+    return facts
+
+
+def stored_cases() -> list[str]:
+    """Return the cases that the table that comes with the suite is about."""
+    cases: list[str] = _facts()["cases"]
+    return cases
+
+
+@cache
 def stored() -> Killers:
     """Return the table that comes with the suite."""
-    facts = json.loads(FILE.read_text("utf-8"))
+    facts = _facts()
     return {
         (deviation, op): frozenset(case for place, case in enumerate(facts["cases"]) if int(bits, 16) >> place & 1)
         for deviation, ops in facts["kills"].items()

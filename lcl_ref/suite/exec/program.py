@@ -81,7 +81,7 @@ class Program:
         self._stdin, self._stdout, self._stderr = map(_pipe, ("stdin", "stdout", "stderr"), [self._process] * 3)
         self._line, self._last_words = bytearray(), b""
         _RUNNING.add(self)
-        processes.look_after(self._process.pid)
+        processes.look_after(self._process.pid, self.folder)
 
     def ask(self, line: bytes, seconds: float) -> bytes:
         """Send one line and return the line that comes back, without its end.
@@ -196,10 +196,8 @@ class Program:
 
     def kill(self) -> None:
         """End the program and all of its process group, and remove its folder; harmless when repeated."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        processes.end(self._process.pid, self.folder)
         self._process.wait()
-        processes.let_go(self._process.pid)
         for pipe in (self._stdin, self._stdout, self._stderr):
             with contextlib.suppress(OSError):
                 pipe.close()

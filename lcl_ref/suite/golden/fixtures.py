@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lcl_ref.errors import FixtureError, Violation
+from lcl_ref.outside.text import shown
 from lcl_ref.outside.writing import check_folder, write_folder
 from lcl_ref.suite.golden.regenerate import build
-from lcl_ref.suite.golden.store import README, SUMS, Store, parse_tensors, sha256, sums
+from lcl_ref.suite.golden.store import INDEX, README, SUMS, Store, parse_tensors, sha256, sums
 
 
 def default_root() -> Path:
@@ -47,9 +50,31 @@ def verify(root: Path) -> Store:
             problems.append(
                 Violation("fixtures/sha256", _place(store, name), f"SHA-256 {got}", f"{digest} ({SUMS})", todo=todo)
             )
+    problems = problems or list(_malformed(store.index, expected))
     if problems:
         raise FixtureError(problems, context=str(root))
     return store
+
+
+_FIELDS = {"id": str, "values": str, "batch": int, "clauses": list}
+"""Field of an entry of the index -> what it is; cases have a layer, too, and those that are stored `_STORED`."""
+
+_LAYER, _STORED = {"spec": dict}, {"file": str, "arrays": dict}
+
+
+def _malformed(index: Mapping[str, Any], files: Collection[str]) -> Iterator[Violation]:
+    """Yield the entries of an index that are none, whatever the checksums say."""
+    sections = {"cases": _FIELDS | _LAYER | _STORED, "generated": _FIELDS | _LAYER, "extensions": _FIELDS | _STORED}
+    for section, fields in sections.items():
+        entries = index.get(section, [])
+        for number, entry in enumerate(entries if isinstance(entries, list) else [None]):
+            found = entry if isinstance(entry, dict) else {}
+            wrong = [name for name, kind in fields.items() if not isinstance(found.get(name), kind)]
+            if wrong or found.get("file", SUMS) not in {*files, SUMS}:
+                name = wrong[0] if wrong else "file"
+                got = f"{name} {shown(found.get(name), 80)!r}"
+                yield Violation("fixtures/index", f"{INDEX}, {section}[{number}]", got, f"fields {', '.join(fields)}")
+                return
 
 
 def _listed(store: Store) -> dict[str, str]:

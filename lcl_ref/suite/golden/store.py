@@ -109,7 +109,7 @@ class Store:
         text = self.read(INDEX)
         try:
             index: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FixtureError(Violation("fixtures/index", str(self.root / INDEX), str(error), "JSON")) from error
         if not isinstance(index, dict) or index.get("format") != FORMAT:
             got = f"format {index.get('format') if isinstance(index, dict) else type(index).__name__!r}"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.adapter import OPS
+from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.checks.choosing import chosen
+from lcl_ref.suite.diagnosis.deviations import CATALOGUE
 from lcl_ref.suite.formats import ALL_DTYPES
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.drawn_cases import existing, is_fresh
+from lcl_ref.suite.run.ladder import climb
 from lcl_ref.suite.run.loading import BackendRef, Kind
 
 Row = Mapping[str, Any]
@@ -37,7 +41,7 @@ def contradictions(report: Mapping[str, Any], store: Store | None) -> list[Viola
     store : Store or None
         The golden data of its run; without it, cells are not compared with the index.
     """
-    found = [*_dates(report), *_backends(report)]
+    found = [*_dates(report), *_backends(report, ours=store is not None)]
     for row in report["outcomes"]:
         text = _row(row) or (_against_index(row, store) if store is not None else "")
         if text:
@@ -59,8 +63,8 @@ def _dates(report: Mapping[str, Any]) -> Iterator[Violation]:
             yield _wrong("date", "date", repr(run["date"]), "a date with its time zone, that has been")
 
 
-def _backends(report: Mapping[str, Any]) -> Iterator[Violation]:
-    """Hold what a report says of its backends against their rows."""
+def _backends(report: Mapping[str, Any], *, ours: bool) -> Iterator[Violation]:
+    """Hold what a report says of its backends against their rows, and against what is known where the data is ours."""
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in report["outcomes"]:
         rows[row["run"], row["backend"]].append(row)
@@ -77,6 +81,11 @@ def _backends(report: Mapping[str, Any]) -> Iterator[Violation]:
             got = f"{', '.join(sorted(states - legal))} of a backend that was {one['availability']}"
             yield _wrong("backend", one["name"], got, f"only {' or '.join(sorted(legal))}")
         yield from _counts(one, mine)
+        unknown = {*one.get("not_seen", ())} - {deviation.id for deviation in CATALOGUE}
+        if unknown and ours:
+            yield _wrong(
+                "not-seen", f"{one['name']}: not_seen", min(unknown), "a known mistake, as `lcl mutants` lists"
+            )
 
 
 def _counts(backend: Row, rows: Sequence[Row]) -> Iterator[Violation]:
@@ -112,6 +121,8 @@ def _row(row: Row) -> tuple[str, str] | None:
         ),
         (ratio is None or ratio >= 0, f"error / limit {ratio}", "at least 0"),
         (state == "pass" or row["message"], f"{state} without a message", "the reason"),
+        (is_fresh(row["case"]) or not {"spec", "batch"} & row.keys(), "a layer of its own", "that of its case"),
+        (state in ("fail", "error") or not row.get("diagnosis"), f"{state} with a diagnosis", "none: nothing is wrong"),
     )
     return next(((got, expected) for holds, got, expected in rules if not holds), None)
 
@@ -154,25 +165,37 @@ def missing_cells(report: Mapping[str, Any], store: Store) -> list[Violation]:
             found.append(_wrong("asked", "asked", "nothing", "the words that chose the cells"))
             continue
         for one in report["backends"]:
-            if one["run"] == run["label"] and not asked["ladder"]:
+            if one["run"] == run["label"]:
                 mine = [row for row in report["outcomes"] if (row["run"], row["backend"]) == (one["run"], one["name"])]
-                found += _compared(one["name"], {(row["case"], row["op"], row["dtype"]) for row in mine}, asked, store)
+                found += _compared(one["name"], mine, asked, store)
     return found
 
 
-def _compared(name: str, rows: set[tuple[str, str, str]], asked: Mapping[str, Any], store: Store) -> list[Violation]:
+def _compared(name: str, rows: Sequence[Row], asked: Mapping[str, Any], store: Store) -> list[Violation]:
     globs = [glob for glob in asked["cases"] if not is_fresh(glob)]
     ids = chosen(asked["tier"], globs) if globs or not asked["cases"] else []
-    golden = {cell for cell in rows if not is_fresh(cell[0])}
+    ids = [one for one in ids if one not in CHECKS] if asked["ladder"] else ids
+    golden = {(row["case"], row["op"], row["dtype"]): row["state"] for row in rows if not is_fresh(row["case"])}
     ops = asked["ops"] or OPS
     nearest: set[tuple[str, str, str]] | None = None
     for kind in KINDS:
         ref = BackendRef(name, kind, name)
         plan = make_plan([ref], store, ids, asked["dtypes"], ops, asked["tier"])[ref] if ids else []
-        difference = {(cell.case, cell.op, cell.dtype) for cell in plan} ^ golden
+        cells = _climbed(plan, golden) if asked["ladder"] else plan
+        difference = {(cell.case, cell.op, cell.dtype) for cell in cells} ^ golden.keys()
         nearest = difference if nearest is None or len(difference) < len(nearest) else nearest
     if not nearest:
         return []
     first = " ".join(min(nearest))
     got = f"{len(nearest)} cells that are missing or too many, such as {first}"
     return [_wrong("cells", name, got, "each cell that its words choose, once")]
+
+
+def _climbed(plan: Iterable[Cell], states: Mapping[tuple[str, str, str], str]) -> list[Cell]:
+    """Return the cells that a ladder asks which gave these answers: rung by rung, to the first that does not hold."""
+    cells: list[Cell] = []
+    for rung in climb(plan, {case.id: case for case in CASES}).values():
+        cells += rung
+        if any(states.get((cell.case, cell.op, cell.dtype)) in ("fail", "error") for cell in rung):
+            break
+    return cells

@@ -113,7 +113,12 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """Return a JSON document as it is written."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def exit_status(outcomes: Iterable[Outcome]) -> int:

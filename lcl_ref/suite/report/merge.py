@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lcl_ref
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside import documents
 from lcl_ref.outside.text import cleaned, shown
 from lcl_ref.suite import schema
+from lcl_ref.suite.golden import release
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report.checking import contradictions
@@ -50,13 +52,14 @@ def read(path: Path) -> Document:
     except ValueError as error:
         raise _refused("cut-off", path, f"{shown(error)}: cut off?", "a whole JSON document") from error
     form = value.get("format") if isinstance(value, dict) else None
-    if form not in DEFINITIONS:
+    if not isinstance(form, str) or form not in DEFINITIONS:
         raise _refused("format", path, f"format {form!r}", " or ".join(DEFINITIONS))
     try:
         schema.validate(value, SCHEMA, DEFINITIONS[form])
     except schema.Invalid as invalid:
         raise _refused("invalid", path, invalid.got, invalid.expected, invalid.place) from invalid
     _check_seal(value, path)
+    _check_release(value, path)
     value = cleaned(value)
     document: Document = value if form == MERGED else _as_merged(value, shown(path.stem))
     _check_whole(document, path)
@@ -78,6 +81,16 @@ def _check_seal(value: Mapping[str, Any], path: Path) -> None:
         raise _refused("seal", path, "no seal", "the digest that `lcl run` wrote: it was edited")
     if SEAL in value and seal_of(value) != value[SEAL]:
         raise _refused("seal", path, f"seal {value[SEAL][:16]}", f"{seal_of(value)[:16]}, by the rest: it was edited")
+
+
+def _check_release(value: Mapping[str, Any], path: Path) -> None:
+    """Refuse another released set than that of this version, in a report of this version about the same data."""
+    suite, ours = value["suite"], release.digest()
+    same = (suite.get("version"), suite["fixtures_sha256"]) == (lcl_ref.__version__, _golden_data().digest)
+    if same and suite.get("released_sha256", ours) != ours:
+        raise _refused(
+            "release", path, f"released_sha256 {suite['released_sha256'][:16]}", f"{ours[:16]}, of its version"
+        )
 
 
 def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") -> LclError:

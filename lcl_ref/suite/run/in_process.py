@@ -39,6 +39,7 @@ class InProcess:
         seed: int,
         keep: Callable[[Observation], object] | None = None,
     ) -> None:
+        self.adapter = adapter
         self.examiner = Examiner(adapter, store, seed, alone=False)
         self._evaluator, self._questions = Evaluator(adapter, keep=keep), questions
 

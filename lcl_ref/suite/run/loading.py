@@ -57,6 +57,13 @@ class BackendRef:
         """Return the fields as JSON-ready values."""
         return asdict(self)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that it is made of, as far as its words name them."""
+        if self.kind == "exec":
+            return [Path(word) for word in shlex.split(self.target)]
+        return [Path(self.target)] if self.kind == "file" else []
+
 
 Send = Sender
 """Sends a message to the host: its event, and facts by name."""

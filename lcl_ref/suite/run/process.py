@@ -99,10 +99,11 @@ class Worker:
             env=processes.environment({**environment, **own}),
             start_new_session=True,
         )
-        processes.look_after(self._process.pid)
+        processes.look_after(self._process.pid, self._folder)
         self._last_words, self._mark = bytearray(), secrets.token_hex(8).encode() + b" "
         self._messages: queue.Queue[dict[str, Any] | WorkerExited | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._listener = threading.Thread(target=self._listen_to_stderr, daemon=True)
         self._listener.start()
         self._limits = limits
@@ -190,13 +191,14 @@ class Worker:
             self._pipe_in.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(SHUTDOWN_SECONDS)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        processes.end(self._process.pid, self._folder)
         self._process.kill()
         self._process.wait()
-        processes.let_go(self._process.pid)
         self._listener.join(LISTEN_SECONDS)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        self._reader.join(LISTEN_SECONDS)
+        # A pipe that somebody still holds, and a thread still reads, would not close before both let it go.
+        readable = (self._process.stdout,) if not self._reader.is_alive() else ()
+        for pipe in (self._process.stdin, self._process.stderr, *readable):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

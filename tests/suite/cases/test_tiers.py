@@ -45,6 +45,7 @@ def test_core_asks_for_every_pair() -> None:
     assert missing == [], anew()
 
 
+@pytest.mark.slow
 def test_no_cheaper_tier_would_do() -> None:
     """As the solver finds; of several that cost the same, any."""
     smoke, core = layers(STORE, "smoke"), layers(STORE, "core")

@@ -80,6 +80,28 @@ def test_an_index_that_is_none_is_refused(data, text):
         _ = store.Store(data).index
 
 
+ENTRIES = {
+    "nothing": lambda index: index["cases"].__setitem__(0, None),
+    "no list": lambda index: index.update(cases=3),
+    "no layer": lambda index: index["cases"][0].pop("spec"),
+    "a batch in words": lambda index: index["generated"][0].update(batch="two"),
+    "a file elsewhere": lambda index: index["cases"][0].update(file="../../etc/passwd"),
+    "no arrays of an extension": lambda index: index["extensions"][0].pop("arrays"),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_an_entry_that_is_none_is_refused_though_every_checksum_holds(data, name):
+    index = json.loads((data / store.INDEX).read_text())
+    ENTRIES[name](index)
+    (data / store.INDEX).write_text(json.dumps(index))
+    (data / store.SUMS).write_bytes(
+        store.sums({path.name: path.read_bytes() for path in data.iterdir() if path.name != store.SUMS})
+    )
+    with pytest.raises(FixtureError, match=r"index\.json, \w+\[\d+\]: got"):
+        fixtures.verify(data)
+
+
 def test_write_leaves_the_bytes_that_are_in_the_tree_for_a_part_of_the_cases(data, monkeypatch):
     some = [case for case in CASES if case.id.startswith("0d/")]
     monkeypatch.setattr(fixtures, "build", lambda: regenerate.build(some))

@@ -25,6 +25,7 @@ IDS = ["0d/linear/no-bias", "0d/linear/position-bias", "state/call-order"]
 REF = BackendRef("numpy.matmul", "registered", "numpy.matmul")
 CELLS = make_plan([REF], STORE, IDS, ["float32"])[REF]
 BACKENDS = [BackendReport(REF.name, "present", "numpy", "2.4.6")]
+ANSWERED = [cell for cell in CELLS if cell.case in STORE.entries]
 OUTCOMES = [outcome(cell, "pass", error_ratio=0.0, seconds=0.01) for cell in CELLS]
 ASKED = {"tier": "full", "cases": IDS, "dtypes": ["float32"], "ops": [], "ladder": False}
 HONEST = report_of(BACKENDS, OUTCOMES, STORE, looked_at(BACKENDS, OUTCOMES, STORE, naming=False), ASKED)
@@ -82,6 +83,36 @@ FORGED = {
     "a backend renamed in its rows": (first(backend="numpy.matmull"), "numpy.matmull"),
     "no statement of what was asked": (lambda report: report.pop("asked"), "the words that chose"),
     "another tier": (lambda report: report["asked"].update(cases=[], tier="smoke"), "missing or too many"),
+    "the run of a row": (first(run="another"), "numpy.matmul of another"),
+    "the run of a backend": (backend(run="another"), "of r"),
+    "an operation that there is not": (first(op="backward"), "backward"),
+    "an operation that the case has not": (
+        lambda report: report["outcomes"][-1].update(op="transpose", dtype="float64"),
+        "missing or too many",
+    ),
+    "a state that there is not": (first(state="great"), "great"),
+    "a failure called unsupported": (
+        first(state="unsupported", error_ratio=None, message="x"),
+        f"asked: got {len(ANSWERED)}, expected {len(ANSWERED) - 1}",
+    ),
+    "a diagnosis of what passed": (first(diagnosis="a known mistake"), "pass with a diagnosis"),
+    "a layer beside the golden data's": (first(spec={}, batch=2), "a layer of its own"),
+    "a mistake that nobody knows": (backend(not_seen=["no such mistake"]), "no such mistake"),
+    "a share that is a word": (backend(asked_share="all"), "asked_share"),
+    "a count that is a truth": (backend(asked=True), "asked"),
+    "a date without its zone": (lambda report: report.update(date="2026-01-01T00:00:00"), "time zone"),
+    "another form": (lambda report: report.update(format="lcl-report/2"), "lcl-report/2"),
+    "more cases asked than answered": (lambda report: report["asked"].update(cases=["0d/*"]), "missing or too many"),
+    "more dtypes asked": (lambda report: report["asked"].update(dtypes=["float32", "float64"]), "missing or too many"),
+    "a made-up dtype asked": (lambda report: report["asked"].update(dtypes=["float8"]), "float8"),
+    "fewer operations asked": (lambda report: report["asked"].update(ops=["vjp"]), "missing or too many"),
+    "words that chose nothing": (lambda report: report["asked"].update(cases=["9d/*"]), "9d/*"),
+    "a ladder that was not climbed": (lambda report: report["asked"].update(ladder=True), "missing or too many"),
+    "a backend without rows": (
+        lambda report: report["backends"].append(report["backends"][0] | {"name": "torch.fast", "asked": 0}),
+        "torch.fast",
+    ),
+    "another release": (lambda report: report["suite"].update(released_sha256="0" * 64), "released"),
     "other golden data": (lambda report: report["suite"].update(fixtures_sha256="0" * 64), None),
 }
 """Edit -> what it is, and why it is refused when counts and seal are put right again."""
@@ -100,6 +131,10 @@ def edited(edit):
     return sealed(report)
 
 
+def test_there_are_more_than_forty():
+    assert len(FORGED) > 40
+
+
 def test_an_honest_report_holds_together(tmp_path):
     assert refusal(HONEST, tmp_path / "r.json") is None
 
@@ -115,6 +150,22 @@ def test_an_edit_alone_breaks_the_seal_or_something_else(name, tmp_path):
     report = copy.deepcopy(HONEST)
     FORGED[name][0](report)
     assert refusal(report, tmp_path / "r.json") is not None
+
+
+def test_a_ladder_is_right_up_to_the_first_rung_that_does_not_hold(tmp_path):
+    report = copy.deepcopy(HONEST)
+    report["asked"].update(ladder=True, cases=["0d/linear/no-bias", "0d/groups/*"])
+    report["outcomes"] = [row for row in report["outcomes"] if row["case"] == "0d/linear/no-bias"]
+    count = len(report["outcomes"])
+    report["backends"][0].update(asked=count)
+
+    def ended(**row):
+        report["outcomes"][0].update(row)
+        report["summary"] = count_states(one["state"] for one in report["outcomes"])
+        return refusal(sealed(report), tmp_path / "r.json")
+
+    assert "missing or too many" in ended()
+    assert ended(state="fail", error_ratio=None, message="wrong") is None
 
 
 def test_a_seal_that_was_removed_is_missed(tmp_path):

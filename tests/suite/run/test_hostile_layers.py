@@ -11,9 +11,10 @@ from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.settings import Settings
+from tests.support.programs import run
 
 LAYERS = r"""
-import multiprocessing, os, sys, time
+import multiprocessing, os, subprocess, sys, time
 import lcl_ref
 
 right = lcl_ref.forward
@@ -30,6 +31,15 @@ def no_text(*given):
 
 def forks(*given):
     os.fork()
+    return right(*given)
+
+def detaches(*given):
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            time.sleep(3600)
+        os._exit(0)
+    subprocess.Popen(["sleep", "3601"], start_new_session=True)
     return right(*given)
 
 def forks_late(*given):
@@ -108,6 +118,7 @@ EXPECTED = {
     "no_text": ("error", "exception", "a WithoutText without text"),
     "forks": ("error", "exception", "a process that the layer started by fork came back from it"),
     "forks_late": ("error", "exception", "a process that the layer started by fork came back from it"),
+    "detaches": ("pass", None, ""),
     "pools": ("pass", None, ""),
     "writes_to_the_channel": ("error", "malformed", "something else than the suite wrote to its channel: [1]"),
     "answers_twice": ("error", "malformed", "the process of the layer sent"),
@@ -137,6 +148,7 @@ def outcomes(tmp_path_factory):
         for event in matrix:
             if isinstance(event, Outcome):
                 found[event.backend.rpartition(":")[2]].append(event)
+    assert not [line for line in run("ps", "-eo", "args").stdout.splitlines() if line == "sleep 3601"]
     return found
 
 
