@@ -21,6 +21,7 @@ from lcl_ref.suite.report import document
 from lcl_ref.suite.validation import families
 from lcl_ref.suite.validation.coverage import TRIPLES, coverage
 from lcl_ref.suite.validation.gates import Gate, gates
+from lcl_ref.suite.validation.history import catalogue, recall
 from lcl_ref.suite.validation.mutants import PROMISED, KillMatrix, broken_promises, idle_cases, kill_matrix
 from lcl_ref.suite.validation.mutants_page import page
 
@@ -30,9 +31,15 @@ from lcl_ref.suite.validation.mutants_page import page
 @click.option("--json", "json_file", type=TargetFile(), help="Write the matrix here.")
 @click.option("--html", "html_file", type=TargetFile(), help="Write a picture here.")
 @click.option("--table", "table_file", type=TargetFile(), help="Write which case kills what here.")
+@click.option("--history", "history_file", type=TargetFile(), help="Write what sees which public bug here.")
 @data_option()
 def mutants(
-    cases: Sequence[str], json_file: Path | None, html_file: Path | None, table_file: Path | None, data: Path
+    cases: Sequence[str],
+    json_file: Path | None,
+    html_file: Path | None,
+    table_file: Path | None,
+    history_file: Path | None,
+    data: Path,
 ) -> int:
     """Hold every known mistake against every case, and say which case sees it, in the catalogue and in each family.
 
@@ -47,8 +54,9 @@ def mutants(
     idle = [case.id for case in idle_cases(matrix)]
     if idle:
         out.print(f"[yellow]{len(idle)} cases kill nothing:[/] {escape(', '.join(idle))}")
-    inside = None if cases else families.seen(matrix)
-    counted = [] if inside is None else gates(store, inside, coverage(store.entries.values(), TRIPLES))
+    bugs = [] if cases else [recall.seen(store, bug) for bug in catalogue.bugs()]
+    triples = coverage(store.entries.values(), TRIPLES)
+    counted = [] if cases else gates(store, families.seen(matrix), triples, bugs)
     if json_file:
         document.write_json(json_file, matrix.to_dict() | {"gates": [gate.to_dict() for gate in counted]})
     if html_file:
@@ -56,10 +64,14 @@ def mutants(
     kills = not_seen.table([case.id for case in matrix.cases], matrix.killers_by_op)
     if table_file:
         write_text(table_file, json.dumps(kills, indent=0) + "\n")
+    if history_file and bugs:
+        write_text(history_file, json.dumps(recall.table(bugs), indent=0) + "\n")
     if cases:
         return 0
     out.print(_gates(counted))
     short = [*broken_promises(matrix), *(f"{gate.name}: {item}" for gate in counted for item in gate.missing)]
+    if recall.stored() != bugs:
+        short.append(f"{recall.FILE.name} is another table: lcl mutants --history {recall.FILE}")
     if json.loads(not_seen.FILE.read_text("utf-8")) != kills:
         short.append(f"{not_seen.FILE.name} is another table: lcl mutants --table {not_seen.FILE}")
     for line in short:

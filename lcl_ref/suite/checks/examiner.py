@@ -23,12 +23,13 @@ PREFERRED = (
     "1d/tiling/position-bias",
     "3d/kernel/whole-input",
     "0d/linear/position-bias",
-    "2d/tiling/position-bias",
+    "2d/channels/one-input",
     "1d/padding/uneven-pair",
     "3d/padding/mixed",
     "0d/groups/diagonal-multiplier",
 )
-"""Layers that are asked about before all others: some with overlapping windows, some whose windows are a reshape."""
+"""Layers that are asked about before all others: with overlapping windows, with windows that are a reshape, and with
+one channel."""
 
 PER_RANK = 2
 """Layers of each rank that checks choose from, the first of every rank before the second of any."""

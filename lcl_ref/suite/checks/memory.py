@@ -17,7 +17,10 @@ def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
     lay, words = ORDERS[order], WORDS[order]
 
     def about(subject: Subject, asked: Asked, op: str) -> None:
-        task = asked.repeated if order == "broadcast" else asked.task
+        for task in _tasks(asked, order):
+            of_task(subject, task, op)
+
+    def of_task(subject: Subject, task: Task, op: str) -> None:
         given = subject.given(task, lay)
         try:
             subject.right(task, op, given, f"operands {words}", lay=lay)
@@ -31,6 +34,14 @@ def in_order(order: str) -> Callable[[Subject, Sequence[Asked], str], None]:
             raise Deviates(f"{finding}{cause}") from finding
 
     return one_by_one(about)
+
+
+def _tasks(asked: Asked, order: str) -> list[Task]:
+    """Return what is asked in an order; another order of axes, at rank 0, also of one sample, which is often a row."""
+    if order == "transposed" and asked.task.spec.rank == 0:
+        return [asked.task, asked.single]
+    variants = {"broadcast": "repeated", "one-sample": "single"}
+    return [getattr(asked, variants.get(order, "task"))]
 
 
 def _fails(subject: Subject, task: Task, op: str, name: str, order: str) -> bool:

@@ -50,6 +50,13 @@ def broadcast(array: Array) -> Array:
     return as_strided(first, array.shape, (0, *first.strides[1:]))
 
 
+def one_sample(array: Array) -> Array:
+    """Return contiguous memory; axes of length 1, whose stride says nothing, have one of a single element."""
+    copy = array.copy("C")
+    steps = (copy.itemsize if size == 1 else step for size, step in zip(copy.shape, copy.strides, strict=True))
+    return as_strided(copy, copy.shape, tuple(steps))
+
+
 def read_only(array: Array) -> Array:
     """Return a copy that cannot be written to."""
     copy = array.copy("C")
@@ -64,6 +71,7 @@ ORDERS: dict[str, Callable[[Array], Array]] = {
     "negative-stride": negative,
     "offset": offset,
     "broadcast": broadcast,
+    "one-sample": one_sample,
     "read-only": read_only,
 }
 """Name -> how an array is laid out so."""
@@ -75,6 +83,7 @@ WORDS = {
     "negative-stride": "a view with negative strides",
     "offset": "one element into a larger buffer",
     "broadcast": "repeated with stride 0",
+    "one-sample": "a batch of one, whose stride says nothing",
     "read-only": "read-only",
 }
 """Name -> what is said of such an operand."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from lcl_ref.suite.adapter import Prepared
 from lcl_ref.suite.checks.orders import ORDERS
-from lcl_ref.suite.checks.subject import Deviates, Subject, one_by_one
+from lcl_ref.suite.checks.subject import Deviates, PlainlyWrong, Subject, one_by_one
 from lcl_ref.suite.checks.variants import DATA, PARAMETERS, Asked
 from lcl_ref.suite.judge.ask import answers_of
 from lcl_ref.suite.judge.compare import same_numbers
@@ -50,15 +51,30 @@ def stale_weight(subject: Subject, asked: Asked, op: str) -> None:
     subject.right(other, op, given, "prepared again after weight and bias changed in place", again)
 
 
-@one_by_one
-def after_batch(subject: Subject, asked: Asked, op: str) -> None:
-    """Ask one layer about batches of different lengths."""
+def after_batch(subject: Subject, layers: Sequence[Asked], op: str) -> None:
+    """Ask layers about batches of different lengths, and one layer about none first."""
+    subject.each([[layer] for layer in layers], lambda group: _longer_and_back(subject, group[0], op))
+    task = layers[0].task
+    if subject.adapter.declaration.capabilities.refusal(task.spec, task.dtype, op, ("empty-batch",)) is None:
+        with suppress(PlainlyWrong):
+            _after_none(subject, layers[0], op)
+
+
+def _longer_and_back(subject: Subject, asked: Asked, op: str) -> None:
     task, longer = asked.task, asked.longer
     given, more = subject.given(task), subject.given(longer)
     _, layer = subject.held(task)
     subject.right(task, op, given, "at first", layer)
     subject.right(longer, op, more, "after a shorter batch", layer)
     subject.right(task, op, given, "after a longer batch", layer)
+
+
+def _after_none(subject: Subject, asked: Asked, op: str) -> None:
+    """Ask a new layer about a batch of 0 first, from which it may keep what it did not compute."""
+    given = subject.given(asked.task)
+    layer = subject.prepared(asked.task, given)
+    subject.right(asked.empty, op, subject.given(asked.empty), "at first, without samples", layer)
+    subject.right(asked.task, op, given, f"{asked.case}: after a batch of 0", layer)
 
 
 def after_spec(subject: Subject, layers: Sequence[Asked], op: str) -> None:

@@ -77,6 +77,11 @@ class Asked:
         return with_operands(self.task, {**self.task.operands, **data})
 
     @cached_property
+    def empty(self) -> Task:
+        """The layer without samples."""
+        return with_operands(self.task, {**self.task.operands, **{name: self.task.operands[name][:0] for name in DATA}})
+
+    @cached_property
     def repeated(self) -> Task:
         """The layer with operands whose first axis repeats one entry."""
         return with_operands(self.task, {name: broadcast(operand) for name, operand in self.task.operands.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -22,6 +22,7 @@ from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.user_layer import UserAdapter
 from lcl_ref.suite.validation import coverage, families
+from lcl_ref.suite.validation.history import recall
 from lcl_ref.suite.validation.misreading import MISREADING, Layer
 
 ASKED_IN = "float32"
@@ -54,8 +55,25 @@ class Gate:
         return asdict(self)
 
 
-def gates(store: Store, inside: families.Seen, triples: Mapping[coverage.Together, list[str]]) -> list[Gate]:
-    """Return every gate; `inside` is what families see, `triples` which cases ask for each triple of settings."""
+def gates(
+    store: Store,
+    inside: families.Seen,
+    triples: Mapping[coverage.Together, list[str]],
+    history: Sequence[recall.Seen],
+) -> list[Gate]:
+    """Return every gate.
+
+    Parameters
+    ----------
+    store : Store
+        Golden data.
+    inside : families.Seen
+        What families see.
+    triples : mapping
+        Which cases ask for each triple of settings.
+    history : sequence of recall.Seen
+        What sees each public bug.
+    """
     mistakes = inside.killed + len(inside.survivors)
     return [
         _gate("triples", "legal triples of settings that a cell asks for", _triples(triples)),
@@ -70,6 +88,13 @@ def gates(store: Store, inside: families.Seen, triples: Mapping[coverage.Togethe
         _gate("memory", "layers that misread one memory order, in one operation, that fail its check", _memory(store)),
         _gate("state", "checks of state, in each operation, that layers are asked for", _state(store)),
         _gate("values", "kinds of operands, in each format that can hold them, that a cell asks for", _values(store)),
+        Gate(
+            "history",
+            "public bugs that a cell or a check sees (docs/history.md gives the reason of each other)",
+            sum(bool(one.full) for one in history),
+            len(history),
+            tuple(recall.unexplained(history)),
+        ),
     ]
 
 

@@ -53,6 +53,12 @@ def _strides(array: Array) -> tuple[int, ...]:
     return array.strides or (array.itemsize,)
 
 
+def _one_element(array: Array) -> bool:
+    """Return whether an axis of length 1 has a stride that only says that it has none."""
+    usual = _strides(np.empty(array.shape, array.dtype))
+    return array.flags.c_contiguous and array.ndim > 1 and _strides(array) != usual
+
+
 MISREADING: dict[str, Layer] = {
     "fortran": Layer(lambda array: array.flags.fnc),
     "transposed": Layer(lambda array: array.ndim > 1 and _strides(array)[-1] == max(_strides(array))),
@@ -60,6 +66,7 @@ MISREADING: dict[str, Layer] = {
     "negative-stride": Layer(lambda array: min(_strides(array)) < 0),
     "offset": Layer(lambda array: array.ctypes.data % ALIGNED != 0),
     "broadcast": Layer(lambda array: len(array) > 1 and _strides(array)[0] == 0),
+    "one-sample": Layer(_one_element),
     "read-only": Layer(lambda array: not array.flags.writeable),
 }
 """Memory order (`lcl_ref.suite.checks.orders`) -> a layer that misreads it."""
