@@ -87,7 +87,7 @@ def _first(cells: Iterator[Cell], failing: Callable[[Cell], bool]) -> str:
 def checks_of(bug: Bug) -> Iterator[Cell]:
     """Yield the checks that may show a bug: those of memory and state, where it depends on these."""
     for check in CHECKS.values() if bug.laid or bug.after or bug.writes else ():
-        if not (check.of_programs or check.requires):
+        if not (check.programs == "only" or check.requires):
             yield from (Cell(bug.id, check.id, op, CHECKED_IN) for op in check.ops if op in bug.ops)
 
 
