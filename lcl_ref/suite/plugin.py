@@ -87,7 +87,7 @@ def _wanted(config: pytest.Config, item: pytest.Item) -> bool:
     if cell.case in CHECKS or is_fresh(cell.case):
         return matches_glob and tier != "smoke" and (not dtypes or cell.dtype in dtypes)
     case = ACCEPTED[cell.case]
-    in_dtype = cell.dtype in dtypes if dtypes else asks(tier, case.values, cell.dtype)
+    in_dtype = cell.dtype in dtypes if dtypes else asks(tier, case, cell.dtype)
     return matches_glob and in_dtype and TIERS[tier](case)
 
 

@@ -1,7 +1,6 @@
 """Sizes of a run: ``smoke`` for a port that was just started, ``core`` for every commit, ``full`` for a release.
 
-The smaller tiers are as small as their promises allow: ``tiers.toml`` lists them. The smoke tier also asks each case in
-as few dtypes as that takes.
+The smaller tiers are as small as their promises allow: ``tiers.toml`` lists them, and `asks` says in which dtypes.
 """
 
 from __future__ import annotations
@@ -68,9 +67,14 @@ def deciding_dtypes(values: str) -> tuple[str, ...]:
     return DECIDING.get(values, EXACT_DTYPES)
 
 
-def asks(tier: str, values: str, dtype: str) -> bool:
-    """Return whether a tier asks cases with this kind of values in `dtype`."""
-    return tier != "smoke" or dtype in deciding_dtypes(values)
+def asks(tier: str, case: Case, dtype: str) -> bool:
+    """Return whether a tier asks a case in `dtype`.
+
+    The smoke tier asks in the dtypes that decide; the core tier asks so what is `ALSO` in it, but for numbers of a kind
+    of their own, which are about dtypes.
+    """
+    few = tier == "smoke" or (tier == "core" and case.id in ALSO and not case.operands)
+    return not few or dtype in deciding_dtypes(case.values)
 
 
 def tier_of(case: Case) -> str:

@@ -84,7 +84,8 @@ def second_derivative(subject: Subject, asked: Asked, op: str) -> None:
     _require(subject, expected, op, {"dx": of_x, "dw": of_weight}, "the second derivative in x or weight")
 
 
-@_and_larger
+@one_by_one
+@_controlled
 def mapped(subject: Subject, asked: Asked, op: str) -> None:
     """Map the layer over a stack of data, and over stacks of everything."""
     task = asked.task

@@ -46,19 +46,20 @@ def make_plan(
     checks = [check for check in CHECKS.values() if check.id in case_globs]
     globs = [glob for glob in case_globs if glob not in CHECKS]
     cases = select(globs) if globs or not checks else []
-    entries = [store.entries[case.id] for case in cases if case.id in store.entries]
-    if cases and not entries:
+    stored = [case for case in cases if case.id in store.entries]
+    if cases and not stored:
         raise FixtureError([lacking(case.id, store.root) for case in cases[:3]])
     chosen_ops = [op for op in OPS if not ops or op in ops]
     plan: RunPlan = {}
     for ref in refs:
         asked = asked_dtypes(ref, dtypes)
         plan[ref] = [
-            Cell(ref.name, entry["id"], op, dtype)
-            for entry in entries
+            Cell(ref.name, case.id, op, dtype)
+            for case in stored
             for dtype in asked
+            if dtypes or asks(tier, case, dtype)
             for op in chosen_ops
-            if cell_exists(entry, op, dtype) and (dtypes or asks(tier, entry["values"], dtype))
+            if cell_exists(store.entries[case.id], op, dtype)
         ]
         plan[ref] += [
             Cell(ref.name, check.id, op, dtype)
