@@ -27,6 +27,7 @@ def test_a_reader_answers_or_refuses_whatever_it_is_given(name, tmp_path, monkey
     assert tried(Kind(name, crafted=True, seed=0), 30) == 0
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, where another test of this process loaded it
 def test_what_must_not_be_is_seen(tmp_path):
     path, beside = tmp_path / "m.npz", tmp_path / "m.npz.spec.json"
     data, (_, text) = READERS["npz"].samples[0]

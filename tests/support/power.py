@@ -20,7 +20,7 @@ from tests.support.kills import STORE
 Arrays = dict[str, np.ndarray]
 Changed = Callable[[lcl.Spec, Arrays], None]
 
-ADDED = ("sizes", "triples", "families")
+ADDED = ("sizes", "triples", "families", "history")
 """Topics of the cases that were added."""
 
 

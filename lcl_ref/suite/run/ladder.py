@@ -60,6 +60,7 @@ LADDER = (
     Rung("everything together", "all settings at once", ("combined",)),
     Rung("three settings at once", "clause 11.6: every three that can stand together", ("triples",), (0, 1, 2, 3)),
     Rung("sizes", "clause 11.8: channels, axes, windows and batches that kernels break at", ("sizes",), (0, 1, 2, 3)),
+    Rung("what broke elsewhere", "clauses 1 to 7: layers in which bugs of other libraries show", ("history",)),
     Rung("rounding", "clauses 8 and 12: reals, within the proved limit", ("rounded",), (0, 1, 2, 3)),
     Rung("zeros, large and tiny numbers", "clauses 8.9 and 11.10: operands of every kind", ("values",), (0, 1, 2, 3)),
     Rung("complex numbers", "clause 14.9: an extension, the same formula", ("complex",), (0, 1, 2, 3)),
