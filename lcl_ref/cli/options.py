@@ -12,7 +12,6 @@ import click
 from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.report.renderings import FORMS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -61,19 +60,6 @@ def data_option() -> Decorator:
 def json_option() -> Decorator:
     """Return ``--json``: print JSON instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-
-
-def form_option(default: str | None) -> Decorator:
-    """Return ``--format FORM``: what is printed on stdout."""
-    words = [*FORMS] if default is None else [default, *FORMS]
-    text = (
-        "The form of what is printed; beside another than the table, all else goes to stderr."
-        if default
-        else "The form."
-    )
-    return click.option(
-        "--format", "form", type=click.Choice(words), default=default, required=default is None, help=text
-    )
 
 
 def backend_option(required: bool = False) -> Decorator:

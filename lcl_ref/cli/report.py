@@ -12,7 +12,8 @@ import click
 from rich.markup import escape
 
 from lcl_ref.cli.console import console, say
-from lcl_ref.cli.options import TargetFile, backend_option, data_option, form_option, limit_options
+from lcl_ref.cli.forms import form_option
+from lcl_ref.cli.options import TargetFile, backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside.writing import check_target, write_text

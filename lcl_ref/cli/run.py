@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lcl_ref.cli.console import console, errors, say
+from lcl_ref.cli.forms import form_option
 from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
 from lcl_ref.cli.options import (
@@ -20,7 +21,6 @@ from lcl_ref.cli.options import (
     backend_option,
     case_option,
     data_option,
-    form_option,
     limit_options,
     tier_option,
 )

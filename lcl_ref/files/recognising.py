@@ -44,7 +44,9 @@ def kind_of(path: Path) -> str:
     with reading(path, "a weight file"), path.open("rb") as file:
         start = file.read(START)
     told = _readable(path, start) or _unread(path, start)
-    return BY_NAME.get(path.suffix, "") or told if told == "json" or not told else told
+    if told in ("", "json"):
+        return BY_NAME.get(path.suffix, told)
+    return told
 
 
 def refused(path: Path, kind: str) -> FileError:
