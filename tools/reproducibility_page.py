@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tools.tables import refreshed
+
 PAGE = Path(__file__).parents[1] / "docs" / "reproducibility.md"
-MARKERS = (
-    "<!-- measured: written by `python -m tools.reproducibility_page FOUND.json` -->",
-    "<!-- end of measured -->",
-)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -61,9 +59,8 @@ def _witness(backend: str, witness: dict[str, Any] | None) -> Any:
 def main() -> None:
     """Write the table between the markers of the page."""
     found = json.loads(Path(sys.argv[1]).read_text())
-    before, _, rest = PAGE.read_text().partition(MARKERS[0])
-    after = rest.partition(MARKERS[1])[2]
-    PAGE.write_text(f"{before}{MARKERS[0]}\n{table(found)}\n{MARKERS[1]}{after}")
+    by = "tools.reproducibility_page FOUND.json"
+    PAGE.write_text(refreshed(PAGE.read_text(), "measured", table(found), by))
 
 
 if __name__ == "__main__":
