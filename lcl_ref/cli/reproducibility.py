@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lcl_ref.cli.console import console
-from lcl_ref.cli.options import TargetFile, backend_option, limit_options
+from lcl_ref.cli.options import OfLayers, TargetFile, backend_option, limit_options
 from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.golden.fixtures import default_root
@@ -25,7 +25,7 @@ from lcl_ref.suite.run.settings import Settings
 FORMAT = "lcl-reproducibility/1"
 
 
-@click.command()
+@click.command(cls=OfLayers)
 @backend_option()
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="In which format.")
 @limit_options()
