@@ -200,12 +200,9 @@ def _of_gradients(prober: Prober) -> Iterator[str]:
 def _responses(prober: Prober, first: int, numbers: Array) -> Array:
     """Return what the layer answers to some input elements, one in each sample: ``(elements, outputs)``."""
     spec = prober.spec
-    elements = np.arange(first, min(first + TOGETHER, math.prod(spec.x_shape(1))))
-    x = np.zeros((len(elements), math.prod(spec.x_shape(1))), prober.x.dtype)
-    x[np.arange(len(elements)), elements] = 1
-    return prober.y(x.reshape(spec.x_shape(len(elements))), numbers, prober.zero(prober.bias)).reshape(
-        len(elements), -1
-    )
+    size = math.prod(spec.x_shape(1))
+    x = np.eye(min(TOGETHER, size - first), size, first, prober.x.dtype)
+    return prober.y(x.reshape(spec.x_shape(len(x))), numbers, prober.zero(prober.bias)).reshape(len(x), -1)
 
 
 def _example(spec: Spec, wrong: NDArray[np.bool_], got: Array, want: Array) -> str:

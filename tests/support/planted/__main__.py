@@ -1,4 +1,4 @@
-"""Print what a diagnosis says of each planted mistake: ``python -m tests.support.planted [NAME ...]``; processor time."""
+"""Print what diagnoses say, and their processor time: ``python -m tests.support.planted [NAME ...]``."""
 
 import sys
 import time
