@@ -22,7 +22,7 @@ Found = Mapping[str, Mapping[str, Any]]
 def tables(documents: Sequence[Mapping[str, Any]]) -> str:
     """Return what was measured in Markdown: a row for each backend, and a witness for each class that it is not in."""
     first = documents[0]
-    formats = ", ".join(document["dtype"] for document in documents)
+    formats = ", ".join(dict.fromkeys(document["dtype"] for document in documents))
     machine, names = first["machine"], list(first["classes"])
     backends: dict[str, dict[str, Any]] = {}
     for document in documents:

@@ -33,7 +33,6 @@ FILES: dict[str, str] = json.loads((HERE / "layers.json").read_text("utf-8"))
 KNOWN = {
     "xlstm.LinearHeadwiseExpand": "a batch of 0 is refused",
     "torch_uncertainty.PackedLinear.conv1d": "a batch of 0 is refused",
-    "radionets.LocallyConnected2d": "a batch of 0 is refused",
 }
 """Layer -> the deviation that docs/found.md tells, in a few words."""
 
