@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcl_ref.core.checks import Array
-from lcl_ref.errors import SpecError, Violation
+from lcl_ref.errors import ShapeError, SpecError, Violation
 from lcl_ref.extensions._namespace import namespace
 
 
@@ -67,20 +66,25 @@ class Blocks:
         return float(np.prod(self.packed_shape)) / sum(inputs * outputs for inputs, outputs in self.sizes)
 
 
-def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
-    """Return the weights of all blocks as one array, zeros around.
+def pack(blocks: Blocks, weights: Sequence[Any]) -> Any:
+    """Return the weights of all blocks as one array, zeros around; differentiable in each.
 
     Parameters
     ----------
     blocks : Blocks
         The sizes.
     weights : sequence of array
-        Per block ``(inputs, outputs)``.
+        Per block ``(inputs, outputs)``, of NumPy, torch or JAX.
 
     Returns
     -------
     array
-        ``(blocks, most inputs, most outputs)``.
+        ``(blocks, most inputs, most outputs)``, of the same framework.
+
+    Raises
+    ------
+    ShapeError
+        If the weights are not those of the blocks.
 
     Examples
     --------
@@ -91,10 +95,22 @@ def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
     >>> packed.tolist()
     [[[1, 2], [0, 0]], [[3, 0], [4, 0]]]
     """
-    packed = np.zeros(blocks.packed_shape, np.result_type(*weights))
-    for block, weight in enumerate(weights):
-        packed[block, : weight.shape[0], : weight.shape[1]] = weight
-    return packed
+    found = [tuple(weight.shape) for weight in weights]
+    if found != list(map(tuple, blocks.sizes)):
+        raise ShapeError(Violation("blocks/weights", "weights", f"shapes {found}", f"{list(blocks.sizes)}"))
+    flat = [weight.reshape(-1) for weight in weights]
+    xp = namespace(weights[0])
+    return xp.concatenate([*flat, xp.zeros_like(flat[0][:1])])[_elements(blocks)]
+
+
+def _elements(blocks: Blocks) -> NDArray[np.intp]:
+    """``packed_shape``: where each number stands in the weights of all blocks end to end; fillers behind the last."""
+    total = sum(inputs * outputs for inputs, outputs in blocks.sizes)
+    table, first = np.full(blocks.packed_shape, total, np.intp), 0
+    for block, (inputs, outputs) in enumerate(blocks.sizes):
+        table[block, :inputs, :outputs] = np.arange(first, first + inputs * outputs).reshape(inputs, outputs)
+        first += inputs * outputs
+    return table
 
 
 def forward(blocks: Blocks, x: Any, packed: Any, bias: Any = None) -> Any:

@@ -44,6 +44,21 @@ def test_a_nan_stays_in_its_block(framework, bad, reached):
     np.testing.assert_array_equal(np.isnan(y), np.broadcast_to(expected, y.shape))
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
+def test_gradients_reach_the_weights_of_the_blocks(framework):
+    dy = integers(3, 9, seed=11)
+    found = framework.pull_back(
+        lambda *weights: unequal.forward(BLOCKS, framework.enter(X), unequal.pack(BLOCKS, weights)), WEIGHTS, dy
+    )
+    for part, cut, gradient in zip(np.split(X, [2, 6], 1), np.split(dy, [3, 4], 1), found, strict=True):
+        np.testing.assert_array_equal(gradient, part.T @ cut)
+
+
+def test_weights_of_other_sizes_are_refused():
+    with pytest.raises(lcl.ShapeError, match=r"shapes \[\(4, 1\), .*expected \[\(2, 3\)"):
+        unequal.pack(BLOCKS, [WEIGHTS[1], WEIGHTS[0], WEIGHTS[2]])
+
+
 @pytest.mark.parametrize("sizes", [[], [(2, 0)], [(1, 1), (-1, 2)]])
 def test_sizes_below_one_are_refused(sizes):
     with pytest.raises(lcl.SpecError, match="sizes"):

@@ -16,7 +16,7 @@ LIBRARY = {
     "lcl_ref.outside": "errors",
     "lcl_ref.core": "errors",
     "lcl_ref.api": "core errors",
-    "lcl_ref.layouts": "core errors",
+    "lcl_ref.layouts": "core extensions errors",
     "lcl_ref.initialisers": "core layouts errors",
     "lcl_ref.files": "core layouts outside errors",
     "lcl_ref.layers": "core layouts files errors",
