@@ -9,6 +9,12 @@ from typing import TypeVar
 
 Layer = TypeVar("Layer", bound=type)
 
+REGIONS = """
+regions : int, sequence of int or array of int, optional
+    Regions along each axis, or the region of each position: all positions of a region share one weight, and weight and
+    bias per position have one axis of regions in the place of ``*output_size``. Each call spreads them to positions."""
+"""The argument that layers of all frameworks have (SPEC 14.10)."""
+
 CONVOLUTION = """
 Parameters
 ----------
@@ -92,7 +98,7 @@ spec : Spec
 dtype : dtype, optional
     To compute in; by default that of the input.
 param_dtype : dtype
-    Of the parameters.
+    Of the parameters.$regions
 kernel_init, bias_init : callable
     ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs that
     one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.$more
@@ -126,7 +132,7 @@ activity_regularizer, kernel_constraint, bias_constraint
     As of every layer of Keras.
 implementation : {1, 2, 3}
     Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels, filters)``,
-    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
+    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.$regions
 
 Notes
 -----

@@ -6,11 +6,23 @@ import math
 from typing import Any, ClassVar, Self
 
 import mlx.core as mx
+import numpy as np
 from mlx import nn
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers._arguments import Convolution, blocks, check_rank, check_sample, check_shapes, described
-from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, documented
+from lcl_ref.extensions.regions import Map, as_map, collapse
+from lcl_ref.layers._arguments import (
+    Convolution,
+    blocks,
+    check_rank,
+    check_sample,
+    check_shapes,
+    collapsed,
+    described,
+    spread,
+    stored_shapes,
+)
+from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, documented
 from lcl_ref.layers.engines.mlx import local
 from lcl_ref.layers.engines.mlx_operands import from_numpy
 
@@ -20,23 +32,24 @@ class _Local(nn.Module):
 
     rank: ClassVar[int]
 
-    def _start(self, spec: Spec) -> None:
-        self._hold(spec)
-        bound = math.sqrt(1 / spec.fan_in)
-        self.weight = mx.random.uniform(-bound, bound, spec.weight_shape)
-        if spec.bias_shape is not None:
-            self.bias = self._first_bias(spec.bias_shape, bound)
+    def _start(self, spec: Spec, *, regions: Any = None) -> None:
+        self._hold(spec, regions)
+        bound, shapes = math.sqrt(1 / spec.fan_in), stored_shapes(spec, self.regions)
+        self.weight = mx.random.uniform(-bound, bound, shapes["weight"])
+        if "bias" in shapes:
+            self.bias = self._first_bias(shapes["bias"], bound)
 
     def _first_bias(self, shape: tuple[int, ...], bound: float) -> mx.array:
         return mx.zeros(shape)
 
-    def _hold(self, spec: Spec) -> None:
+    def _hold(self, spec: Spec, regions: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         check_rank(type(self).__name__, self.rank, spec)
         self.spec = spec
+        self.regions = None if regions is None else as_map(spec, regions)
 
     @classmethod
-    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None) -> Self:
+    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, regions: Any = None) -> Self:
         """Return the layer of `spec`, copying weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None.
 
         They may be arrays of NumPy or MLX, and keep their dtype.
@@ -45,17 +58,21 @@ class _Local(nn.Module):
         ------
         ShapeError
             If a shape is not the one `spec` asks for.
+        LayoutError
+            If they differ inside one of the regions.
         """
         given = check_shapes(spec, _array(weight), None if bias is None else _array(bias))
         layer = cls.__new__(cls)  # past the constructor, which would make the spec from its own arguments, and draw
-        cls._hold(layer, spec)
-        for name, array in given.items():
+        cls._hold(layer, spec, regions)
+        for name, array in collapsed(spec, layer.regions, given, _collapse).items():
             setattr(layer, name, array)
         return layer
 
     def canonical(self) -> tuple[mx.array, mx.array | None]:
         """Return weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None."""
-        return self.weight, self.get("bias")
+        where = None if self.regions is None else mx.array(self.regions)
+        weight, bias = spread(self.spec, where, self.weight, self.get("bias"))
+        return weight, bias
 
     def __call__(self, x: mx.array) -> mx.array:
         """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``.
@@ -67,11 +84,17 @@ class _Local(nn.Module):
         """
         spec, meaning = self.spec, "the input_size the layer was made for, then in_channels"
         check_sample(x, spec.x_shape(0)[1:], leading=(1,), meaning=meaning)
-        y: mx.array = local(spec, x, self.weight, self.get("bias"))
+        y: mx.array = local(spec, x, *self.canonical())
         return y
 
     def _extra_repr(self) -> str:
-        return described(self.spec, always=("stride", "padding", "dilation", "groups", "bias"))
+        count = None if self.regions is None else len(self.weight)
+        return described(self.spec, ("stride", "padding", "dilation", "groups", "bias"), count)
+
+
+def _collapse(where: Map, array: mx.array, name: str) -> mx.array:
+    """Return one part per region, by the bytes: NumPy lacks some dtypes of MLX."""
+    return mx.array(collapse(where, np.array(array.view(mx.uint8)), name)).view(array.dtype)
 
 
 def _array(values: Any) -> mx.array:
@@ -80,7 +103,7 @@ def _array(values: Any) -> mx.array:
 
 _MLX = {
     "framework": "MLX",
-    "placement": "",
+    "placement": REGIONS,
     "array": "mlx.core.array",
     "or_none": ", absent without one",
     "initialisers": "mlx.nn.init",
@@ -123,6 +146,7 @@ class LocallyConnected3d(Convolution, _Local):
 _BLOCKS = {
     "inputs": "input_dims",
     "outputs": "output_dims",
+    "placement": "",
     "linear": "mlx.nn.Linear",
     "example": """\
 >>> import mlx.core as mx

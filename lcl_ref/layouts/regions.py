@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, SpecError, Violation
@@ -23,6 +24,20 @@ from lcl_ref.layouts.pattern import Array, Axes
 
 PREFIX = "regions/"
 _USUAL = "r k* cg co"
+
+
+def keras_regions(given: ArrayLike, rank: int) -> str:
+    """Return the layout of the drop-in layer of Keras with regions: counts, or a map.
+
+    Examples
+    --------
+    >>> keras_regions(2, rank=2), keras_regions([0, 1], rank=1)
+    ('regions/2x2/r (k* cg) co | r co', 'regions/[0, 1]/r (k* cg) co | r co')
+    """
+    found = np.asarray(given)
+    counts = found.ndim == 0 or (found.shape == (rank,) and found.min() >= 1)
+    text = "x".join(map(str, np.broadcast_to(found, rank))) if counts else json.dumps(found.tolist())
+    return f"{PREFIX}{text}/r (k* cg) co | r co"
 
 
 @lru_cache(maxsize=64)

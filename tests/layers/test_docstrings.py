@@ -45,5 +45,5 @@ def test_docstrings_of_keras_are_whole_and_their_examples_true():
 
 def test_the_signature_names_what_the_framework_adds():
     torch, mlx = (importlib.import_module(f"lcl_ref.layers.{name}").LocallyConnected2d for name in ("torch", "mlx"))
-    assert list(inspect.signature(torch).parameters)[-3:] == ["shared", "device", "dtype"]
-    assert list(inspect.signature(mlx).parameters)[-1] == "shared"
+    assert list(inspect.signature(torch).parameters)[-4:] == ["shared", "regions", "device", "dtype"]
+    assert list(inspect.signature(mlx).parameters)[-2:] == ["shared", "regions"]

@@ -74,7 +74,9 @@ def test_a_file_of_regions_is_converted_and_back(tmp_path):
     def run(old, new, *words):
         return CliRunner().invoke(command, [str(tmp_path / old), str(tmp_path / new), *words])
 
-    done = run("net.npz", "all.npz", "--from", "regions/2x2", "--to", "canonical", "--spec", str(tmp_path / "spec.json"))
+    done = run(
+        "net.npz", "all.npz", "--from", "regions/2x2", "--to", "canonical", "--spec", str(tmp_path / "spec.json")
+    )
     assert done.exit_code == 0, done.output
     assert run("all.npz", "back.npz", "--from", "stored", "--to", "regions/2x2").exit_code == 0
     assert np.array_equal(np.load(tmp_path / "back.npz")["weight"], kernels)
