@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from lcl_ref.core.spec import Bias, Padding, Size, Spec
 from lcl_ref.errors import ShapeError, SpecError, Violation
 from lcl_ref.extensions import regions
+from lcl_ref.extensions.unequal import Blocks
 
 
 class Convolution:
@@ -129,6 +130,13 @@ def check_shapes(spec: Spec, weight: Any, bias: Any) -> dict[str, Any]:
     if found != shapes:
         raise ShapeError([Violation("canonical/shape", "parameters", f"shapes {found}", f"{shapes}")])
     return given
+
+
+def check_bias(blocks: Blocks, bias: Any) -> None:
+    """Refuse a bias that is not one number per output of all blocks; `ShapeError`."""
+    if tuple(bias.shape) != (blocks.out_channels,):
+        expected = f"({blocks.out_channels},), {'+'.join(str(outputs) for _, outputs in blocks.sizes)}"
+        raise ShapeError(Violation("bias/shape", "bias", f"shape {tuple(bias.shape)}", expected))
 
 
 def check_sample(x: Any, sample: Sequence[int], *, leading: Sequence[int], meaning: str) -> None:

@@ -90,6 +90,37 @@ Examples
 $example
 """
 
+UNEQUAL = """
+Parameters
+----------
+sizes : sequence of (int, int)
+    Inputs and outputs of each block, in order.
+bias : bool
+    Whether there is one.$placement
+
+Attributes
+----------
+weights : list of $array
+    Per block ``(inputs, outputs)``, from ``+-1 / sqrt(inputs)``, as `$linear` starts.
+bias : $array$or_none
+    ``(sum of outputs,)``, each part from the range of its block.
+
+Raises
+------
+SpecError
+    If a size is below 1.
+
+Notes
+-----
+Input ``(*, sum of inputs)``, output ``(*, sum of outputs)`` (SPEC 14.4): a product per block, and an infinity or NaN
+stays in its block. `from_blocks` takes weights that are there; `lcl_ref.extensions.unequal.split` cuts them out of a
+dense matrix, such as that of `torch.block_diag`.
+
+Examples
+--------
+$example
+"""
+
 OF_SPEC = """
 Parameters
 ----------

@@ -1,9 +1,6 @@
 """`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
 
-They run on every backend of Keras 3. Models saved by Keras 2 load as they are, from ``.h5`` and ``.keras`` files::
-
-    model = load_model("old.keras")
-
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are: ``model = load_model("old.keras")``.
 Saved again, they are models of Keras 3, whose own `load_model` finds the layers once this module is imported.
 """
 

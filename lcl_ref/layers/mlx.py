@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import mlx.core as mx
@@ -11,9 +12,11 @@ from mlx import nn
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.regions import Map, as_map, collapse
+from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import (
     Convolution,
     blocks,
+    check_bias,
     check_rank,
     check_sample,
     check_shapes,
@@ -22,7 +25,7 @@ from lcl_ref.layers._arguments import (
     spread,
     stored_shapes,
 )
-from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, documented
+from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, UNEQUAL, documented
 from lcl_ref.layers.engines.mlx import local
 from lcl_ref.layers.engines.mlx_operands import from_numpy
 
@@ -189,3 +192,62 @@ class BlockLinear(_Local):
         sizes = f"input_dims={spec.in_channels}, output_dims={spec.out_channels}, groups={spec.groups}"
         table = "" if spec.channel_table is None else f", channel_table={spec.channel_table}"
         return f"{sizes}, bias={'bias' in self}{table}"
+
+
+_UNEQUAL = {
+    "example": """\
+>>> import mlx.core as mx
+>>> from lcl_ref.layers.mlx import UnequalBlockLinear
+>>> layer = UnequalBlockLinear([(2, 3), (4, 1), (1, 5)])
+>>> layer(mx.zeros((4, 7))).shape
+(4, 9)
+>>> [weight.shape for weight in layer.weights]
+[(2, 3), (4, 1), (1, 5)]""",
+}
+
+
+@documented(UNEQUAL, **_MLX | _BLOCKS | _UNEQUAL)
+class UnequalBlockLinear(nn.Module):
+    """A linear map whose matrix is block-diagonal, with blocks of unequal sizes."""
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], bias: bool = True) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.blocks = Blocks(sizes)
+        bounds = [math.sqrt(1 / inputs) for inputs, _ in sizes]
+        self.weights = [mx.random.uniform(-bound, bound, size) for bound, size in zip(bounds, sizes, strict=True)]
+        if bias:
+            parts = zip(bounds, sizes, strict=True)
+            self.bias = mx.concatenate([mx.random.uniform(-bound, bound, (size[1],)) for bound, size in parts])
+
+    @classmethod
+    def from_blocks(cls, weights: Sequence[Any], bias: Any = None) -> Self:
+        """Return the layer of weights ``(inputs, outputs)``, one per block, and a bias ``(sum of outputs,)`` or None.
+
+        Raises
+        ------
+        ShapeError
+            If the bias has another shape.
+        """
+        layer = cls([weight.shape for weight in weights], bias is not None)
+        layer.weights = [_array(weight) for weight in weights]
+        if bias is not None:
+            check_bias(layer.blocks, bias)
+            layer.bias = _array(bias)
+        return layer
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Return ``y (*, sum of outputs)`` of ``x (*, sum of inputs)``.
+
+        Raises
+        ------
+        ShapeError
+            If the last axis of x has another length.
+        """
+        check_sample(x, (self.blocks.in_channels,), leading=(), meaning="the inputs of all blocks last")
+        cuts = np.cumsum([inputs for inputs, _ in self.blocks.sizes])[:-1].tolist()
+        parts = zip(mx.split(x, cuts, axis=-1), self.weights, strict=True)
+        y = mx.concatenate([part @ weight for part, weight in parts], axis=-1)
+        return y + self.bias if "bias" in self else y
+
+    def _extra_repr(self) -> str:
+        return f"{list(self.blocks.sizes)}, bias={'bias' in self}"

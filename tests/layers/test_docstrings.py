@@ -10,6 +10,7 @@ from tests.layers.test_old_paths import PUBLIC
 from tests.support.child import run
 
 LAYERS = [(name, layer) for name, layers in PUBLIC.items() for layer in layers if layer[0].isupper()]
+LAYERS += [("torch", "UnequalBlockLinear"), ("mlx", "UnequalBlockLinear")]  # which no old path had
 
 KERAS = """
 import doctest
