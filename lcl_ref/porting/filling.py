@@ -107,7 +107,7 @@ def fill(
         if not layers:
             todo = "describe its layers with a document beside it (lcl inspect prints one), or name the whole model"
             raise LayoutError(Violation("port/layers", file.path.name, "no layers", "a model of Keras", todo=todo))
-        pairs = _paired(layers, slots, by, names or {})
+        pairs = paired(layers, slots, by, names or {})
         taken = {id(one) for pair in pairs for one in pair}
         left = tuple(layer.name for layer in layers if id(layer) not in taken)
         unfilled = tuple(slot.path for slot in slots if id(slot) not in taken)
@@ -159,10 +159,16 @@ def _without_partner(left: Sequence[str], unfilled: Sequence[str]) -> list[Viola
     return [Violation("port/partner", words, ", ".join(found), "none", todo=todo) for found, words in told if found]
 
 
-def _paired(
+def paired(
     layers: Sequence[Layer], slots: Sequence[Slot], by: str, names: Mapping[str, str]
 ) -> list[tuple[Layer, Slot]]:
-    """Return who gets what, in the order of the file."""
+    """Return who gets what, in the order of the file.
+
+    Raises
+    ------
+    LayoutError
+        If names are unknown, or there are not as many of one as of the other.
+    """
     if by not in ("names", "order"):
         raise LayoutError(Violation("port/by", "by", repr(by), "'names' or 'order'"))
     called = {slot.path: slot for slot in slots}

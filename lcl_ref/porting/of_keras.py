@@ -32,11 +32,11 @@ def slots(model: Any, prefix: str = "") -> Iterator[Slot]:
         one = layer.layer if type(layer).__name__ == "TimeDistributed" else layer
         if isinstance(one, _LocallyConnected):
             shapes = {"kernel": one.spec.weight_shape} | ({"bias": one.spec.bias_shape} if one.use_bias else {})
-            yield Slot(path, shapes, _local, partial(_put_local, one))
+            yield Slot(path, shapes, _local, partial(_put_local, one), None, layer)
         elif one.weights:
             shapes = {str(number): tuple(variable.shape) for number, variable in enumerate(one.weights)}
             epsilon = getattr(one, "epsilon", None)
-            yield Slot(path, shapes, partial(_same, type(one).__name__, one), partial(_put, one), epsilon)
+            yield Slot(path, shapes, partial(_same, type(one).__name__, one), partial(_put, one), epsilon, layer)
 
 
 def _put(layer: Any, arrays: Mapping[str, Array]) -> None:

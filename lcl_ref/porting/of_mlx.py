@@ -48,7 +48,7 @@ def slots(model: nn.Module) -> Iterator[Slot]:
         if held:
             shapes = {name: tuple(value.shape) for name, value in held.items()}
             epsilon = module.eps if isinstance(module, _NORMS) else None
-            yield Slot(path or "model", shapes, partial(_rule(module), shapes), partial(_put, module), epsilon)
+            yield Slot(path or "model", shapes, partial(_rule(module), shapes), partial(_put, module), epsilon, module)
 
 
 def _put(module: Any, arrays: Mapping[str, Array]) -> None:

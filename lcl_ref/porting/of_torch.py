@@ -50,7 +50,9 @@ def slots(model: nn.Module) -> Iterator[Slot]:
         if held:
             shapes = {name: tuple(tensor.shape) for name, tensor in held.items()}
             epsilon = getattr(module, "eps", None) if isinstance(module, _NORMS) else None
-            yield Slot(path or "model", shapes, partial(_arrays(module), module, shapes), partial(_put, held), epsilon)
+            yield Slot(
+                path or "model", shapes, partial(_arrays(module), module, shapes), partial(_put, held), epsilon, module
+            )
 
 
 def _put(held: Mapping[str, torch.Tensor], arrays: Mapping[str, Array]) -> None:

@@ -39,6 +39,8 @@ class Slot:
         Writes them into the model.
     epsilon : float or None
         The constant of a normalisation, where the model tells.
+    module : object
+        The layer itself, where it is an object.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Slot:
     arrays: Callable[[Layer, Choices], Arrays]
     put: Callable[[Mapping[str, Array]], None] = field(repr=False)
     epsilon: float | None = None
+    module: Any = field(default=None, repr=False)
 
     def checked(self, layer: Layer, choices: Choices) -> Arrays:
         """Return the arrays for the parameters, each with its shape.
