@@ -57,7 +57,8 @@ class _Keeper:
     def watch(self, name: str, layer: Any) -> None:
         """Keep the output of a layer, and what its own activation function is given."""
         found: list[str] = []
-        call, activation = layer.call, getattr(layer, "activation", None)
+        call: Any = layer.call
+        activation: Any = getattr(layer, "activation", None)
 
         def watched_call(*given: Any, **options: Any) -> Any:
             y = call(*given, **options)
