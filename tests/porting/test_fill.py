@@ -1,6 +1,7 @@
 """`fill` moves whole networks: every layer into its framework's order, by names or by order, or not at all."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -39,16 +40,17 @@ def old(tmp_path_factory):
     y = layer.BatchNormalization(scale=False, name="norm")(layer.LayerNormalization(name="layer_norm")(y))
     spoken = tf_keras.Model(words, layer.Dense(2, name="out")(y))
     spoken.set_weights([draw.integers(1, 9, w.shape).astype("float32") for w in spoken.get_weights()])
-    for name, model in (("images", images), ("words", spoken)):
-        model.save(folder / f"{name}.h5")
-        model.save(folder / f"{name}.keras")
-    images.save(folder / "saved", save_format="tf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras prefers the newer of its formats
+        for name, model in (("images", images), ("words", spoken)):
+            model.save(folder / f"{name}.h5")
+            model.save(folder / f"{name}.keras")
     convert_file(folder / "images.h5", folder / "canonical.safetensors", source="stored", target="canonical")
     convert_file(folder / "images.keras", folder / "flax.npz", source="stored", target="flax/conv_local")
     return folder
 
 
-FILES = ("images.h5", "images.keras", "saved", "canonical.safetensors", "flax.npz")
+FILES = ("images.h5", "images.keras", "canonical.safetensors", "flax.npz")
 
 
 def torch_network(*, last=True):
@@ -277,7 +279,7 @@ def test_recurrent_layers_get_their_gates_in_order(old, name):
 
 
 def test_a_constant_that_differs_is_refused(old):
-    with pytest.raises(LayoutError, match="norm into norm: got epsilon 0.001, in the model 1e-05"):
+    with pytest.raises(LayoutError, match=r"norm into norm: got epsilon 0\.001, in the model 1e-05"):
         fill(torch_words(1e-5), old / "words.h5")
 
 
