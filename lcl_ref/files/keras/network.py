@@ -74,6 +74,8 @@ def _arrays(file: WeightFile, entry: Entry) -> Sequence[str]:
     texts = [attributes[part] for part in listing(attributes)]
     listed = [name for text in texts if isinstance(text, dict) for name in text.get("names", ())]
     names = [name for name in (f"{entry.group}/{one}" for one in listed) if name in file.tensors]
+    if not listed:
+        names = sorted((name for name in file.tensors if name.startswith(f"{entry.group}/")), key=_order)
     return names if entry.alone else _owned(names, entry)
 
 

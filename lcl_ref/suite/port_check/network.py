@@ -78,16 +78,27 @@ def _layers(path: Path) -> list[str]:
         if file.form not in _READABLE or file.config is None:
             todo = "lcl convert writes one: OUT.h5 --from stored --to keras2/impl1/channels_last"
             raise FileError(Violation("check/model", path.name, file.form, "a .h5 or .keras of Keras 2", todo=todo))
-        if _has_code(file.config):
-            expected = "a model without Lambda, whose code is not run: verify its parts"
-            raise FileError(Violation("check/model", path.name, "a Lambda layer", expected))
+        foreign = _foreign(file.config)
+        if foreign:
+            expected = "layers of Keras alone, for tf_keras builds them: code that a file names is not run"
+            raise FileError(
+                Violation("check/model", path.name, foreign, expected, todo="verify its layers, without --model")
+            )
         return [layer.name for layer in file.network]
 
 
-def _has_code(value: Any) -> bool:
+_CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "__lambda__", "function")
+
+
+def _foreign(value: Any) -> str:
+    """Return what a configuration names that is no layer, activation or the like of Keras, or nothing."""
     if isinstance(value, Mapping):
-        return value.get("class_name") in ("Lambda", "__lambda__") or any(map(_has_code, value.values()))
-    return isinstance(value, list) and any(map(_has_code, value))
+        module, name = value.get("module"), str(value.get("class_name", ""))
+        own = module is None or (isinstance(module, str) and module.partition(".")[0] == "keras")
+        if name in _CODE or ">" in name or not own:
+            return f"{name or 'an object'} of {module or 'the file'}"
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_foreign, inside)), "")
 
 
 def _findings(

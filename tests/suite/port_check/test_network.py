@@ -113,10 +113,19 @@ def test_what_cannot_be_run_is_refused_before_it_is(tmp_path, old):
         network.verify_network(tmp_path / "arrays.npz", old / "old.h5", f"{old / 'nets.py'}:right")
 
 
-def test_a_file_with_code_in_it_is_not_run():
-    entry = {"class_name": "Functional", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}}
-    assert network._has_code(entry)
-    assert not network._has_code({"class_name": "Functional", "config": {"layers": [{"class_name": "Dense"}]}})
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"class_name": "Lambda", "config": {}},
+        {"class_name": "TFOpLambda", "config": {"function": "io.write_file"}},
+        {"class_name": "system", "module": "os", "config": {}},
+        {"class_name": "mine>Layer", "config": {}},
+    ],
+)
+def test_a_file_that_names_code_is_not_run(entry):
+    plain = {"class_name": "Dense", "module": "keras.layers", "config": {}}
+    assert network._foreign({"class_name": "Functional", "config": {"layers": [plain]}}) == ""
+    assert network._foreign({"class_name": "Functional", "config": {"layers": [plain, entry]}})
 
 
 def test_an_activation_holds_within_the_rounding_of_float32_and_not_beyond():
