@@ -36,6 +36,12 @@ class Filled:
         Stored layers, and where in the model they went.
     left, unfilled : tuple of str
         Stored layers that went nowhere, and layers of the model that got nothing (``strict=False``).
+
+    Examples
+    --------
+    >>> print(Filled(None, (("conv", "features.0"),), left=("dense",)))
+    conv -> features.0
+    dense -> nowhere
     """
 
     model: Any
@@ -99,7 +105,7 @@ def fill(
     >>> fill(torch.nn.Linear(2, 3), "missing.h5")
     Traceback (most recent call last):
     ...
-    lcl_ref.errors.FileError: missing.h5: got nothing, expected a file
+    lcl_ref.errors.FileError: missing.h5: got no such file, expected a weight file
     """
     framework = importlib.import_module(f"lcl_ref.porting.of_{framework_of(model)}")
     with open_weights(Path(stored)) as file:
