@@ -31,7 +31,8 @@ def slots(model: Any, prefix: str = "") -> Iterator[Slot]:
             continue
         one = layer.layer if type(layer).__name__ == "TimeDistributed" else layer
         if isinstance(one, _LocallyConnected):
-            shapes = {"kernel": one.spec.weight_shape} | ({"bias": one.spec.bias_shape} if one.use_bias else {})
+            shapes = {"kernel": one.spec.weight_shape}
+            shapes |= {} if one.spec.bias_shape is None else {"bias": one.spec.bias_shape}
             yield Slot(path, shapes, _local, partial(_put_local, one), None, layer)
         elif one.weights:
             shapes = {str(number): tuple(variable.shape) for number, variable in enumerate(one.weights)}

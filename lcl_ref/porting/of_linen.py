@@ -16,10 +16,13 @@ from lcl_ref.porting.trees import arrays, flattens, grouped
 __all__ = ["finished", "flattens", "slots"]
 
 _FILLED = ("params", "batch_stats")
+_flatten: Any = traverse_util.flatten_dict
+_unflatten: Any = traverse_util.unflatten_dict
 
 
 def _variables(model: Any) -> dict[str, Any]:
-    return dict(unfreeze(model.variables if isinstance(model, linen.Module) else model))
+    held: Any = model.variables if isinstance(model, linen.Module) else model
+    return dict(unfreeze(held))
 
 
 def slots(model: Any) -> Iterator[Slot]:
@@ -27,7 +30,7 @@ def slots(model: Any) -> Iterator[Slot]:
     held = _variables(model)
     leaves: dict[tuple[str, ...], Any] = {}
     for collection in _FILLED:
-        leaves |= traverse_util.flatten_dict(held.get(collection, {}))
+        leaves |= _flatten(held.get(collection, {}))
     for path, own in grouped(leaves):
         shapes = {name: tuple(leaf.shape) for name, leaf in own.items()}
         yield Slot("/".join(path) or "model", shapes, partial(arrays, shapes), _nowhere)
@@ -40,15 +43,15 @@ def _nowhere(_arrays: Mapping[str, Any]) -> None:
 def finished(model: Any, planned: Sequence[tuple[Slot, Arrays]]) -> Any:
     """Return a model bound to the filled variables, or these alone where they were given."""
     held = _variables(model)
-    new = {}
+    new: Arrays = {}
     for slot, given in planned:
         below = "" if slot.path == "model" else f"{slot.path}/"
         new |= {f"{below}{name}": array for name, array in given.items()}
     for collection in _FILLED:
         if collection in held:
-            leaves = traverse_util.flatten_dict(held[collection], sep="/")
+            leaves = _flatten(held[collection], sep="/")
             filled = {path: jnp.asarray(new.get(path, leaf), leaf.dtype) for path, leaf in leaves.items()}
-            held[collection] = traverse_util.unflatten_dict(filled, sep="/")
+            held[collection] = _unflatten(filled, sep="/")
     if not isinstance(model, linen.Module):
         return held
     unbind: Callable[[], tuple[Any, Any]] = model.unbind

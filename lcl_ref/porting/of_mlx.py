@@ -43,7 +43,7 @@ def finished(model: nn.Module, _planned: Sequence[tuple[Slot, Arrays]]) -> nn.Mo
 
 def slots(model: nn.Module) -> Iterator[Slot]:
     """Yield the layers with parameters, in the order in which the model holds them."""
-    for path, module in reversed(list(model.named_modules())):  # type: ignore[no-untyped-call]
+    for path, module in reversed(list(model.named_modules())):
         held = {name: value for name, value in module.items() if isinstance(value, mx.array)}
         if held:
             shapes = {name: tuple(value.shape) for name, value in held.items()}

@@ -157,7 +157,8 @@ def _linen(model: Any) -> Callable[..., Any]:
     def call(*xs: Any) -> Any:
         settings = {"capture_intermediates": True, "mutable": ["intermediates"]}
         y, held = module.apply(_doubled_tree(variables), *xs, **settings)
-        leaves = traverse_util.flatten_dict(held["intermediates"])
+        flatten: Any = traverse_util.flatten_dict
+        leaves = flatten(held["intermediates"])
         inside = {"/".join(path[:-1]): value for path, value in leaves.items() if path[-1] == "__call__" and path[:-1]}
         return y, {path: _plain(value) for path, value in inside.items()}
 
