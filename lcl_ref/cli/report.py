@@ -22,7 +22,7 @@ from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.report import merge as merging
 from lcl_ref.suite.report.checking import missing_cells
 from lcl_ref.suite.report.document import write_json
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.report.statement import in_toto
 from lcl_ref.suite.run.cells import RunPlan

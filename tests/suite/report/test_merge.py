@@ -12,7 +12,7 @@ from lcl_ref.suite.judge.outcome import Cell, outcome
 from lcl_ref.suite.report import merge
 from lcl_ref.suite.report.document import count_states, sealed, write_json
 from lcl_ref.suite.report.document import document as report_of
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.run.settings import BackendReport
 from tests.support.programs import lcl
 

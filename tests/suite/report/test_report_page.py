@@ -1,0 +1,150 @@
+"""The page of a report without a browser: its parts, its policy, and that texts of others stay texts."""
+
+import base64
+import hashlib
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.outcome import Cell, outcome
+from lcl_ref.suite.report.document import document
+from lcl_ref.suite.report.pages.report import page
+from lcl_ref.suite.run.settings import BackendReport
+from tests.support.reports import HOSTILE, hostile, whole_core
+
+
+class Page(HTMLParser):
+    """The elements of a page, the text of its scripts and style, and the text that is seen."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.raw, self.seen, self._inside = [], [], [], ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self._inside = tag
+            self.raw.append((tag, dict(attributes), []))
+
+    def handle_endtag(self, tag):
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data):
+        (self.raw[-1][2] if self._inside else self.seen).append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.seen).split())
+
+    def contents(self, tag, kind=None):
+        (found,) = [
+            "".join(parts) for name, attributes, parts in self.raw if (name, attributes.get("type")) == (tag, kind)
+        ]
+        return found
+
+    @property
+    def data(self):
+        return json.loads(self.contents("script", "application/json"))
+
+
+def small(*answers):
+    """Return a report of one backend with some answers to one question each."""
+    cases = ("2d/plain/channel-bias", "0d/linear/no-bias", "1d/padding/int", "memory/fortran")
+    cells = [Cell("torch.loop", case, "forward", "float32") for case in cases]
+    outcomes = [outcome(cell, **answer) for cell, answer in zip(cells, answers, strict=False)]
+    return document([BackendReport("torch.loop", "present", "torch", "2.13.0")], outcomes, Store(default_root()))
+
+
+PASS = {"state": "pass", "error_ratio": 0.25}
+UNSUPPORTED = {"state": "unsupported", "message": "no such thing"}
+FAIL = {"state": "fail", "message": "y: [n=0] got 1.0, expected 2.0", "diagnosis": "taps/flipped[y]"}
+
+
+def test_what_a_report_says_can_be_read_without_a_script():
+    seen = Page(page(small(PASS, UNSUPPORTED, FAIL))).text
+    shown = ("torch 2.13.0", "torch.loop 1 1 1 0 0.25", "1: no such thing", "1d/padding/int forward float32")
+    assert [words for words in (*shown, "fail: y: [n=0] got 1.0", "taps/flipped[y]") if words not in seen] == []
+
+
+def test_the_data_of_the_scripts_is_every_cell_of_the_report():
+    report = small(PASS, UNSUPPORTED, FAIL, PASS)
+    data = Page(page(report)).data
+    rows = []
+    for backend, cells in zip(data["backends"], data["cells"], strict=True):
+        for (case, op, dtype), number in zip(data["questions"], cells, strict=True):
+            state, ratio, message, _, diagnosis = data["answers"][number]
+            rows.append((backend["name"], data["cases"][case]["id"], op, dtype, state, ratio, message, diagnosis))
+    names = ("backend", "case", "op", "dtype", "state", "error_ratio", "message", "diagnosis")
+    assert rows == [tuple(row[name] for name in names) for row in report["outcomes"]]
+    assert data["mistakes"]["taps/flipped[y]"][1]
+
+
+def test_cases_bring_what_they_ask():
+    cases = {case["id"]: case for case in Page(page(small(PASS, PASS, PASS, PASS))).data["cases"]}
+    entry = Store(default_root()).entries["1d/padding/int"]
+    assert cases["1d/padding/int"]["spec"] == entry["spec"]
+    assert cases["1d/padding/int"]["why"] == entry["why"]
+    assert cases["memory/fortran"]["clauses"] == ["8.5"]
+
+
+def test_what_was_not_asked_of_a_backend_is_no_answer():
+    merged = small(PASS)
+    other = {"name": "jax.loop", "availability": "present", "framework": "jax", "version": "1", "message": ""}
+    row = merged["outcomes"][0] | {"backend": "jax.loop", "op": "vjp"}
+    data = Page(page(merged | {"backends": [*merged["backends"], other], "outcomes": [*merged["outcomes"], row]})).data
+    assert data["cells"] == [[0, -1], [-1, 0]]
+
+
+@pytest.mark.parametrize("report", [small(PASS, FAIL), hostile()], ids=["ours", "hostile"])
+def test_nothing_but_our_style_and_script_runs_and_nothing_is_loaded(report):
+    found = Page(page(report))
+    (policy,) = [one["content"] for tag, one in found.elements if one.get("http-equiv") == "Content-Security-Policy"]
+    for tag in ("script", "style"):
+        digest = base64.b64encode(hashlib.sha256(found.contents(tag).encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert [name for _, one in found.elements for name in one if name.startswith("on") or name == "style"] == []
+    linked = {one[name] for _, one in found.elements for name in ("href", "src", "action") if name in one}
+    assert [link for link in linked if not link.startswith("#") and link != "data:,"] == []
+
+
+def test_texts_of_others_add_no_element():
+    harmless = json.loads(json.dumps(hostile()))
+    replaced = {text: f"text {number}" for number, text in enumerate(HOSTILE)}
+    harmless = json.loads(json.dumps(_replaced(harmless, replaced)))
+    tags = [[tag for tag, _ in Page(page(one)).elements] for one in (hostile(), harmless)]
+    assert tags[0] == tags[1]
+    data = Page(page(hostile())).data
+    assert [backend["name"] for backend in data["backends"]][:7] == HOSTILE[:7]
+    assert all("spec" not in case for case in data["cases"])
+
+
+def _replaced(value, texts):
+    if isinstance(value, dict):
+        return {name: _replaced(one, texts) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, texts) for one in value]
+    return texts.get(value, value) if isinstance(value, str) else value
+
+
+def test_the_test_above_would_see_a_text_that_is_markup():
+    assert "img" in {tag for tag, _ in Page(f"<p>{HOSTILE[1]}</p>").elements}
+
+
+def test_every_backend_in_the_core_tier_is_less_than_two_megabytes():
+    report = whole_core()
+    assert len(report["backends"]) > 50
+    assert len(page(report).encode()) < 2_000_000
+
+
+def test_links_of_the_overview_are_addresses_of_backends():
+    text = page(hostile())
+    assert 'href="#a%2Fb%23c%3Fd%26e%252F' in text
+    assert 'href="#%3C%2Fscript%3E' in text
