@@ -3,7 +3,7 @@
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.outcome import outcome
+from lcl_ref.suite.judge.outcome import STATES, outcome
 from lcl_ref.suite.report.document import document
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.loading import resolve
@@ -55,7 +55,7 @@ def hostile(state="fail"):
         "machine": machine,
         "backends": backends,
         "outcomes": rows,
-        "summary": dict.fromkeys(("pass", "error", "unsupported", "not_run"), 0) | {state: count},
+        "summary": dict.fromkeys(STATES, 0) | {state: count},
     }
 
 
