@@ -1,4 +1,4 @@
-"""The page of a report in a browser: at every width, by its addresses, by keyboard, in the dark, and with hostile texts."""
+"""The page of a report in a browser: at every width, by address, by keyboard, in the dark, with hostile texts."""
 
 import json
 import re
