@@ -20,6 +20,7 @@ from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside.writing import check_target, write_text
 from lcl_ref.suite.golden import fixtures, release
 from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.report import bits
 from lcl_ref.suite.report import history as histories
 from lcl_ref.suite.report import merge as merging
 from lcl_ref.suite.report.checking import missing_cells
@@ -173,10 +174,13 @@ def statement(source: Path, output: Path) -> None:
 @report.command()
 @click.argument("source", metavar="REPORT", type=REPORT)
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The page.")
-def html(source: Path, output: Path) -> None:
+@click.option(
+    "--reproducibility", "bits_file", type=REPORT, help="What `lcl reproducibility --json` wrote, to be shown."
+)
+def html(source: Path, output: Path, bits_file: Path | None) -> None:
     """Write REPORT, single or merged, as one self-contained page."""
-    check_target(output, read=[source])
-    write_text(output, page(merging.read(source)))
+    check_target(output, read=[source, *filter(None, (bits_file,))])
+    write_text(output, page(merging.read(source), bits.read(bits_file) if bits_file else None))
     say(str(output))
 
 

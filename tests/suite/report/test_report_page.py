@@ -7,13 +7,17 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lcl_ref.cli.reproducibility import document as measured
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
+from lcl_ref.suite.report import bits
 from lcl_ref.suite.report.document import document
 from lcl_ref.suite.report.pages.report import page
+from lcl_ref.suite.reproducibility.classes import Measured, Witness
 from lcl_ref.suite.run.settings import BackendReport
-from tests.support.reports import HOSTILE, hostile, whole_core
+from tests.support.programs import lcl
+from tests.support.reports import HOSTILE, hostile
 
 
 class Page(HTMLParser):
@@ -138,13 +142,26 @@ def test_the_test_above_would_see_a_text_that_is_markup():
     assert "img" in {tag for tag, _ in Page(f"<p>{HOSTILE[1]}</p>").elements}
 
 
-def test_every_backend_in_the_core_tier_is_less_than_two_megabytes():
-    report = whole_core()
-    assert len(report["backends"]) > 50
-    assert len(page(report).encode()) < 2_000_000
-
-
 def test_links_of_the_overview_are_addresses_of_backends():
     text = page(hostile())
     assert 'href="#a%2Fb%23c%3Fd%26e%252F' in text
     assert 'href="#%3C%2Fscript%3E' in text
+
+
+def test_what_was_measured_of_reproducibility_is_shown(tmp_path):
+    witness = Witness("alone", "1d/plain/odd-kernel", "float32", "forward", "y", (0, 1), 1.5, 1.25, 3, 40)
+    found = [Measured("numpy.loop", 12, {"run to run": None, "alone": witness}, {"torch.loop": (12, 12)})]
+    (tmp_path / "bits.json").write_text(json.dumps(measured(found, "float32")))
+    seen = Page(page(small(PASS), bits.read(tmp_path / "bits.json"))).text
+    assert "run to run the same call again, and in another process" in seen
+    assert "numpy.loop same differs 1d/plain/odd-kernel forward, y[0, 1]: 1.5 and 1.25 (alone;" in seen
+    assert "– – – torch.loop" in seen
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"format": "lcl-reproducibility/1"}'])
+def test_a_damaged_measurement_is_one_line_and_no_page(tmp_path, damage):
+    (tmp_path / "bits.json").write_text(damage)
+    (tmp_path / "r.json").write_text(json.dumps(small(PASS | {"error_ratio": 0.0})))
+    done = lcl("report", "html", "r.json", "-o", "r.html", "--reproducibility", "bits.json", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert not (tmp_path / "r.html").exists()

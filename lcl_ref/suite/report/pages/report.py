@@ -21,8 +21,16 @@ LISTED = 50
 """Wrong cells of one backend that are listed in full; all are among the cells."""
 
 
-def page(document: Row) -> str:
-    """Return the page of a report or of a merged one, in which a backend has a row per run."""
+def page(document: Row, bits: Row | None = None) -> str:
+    """Return the page of a report or of a merged one, in which a backend has a row per run.
+
+    Parameters
+    ----------
+    document : mapping
+        The report.
+    bits : mapping, optional
+        What was measured of reproducibility, as `lcl_ref.suite.report.bits.read` returns it.
+    """
     ours = golden_data()
     asked = ours if document["suite"]["fixtures_sha256"] == ours.digest else None
     rows = by_backend(document)
@@ -39,6 +47,7 @@ def page(document: Row) -> str:
         narrow=[one for one in overview if (one["asked_share"] or 1) < NARROW],
         wrong=_wrong(rows),
         reasons=_reasons(rows),
+        bits=bits,
     )
 
 
