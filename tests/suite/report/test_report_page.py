@@ -3,21 +3,30 @@
 import base64
 import hashlib
 import json
+import re
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
 
 from lcl_ref.cli.reproducibility import document as measured
+from lcl_ref.suite.cases.catalogue import select
+from lcl_ref.suite.diagnosis.deviations import CATALOGUE
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
 from lcl_ref.suite.report import bits
 from lcl_ref.suite.report.document import document
+from lcl_ref.suite.report.pages.explorer import explorer_page
 from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.reproducibility.classes import Measured, Witness
 from lcl_ref.suite.run.settings import BackendReport
+from lcl_ref.suite.validation.mutants import KillMatrix
+from lcl_ref.suite.validation.mutants_page import page as mutants_page
 from tests.support.programs import lcl
 from tests.support.reports import HOSTILE, hostile
+
+(CASE,) = select(["1d/plain/odd-kernel"])
 
 
 class Page(HTMLParser):
@@ -140,6 +149,31 @@ def _replaced(value, texts):
 
 def test_the_test_above_would_see_a_text_that_is_markup():
     assert "img" in {tag for tag, _ in Page(f"<p>{HOSTILE[1]}</p>").elements}
+
+
+TOP = re.compile(r"^(?:async )?(?:function|const|let|class) (\w+)", re.MULTILINE)
+
+
+def test_scripts_that_share_a_page_share_no_name():
+    """The scripts of a page are one script: a second function of one name would silently take the place of the first."""
+    pages = [page(small(PASS)), explorer_page(*one_case()), mutants_page(KillMatrix(CATALOGUE, (CASE,), {}))]
+    for text in pages:
+        names = Counter(TOP.findall(Page(text).contents("script")))
+        assert len(names) > 5
+        assert [name for name, count in names.items() if count > 1] == []
+
+
+def one_case():
+    store = Store(default_root())
+    return CASE, store.arrays(CASE.id)
+
+
+def test_a_page_of_a_case_has_its_golden_numbers_and_its_words():
+    found = Page(explorer_page(*one_case()))
+    arrays = Store(default_root()).arrays(CASE.id)
+    assert found.data["numbers"]["y"] == arrays["y"].ravel().tolist()
+    assert found.data["spec"] == CASE.spec.to_dict()
+    assert "worked element y[0, " in found.text
 
 
 def test_links_of_the_overview_are_addresses_of_backends():

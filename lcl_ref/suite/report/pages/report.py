@@ -15,7 +15,17 @@ from lcl_ref.suite.report.pages.cells import compact
 from lcl_ref.suite.report.pages.rendering import rendered
 from lcl_ref.suite.report.pages.runs import Row, by_backend, label, largest_ratio, runs
 
-SCRIPTS = ("geometry.js", "picture.js", "planes.js", "store.js", "filters.js", "matrix.js", "cell.js", "report.js")
+SCRIPTS = (
+    "geometry.js",
+    "picture.js",
+    "planes.js",
+    "spec.js",
+    "store.js",
+    "filters.js",
+    "matrix.js",
+    "cell.js",
+    "report.js",
+)
 
 LISTED = 50
 """Wrong cells of one backend that are listed in full; all are among the cells."""

@@ -2,36 +2,11 @@
 
 const dialog = document.getElementById("cell");
 const VERDICTS = { pass: "conforms", fail: "deviates", error: "gives no answer", unsupported: "unsupported", not_run: "not run" };
-const USUAL = { stride: 1, dilation: 1, groups: 1, shared: false, padding: 0, bias: "position" };
-
-function facts(entries) {
-  return make("dl", { class: "facts" }, ...entries.flatMap(([name, value, kind = ""]) => [make("dt", {}, name), make("dd", { class: kind }, value)]));
-}
-
-/** Return a setting in short: one number where all axes have it. */
-function setting(value) {
-  const flat = Array.isArray(value) ? value.map((one) => (Array.isArray(one) && one.length === 2 && one[0] === one[1] ? one[0] : one)) : value;
-  const same = Array.isArray(flat) && flat.length > 0 && flat.every((one) => one === flat[0] && !Array.isArray(one));
-  return same ? flat[0] : flat;
-}
-
-function written(value) {
-  return typeof value === "string" ? value : JSON.stringify(value).replaceAll(",", ", ");
-}
-
-function specPart(one, layer) {
-  const rows = Object.entries(one.spec).filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0));
-  const settings = rows.map(([name, value]) => [name, written(name === "input_size" || name === "kernel_size" ? value : setting(value)), setting(value) === USUAL[name] ? "usual" : ""]);
-  const shapes = Object.entries(shapesOf(layer, one.batch)).map(([name, shape]) => [name, shape.map(([axis, length]) => `${axis} ${length}`).join(", ")]);
-  const tensors = shapesOf(layer, one.batch);
-  const count = sizeOf(tensors.weight) + (tensors.bias ? sizeOf(tensors.bias) : 0);
-  return [facts(settings), make("h3", {}, "Shapes"), facts([...shapes, ["parameters", count.toLocaleString("en")]])];
-}
 
 function askedPart(one, layer) {
   const known = one.why ? [make("p", {}, `${one.why} (SPEC ${one.clauses.join(", ")})`)] : [make("p", {}, "What this case asks is not known here: the report is of other golden data.")];
   const how = { rounded: "Real numbers: right within a proved limit.", complex: "Complex whole numbers: bit for bit." }[one.values] ?? "Whole numbers: bit for bit.";
-  return make("section", {}, make("h3", {}, "What was asked"), ...known, one.values ? make("p", {}, how) : null, ...(layer ? specPart(one, layer) : []));
+  return make("section", {}, make("h3", {}, "What was asked"), ...known, one.values ? make("p", {}, how) : null, ...(layer ? [settingsPart(one.spec), make("h3", {}, "Shapes"), shapesPart(layer, one.batch)] : []));
 }
 
 function answerPart(answer, element) {

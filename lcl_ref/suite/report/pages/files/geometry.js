@@ -48,6 +48,22 @@ function sizeOf(shape) {
   return shape.reduce((product, [, length]) => product * length, 1);
 }
 
+/** Return how many numbers the layer stores, the pairs of elements it joins, and the most products in one output. */
+function countsOf(layer) {
+  const { weight, bias } = shapesOf(layer, 1);
+  const joined = layer.axes.map((axis) => {
+    let taps = 0;
+    for (let position = 0; position < axis.outputs; position++) taps += sitesOf(axis, position).filter((site) => isInside(axis, site)).length;
+    return taps;
+  });
+  const product = (numbers) => numbers.reduce((all, one) => all * one, 1);
+  return {
+    parameters: sizeOf(weight) + (bias ? sizeOf(bias) : 0),
+    connections: product(joined) * layer.reads * layer.outputs,
+    "fan in": product(layer.axes.map((axis) => axis.kernel)) * layer.reads,
+  };
+}
+
 const PLACE = /^(y|dx|dw|db|xt): \[([^\]]*)\] got (\S+), expected ([^\s;]+); (\d+) of (\d+) elements wrong(?:; (?:limit ([^\s,]+)|every bit must agree), error (\S+) of the limit)?/;
 
 /** Return what a message says of the worst element: result, place, numbers; null where it speaks of none. */

@@ -85,13 +85,16 @@ function planesPicture(layer, position, wrong, site) {
   return drawing(shift + Math.max(output.columns, 7) * SIDE + 4, height, description, ...groups);
 }
 
-/** Return the whole picture of a layer with a slider for each axis of the position. */
-function connectivity(layer, element) {
+/** Return the whole picture of a layer with a slider for each axis of the position; `moved` is told where they stand. */
+function connectivity(layer, element, moved = () => {}) {
   const where = element ? whereIs(layer, element) : { position: null, site: null };
   const seen = where.site && !where.position ? readerOf(layer, where.site) : null;
   const position = where.position ?? seen ?? layer.axes.map((axis) => Math.floor(axis.outputs / 2));
   const place = make("div");
-  const redraw = () => place.replaceChildren(...pictures(layer, position, where));
+  const redraw = () => {
+    place.replaceChildren(...pictures(layer, position, where));
+    moved(position);
+  };
   const sliders = layer.axes.filter((axis) => axis.outputs > 1).map((axis) => slider(axis, layer.axes.indexOf(axis), position, redraw));
   redraw();
   return make("div", {}, sliders.length ? make("div", { class: "sliders" }, ...sliders) : null, place);
