@@ -155,7 +155,7 @@ TOP = re.compile(r"^(?:async )?(?:function|const|let|class) (\w+)", re.MULTILINE
 
 
 def test_scripts_that_share_a_page_share_no_name():
-    """The scripts of a page are one script: a second function of one name would silently take the place of the first."""
+    """They are one script, in which a second function of a name would silently take the place of the first."""
     pages = [page(small(PASS)), explorer_page(*one_case()), mutants_page(KillMatrix(CATALOGUE, (CASE,), {}))]
     for text in pages:
         names = Counter(TOP.findall(Page(text).contents("script")))
