@@ -10,7 +10,8 @@ class WrongField extends Error {}
 
 const parse = {
   number(word, name, least = 1) {
-    if (!/^\d{1,6}$/.test(word) || Number(word) < least) throw new WrongField(`${name}: a whole number from ${least} to 999999, not "${word}"`);
+    if (!/^\d{1,6}$/.test(word) || Number(word) < least)
+      throw new WrongField(`${name}: a whole number from ${least} to 999999, not "${word}"`);
     return Number(word);
   },
   pair(word) {
@@ -33,7 +34,8 @@ function specOfForm() {
   if (size.length > 3) throw new WrongField("input_size: at most 3 axes");
   const list = (name, read) => {
     const found = valuesOf(name).map((word) => read(word, name));
-    if (found.length !== size.length && (found.length !== 1)) throw new WrongField(`${name}: 1 value, or one for each of ${size.length} axes`);
+    if (found.length !== size.length && found.length !== 1)
+      throw new WrongField(`${name}: 1 value, or one for each of ${size.length} axes`);
     return size.map((_, axis) => found[found.length === 1 ? 0 : axis]);
   };
   const one = (name, least = 1) => parse.number(form.elements[name].value.trim(), name, least);
@@ -52,19 +54,29 @@ function isSame(inputs, outputs) {
 }
 
 function checked(spec) {
-  for (const [name, count] of [["in_channels", spec.in_channels], ["out_channels", spec.out_channels]]) {
+  for (const [name, count] of [
+    ["in_channels", spec.in_channels],
+    ["out_channels", spec.out_channels],
+  ]) {
     if (count % spec.groups) throw new WrongField(`groups: ${spec.groups} do not divide ${name} ${count}`);
   }
   for (const axis of layerOf(spec).axes) {
-    if (axis.outputs < 1) throw new WrongField(`axis ${axis.name}: ${axis.outputs} positions; the window spans more than the padded input`);
+    if (axis.outputs < 1)
+      throw new WrongField(`axis ${axis.name}: ${axis.outputs} positions; the window spans more than the padded input`);
   }
   return spec;
 }
 
 function fillForm({ spec, batch }) {
-  const texts = { ...spec, batch, padding: spec.padding.map(([lo, hi]) => (lo === hi ? lo : `${lo}:${hi}`)), shared: spec.shared.map((one) => (one ? "yes" : "no")) };
+  const texts = {
+    ...spec,
+    batch,
+    padding: spec.padding.map(([lo, hi]) => (lo === hi ? lo : `${lo}:${hi}`)),
+    shared: spec.shared.map((one) => (one ? "yes" : "no")),
+  };
   for (const field of form.elements) {
-    if (field.name in texts) field.value = LISTS.includes(field.name) ? texts[field.name].join(", ") : texts[field.name];
+    if (field.name in texts)
+      field.value = LISTS.includes(field.name) ? texts[field.name].join(", ") : texts[field.name];
   }
 }
 
@@ -74,7 +86,10 @@ function numberAt(name, shape, indices) {
 }
 
 function taps(layer) {
-  return layer.axes.reduce((all, axis) => all.flatMap((tap) => Array.from({ length: axis.kernel }, (_, k) => [...tap, k])), [[]]);
+  return layer.axes.reduce(
+    (all, axis) => all.flatMap((tap) => Array.from({ length: axis.kernel }, (_, k) => [...tap, k])),
+    [[]],
+  );
 }
 
 /** Return the terms of one output element with their numbers, each {text, value}. */
@@ -83,10 +98,17 @@ function termsOf(layer, batch, n, position, f) {
   const own = position.map((at, axis) => (layer.axes[axis].shared ? 0 : at));
   const terms = taps(layer).flatMap((tap) => {
     const site = layer.axes.map((axis, at) => sitesOf(axis, position[at])[tap[at]]);
-    if (!site.every((at, axis) => isInside(layer.axes[axis], at))) return [{ text: `tap ${tap.join(", ")} is in the padding`, value: 0 }];
+    if (!site.every((at, axis) => isInside(layer.axes[axis], at)))
+      return [{ text: `tap ${tap.join(", ")} is in the padding`, value: 0 }];
     return channelsOf(layer, f).map((channel, c) => {
-      const [left, right] = [numberAt("x", shapes.x, [n, ...site, channel]), numberAt("weight", shapes.weight, [...own, ...tap, c, f])];
-      return { text: `x[${[n, ...site, channel].join(", ")}] * w[${[...own, ...tap, c, f].join(", ")}] = ${left} * ${right}`, value: left * right };
+      const [left, right] = [
+        numberAt("x", shapes.x, [n, ...site, channel]),
+        numberAt("weight", shapes.weight, [...own, ...tap, c, f]),
+      ];
+      return {
+        text: `x[${[n, ...site, channel].join(", ")}] * w[${[...own, ...tap, c, f].join(", ")}] = ${left} * ${right}`,
+        value: left * right,
+      };
     });
   });
   if (layer.bias === "none") return terms;
@@ -96,13 +118,20 @@ function termsOf(layer, batch, n, position, f) {
 
 function sumText(layer, batch, position) {
   if (!data.numbers) return "This case's numbers are too many, or of a kind that is not shown.";
-  if (JSON.stringify({ ...layerOf(data.spec), batch: data.batch }) !== JSON.stringify({ ...layer, batch })) return "The golden numbers are those of the case; these fields are others.";
+  if (JSON.stringify({ ...layerOf(data.spec), batch: data.batch }) !== JSON.stringify({ ...layer, batch }))
+    return "The golden numbers are those of the case; these fields are others.";
   const [n, f] = [Number(element.elements.n.value), Number(element.elements.co.value)];
-  if (!(n >= 0 && n < batch && f >= 0 && f < layer.outputs)) return `There are ${batch} samples and ${layer.outputs} output channels.`;
+  if (!(n >= 0 && n < batch && f >= 0 && f < layer.outputs))
+    return `There are ${batch} samples and ${layer.outputs} output channels.`;
   const terms = termsOf(layer, batch, n, position, f);
   const hidden = terms.length > MOST_TERMS ? [`(${terms.length - MOST_TERMS} more)`] : [];
   const golden = numberAt("y", shapesOf(layer, batch).y, [n, ...position, f]);
-  return [`y[${[n, ...position, f].join(", ")}]`, ...terms.slice(0, MOST_TERMS).map((term) => `  + ${term.text}`), ...hidden, `  = ${golden}`].join("\n");
+  return [
+    `y[${[n, ...position, f].join(", ")}]`,
+    ...terms.slice(0, MOST_TERMS).map((term) => `  + ${term.text}`),
+    ...hidden,
+    `  = ${golden}`,
+  ].join("\n");
 }
 
 let redraw = () => {};
@@ -114,10 +143,12 @@ function refresh() {
     const layer = layerOf(spec);
     said.textContent = "";
     document.getElementById("shapes").replaceChildren(shapesPart(layer, batch));
-    document.getElementById("sees").replaceChildren(connectivity(layer, null, (position) => {
-      redraw = () => (document.getElementById("sum").textContent = sumText(layer, batch, position));
-      redraw();
-    }));
+    document.getElementById("sees").replaceChildren(
+      connectivity(layer, null, (position) => {
+        redraw = () => (document.getElementById("sum").textContent = sumText(layer, batch, position));
+        redraw();
+      }),
+    );
   } catch (error) {
     if (!(error instanceof WrongField)) throw error;
     said.textContent = error.message;

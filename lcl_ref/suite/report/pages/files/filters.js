@@ -4,12 +4,12 @@ const some = (field, test) => (spec) => spec[field].some(test);
 
 /** Kind of layer -> whether a spec is of it. */
 const SETTINGS = {
-  "stride": some("stride", (step) => step > 1),
-  "dilation": some("dilation", (step) => step > 1),
-  "padding": some("padding", ([lo, hi]) => lo + hi > 0),
+  stride: some("stride", (step) => step > 1),
+  dilation: some("dilation", (step) => step > 1),
+  padding: some("padding", ([lo, hi]) => lo + hi > 0),
   "uneven padding": some("padding", ([lo, hi]) => lo !== hi),
-  "groups": (spec) => spec.groups > 1,
-  "depthwise": (spec) => spec.groups > 1 && spec.groups === spec.in_channels,
+  groups: (spec) => spec.groups > 1,
+  depthwise: (spec) => spec.groups > 1 && spec.groups === spec.in_channels,
   "connection table": (spec) => Boolean(spec.channel_table),
   "shared on some axes": (spec) => spec.shared.includes(true) && spec.shared.includes(false),
   "shared on all axes": (spec) => spec.shared.length > 0 && !spec.shared.includes(false),
@@ -22,15 +22,21 @@ const SETTINGS = {
 };
 
 /** Rank -> whether a case has it; checks ask layers of several. */
-const RANKS = Object.fromEntries([0, 1, 2, 3].map((rank) => [String(rank), (one) => one.spec?.input_size.length === rank]));
+const RANKS = Object.fromEntries(
+  [0, 1, 2, 3].map((rank) => [String(rank), (one) => one.spec?.input_size.length === rank]),
+);
 RANKS["checks"] = (one) => !one.spec;
 
 /** Return whether a text has one of the words, separated by commas; `*` stands for anything. */
 function wanted(words) {
-  const patterns = words.split(",").map((word) => word.trim()).filter(Boolean).map((word) => {
-    const escaped = word.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
-    return new RegExp(word.includes("*") ? `^${escaped}$` : escaped, "i");
-  });
+  const patterns = words
+    .split(",")
+    .map((word) => word.trim())
+    .filter(Boolean)
+    .map((word) => {
+      const escaped = word.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
+      return new RegExp(word.includes("*") ? `^${escaped}$` : escaped, "i");
+    });
   return (text) => patterns.length === 0 || patterns.some((pattern) => pattern.test(text));
 }
 
@@ -53,7 +59,9 @@ function selected(filters) {
   data.cases.forEach((one, number) => {
     if (!isCase(one.id) || !isRank(one) || (filters.setting && !(one.spec && isSetting(one.spec, one)))) return;
     const questions = questionsOf[number].filter(kept);
-    const answered = backends.filter((backend) => questions.some((question) => isOne(backend, question, filters.state)));
+    const answered = backends.filter((backend) =>
+      questions.some((question) => isOne(backend, question, filters.state)),
+    );
     if (answered.length === 0) return;
     answered.forEach((backend) => seen.add(backend));
     rows.push({ number, questions });
@@ -78,10 +86,25 @@ function options(name, any, values) {
 function startFilters(changed) {
   options("rank", "any", Object.keys(RANKS));
   options("setting", "any", Object.keys(SETTINGS));
-  options("op", "any", data.ops.filter((op) => data.questions.some((question) => question[1] === op)));
-  options("dtype", "any", data.dtypes.filter((dtype) => data.questions.some((question) => question[2] === dtype)));
-  options("state", "any", [["pass", "conforms"], ["deviates", "deviates"], ["unsupported", "unsupported"], ["not_run", "not run"]]);
-  document.getElementById("backend-names").append(...data.backends.map((backend) => make("option", { value: backend.label })));
+  options(
+    "op",
+    "any",
+    data.ops.filter((op) => data.questions.some((question) => question[1] === op)),
+  );
+  options(
+    "dtype",
+    "any",
+    data.dtypes.filter((dtype) => data.questions.some((question) => question[2] === dtype)),
+  );
+  options("state", "any", [
+    ["pass", "conforms"],
+    ["deviates", "deviates"],
+    ["unsupported", "unsupported"],
+    ["not_run", "not run"],
+  ]);
+  document
+    .getElementById("backend-names")
+    .append(...data.backends.map((backend) => make("option", { value: backend.label })));
   form.addEventListener("input", changed);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(changed));

@@ -11,7 +11,15 @@ function layerOf(spec) {
   });
   const table = spec.channel_table ?? null;
   const reads = table ? table[0].length : spec.in_channels / spec.groups;
-  return { axes, table, reads, inputs: spec.in_channels, outputs: spec.out_channels, groups: spec.groups, bias: spec.bias };
+  return {
+    axes,
+    table,
+    reads,
+    inputs: spec.in_channels,
+    outputs: spec.out_channels,
+    groups: spec.groups,
+    bias: spec.bias,
+  };
 }
 
 /** Return the site that each tap of a position reads on one axis; those outside the input are padding. */
@@ -53,7 +61,8 @@ function countsOf(layer) {
   const { weight, bias } = shapesOf(layer, 1);
   const joined = layer.axes.map((axis) => {
     let taps = 0;
-    for (let position = 0; position < axis.outputs; position++) taps += sitesOf(axis, position).filter((site) => isInside(axis, site)).length;
+    for (let position = 0; position < axis.outputs; position++)
+      taps += sitesOf(axis, position).filter((site) => isInside(axis, site)).length;
     return taps;
   });
   const product = (numbers) => numbers.reduce((all, one) => all * one, 1);
@@ -64,14 +73,20 @@ function countsOf(layer) {
   };
 }
 
-const PLACE = /^(y|dx|dw|db|xt): \[([^\]]*)\] got (\S+), expected ([^\s;]+); (\d+) of (\d+) elements wrong(?:; (?:limit ([^\s,]+)|every bit must agree), error (\S+) of the limit)?/;
+const PLACE =
+  /^(y|dx|dw|db): \[([^\]]*)\] got (\S+), expected ([^\s;]+); (\d+) of (\d+) elements wrong(?:; (?:limit ([^\s,]+)|every bit must agree), error (\S+) of the limit)?/;
 
 /** Return what a message says of the worst element: result, place, numbers; null where it speaks of none. */
 function elementOf(message) {
   const found = PLACE.exec(message);
   if (!found) return null;
   const [, result, place, got, expected, wrong, of, limit = null, share = null] = found;
-  const index = Object.fromEntries(place.split(", ").map((part) => part.split("=")).map(([name, at]) => [name, Number(at)]));
+  const index = Object.fromEntries(
+    place
+      .split(", ")
+      .map((part) => part.split("="))
+      .map(([name, at]) => [name, Number(at)]),
+  );
   return { result, index, got, expected, wrong, of, limit, share };
 }
 

@@ -7,8 +7,12 @@ function columnsOf({ backends, rows }) {
   if (backends.length !== 1) {
     return backends.map((backend) => ({ name: data.backends[backend].label, backend, of: (questions) => questions }));
   }
-  const kinds = new Set(rows.flatMap((row) => row.questions.map((question) => data.questions[question].slice(1).join(" "))));
-  const ordered = data.ops.flatMap((op) => data.dtypes.map((dtype) => `${op} ${dtype}`)).filter((kind) => kinds.has(kind));
+  const kinds = new Set(
+    rows.flatMap((row) => row.questions.map((question) => data.questions[question].slice(1).join(" "))),
+  );
+  const ordered = data.ops
+    .flatMap((op) => data.dtypes.map((dtype) => `${op} ${dtype}`))
+    .filter((kind) => kinds.has(kind));
   return ordered.map((kind) => ({
     name: kind,
     backend: backends[0],
@@ -25,7 +29,11 @@ function link(column, questions, one) {
   const text = alone?.state === "pass" && alone.ratio ? alone.ratio.toFixed(2) : SIGNS[state];
   const kind = state === "error" ? "fail" : state;
   const words = `${column.name}, ${one.id}: ${inWords(counts)}`;
-  return make("td", {}, make("a", { href: addressOf(column.backend, first), class: kind, tabindex: -1, "aria-label": words }, text));
+  return make(
+    "td",
+    {},
+    make("a", { href: addressOf(column.backend, first), class: kind, tabindex: -1, "aria-label": words }, text),
+  );
 }
 
 /** Draw the table of a selection. */
@@ -38,7 +46,11 @@ function showMatrix(selection) {
     const one = data.cases[row.number];
     const cells = columns.map((column) => {
       const questions = column.of(row.questions);
-      return link(column, selection.state ? questions.filter((question) => isOne(column.backend, question, selection.state)) : questions, one);
+      return link(
+        column,
+        selection.state ? questions.filter((question) => isOne(column.backend, question, selection.state)) : questions,
+        one,
+      );
     });
     body.append(make("tr", {}, make("th", { scope: "row", title: one.id }, one.id), ...cells));
   }
@@ -75,7 +87,11 @@ function spread({ backends, rows }) {
     }
   }
   const inexact = bins.reduce((sum, count) => sum + count, 0);
-  const caption = make("figcaption", {}, `Error as a share of its limit: ${exact} right answers are exact, ${inexact} are not, and lie so:`);
+  const caption = make(
+    "figcaption",
+    {},
+    `Error as a share of its limit: ${exact} right answers are exact, ${inexact} are not, and lie so:`,
+  );
   return inexact ? [caption, bars(bins)] : [];
 }
 
@@ -90,7 +106,13 @@ function bars(bins) {
     ];
   });
   const said = bins.map((count, bin) => `${count} from ${bin / 10} to ${(bin + 1) / 10}`).join(", ");
-  return drawing(10 * step + 20, height + 42, `Right answers by error over limit: ${said}`, ...shapes, words("1", 10 * step, height + 36));
+  return drawing(
+    10 * step + 20,
+    height + 42,
+    `Right answers by error over limit: ${said}`,
+    ...shapes,
+    words("1", 10 * step, height + 36),
+  );
 }
 
 /** Move among cells with the arrow keys, Home and End. */
@@ -101,7 +123,8 @@ function moveInMatrix(event) {
   const [down, across] = steps[event.key];
   const rows = [...matrix.tBodies[0].rows];
   let [row, column] = [rows.indexOf(cell.parentElement) + down, cell.cellIndex + across];
-  while (rows[row]?.cells[column] && column > 0 && !rows[row].cells[column].firstElementChild) [row, column] = [row + down, column + across];
+  while (rows[row]?.cells[column] && column > 0 && !rows[row].cells[column].firstElementChild)
+    [row, column] = [row + down, column + across];
   const next = column > 0 && rows[row]?.cells[column]?.firstElementChild;
   if (!next) return;
   event.preventDefault();

@@ -11,7 +11,14 @@ function part(start, length, centre, most) {
 }
 
 function square(column, row, kind) {
-  return draw("rect", { x: column * SIDE + 1, y: row * SIDE + 1, width: SIDE - 2, height: SIDE - 2, rx: 2, class: kind });
+  return draw("rect", {
+    x: column * SIDE + 1,
+    y: row * SIDE + 1,
+    width: SIDE - 2,
+    height: SIDE - 2,
+    rx: 2,
+    class: kind,
+  });
 }
 
 function frame(column, row, kind) {
@@ -26,7 +33,14 @@ function words(text, x, y, anchor = "start") {
 function drawing(width, height, description, ...children) {
   const stripe = draw("path", { d: "M0 4 L4 0", class: "hatch" });
   const hatch = draw("pattern", { id: "hatch", width: 4, height: 4, patternUnits: "userSpaceOnUse" }, stripe);
-  const box = { viewBox: `0 0 ${width} ${height}`, width, height, class: "drawing", role: "img", "aria-label": description };
+  const box = {
+    viewBox: `0 0 ${width} ${height}`,
+    width,
+    height,
+    class: "drawing",
+    role: "img",
+    "aria-label": description,
+  };
   return draw("svg", box, draw("defs", {}, hatch), ...children);
 }
 
@@ -41,21 +55,35 @@ function axisPicture(axis, position, site) {
     const read = new Set(sitesOf(axis, row));
     for (let column = left; column < right; column++) {
       const inside = isInside(axis, column);
-      const kind = read.has(column) ? (inside ? (row === position ? "read" : "soft") : "padding") : inside ? "" : "outside";
+      const kind = read.has(column)
+        ? inside
+          ? row === position
+            ? "read"
+            : "soft"
+          : "padding"
+        : inside
+          ? ""
+          : "outside";
       shapes.push(square(column - left, row - top, kind));
     }
     if (row === position) shapes.push(draw("rect", rowBox(right - left, row - top)));
   }
   if (site !== null && site >= left && site < right) shapes.push(frame(site - left, position - top, "mark"));
   const labels = [];
-  for (let row = top; row < bottom; row++) labels.push(words(`o${axis.name}=${row}`, margin - 6, (row - top + 1) * SIDE + 13, "end"));
+  for (let row = top; row < bottom; row++)
+    labels.push(words(`o${axis.name}=${row}`, margin - 6, (row - top + 1) * SIDE + 13, "end"));
   for (let column = left; column < right; column++) {
     if (column % 5 === 0) labels.push(words(String(column), margin + (column - left + 0.5) * SIDE, 12, "middle"));
   }
   const cut = bottom - top < axis.outputs || right - left < axis.lo + axis.size + axis.hi;
   const width = margin + (right - left) * SIDE + 2;
-  const picture = drawing(width, (bottom - top + 1) * SIDE + 4, axisWords(axis, position), ...labels,
-    draw("g", { transform: `translate(${margin} ${SIDE + 2})` }, ...shapes));
+  const picture = drawing(
+    width,
+    (bottom - top + 1) * SIDE + 4,
+    axisWords(axis, position),
+    ...labels,
+    draw("g", { transform: `translate(${margin} ${SIDE + 2})` }, ...shapes),
+  );
   return make("figure", {}, make("figcaption", {}, axisCaption(axis, cut)), picture);
 }
 
@@ -86,7 +114,17 @@ function channelPicture(layer) {
   const labels = Array.from({ length: rows }, (_, row) => words(`co=${row}`, 40, (row + 1) * SIDE - 3, "end"));
   const cut = rows < layer.outputs || columns < layer.inputs ? "; a part of them" : "";
   const description = `Output channel 0 reads input channels ${channelsOf(layer, 0).slice(0, MOST_COLUMNS).join(", ")}`;
-  const picture = drawing(48 + columns * SIDE, rows * SIDE + 2, description, ...labels,
-    draw("g", { transform: "translate(46 0)" }, ...shapes));
-  return make("figure", {}, make("figcaption", {}, `Channels: a row per output channel, a column per input channel${cut}`), picture);
+  const picture = drawing(
+    48 + columns * SIDE,
+    rows * SIDE + 2,
+    description,
+    ...labels,
+    draw("g", { transform: "translate(46 0)" }, ...shapes),
+  );
+  return make(
+    "figure",
+    {},
+    make("figcaption", {}, `Channels: a row per output channel, a column per input channel${cut}`),
+    picture,
+  );
 }

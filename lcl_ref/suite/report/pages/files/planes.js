@@ -18,7 +18,8 @@ function lastTwo(indices) {
 function plane(rows, columns, kind) {
   const shapes = [];
   for (let row = rows[0]; row < rows[1]; row++) {
-    for (let column = columns[0]; column < columns[1]; column++) shapes.push(square(column - columns[0], row - rows[0], kind(row, column)));
+    for (let column = columns[0]; column < columns[1]; column++)
+      shapes.push(square(column - columns[0], row - rows[0], kind(row, column)));
   }
   return shapes;
 }
@@ -29,7 +30,12 @@ function inputPlane(layer, position, site, inSlice) {
   const at = lastTwo(position);
   const [rowsRead, columnsRead] = [sitesOf(down, at[0]), sitesOf(across, at[1])];
   const rows = part(-down.lo, down.lo + down.size + down.hi, rowsRead[Math.floor(down.kernel / 2)], MOST_SIDE);
-  const columns = part(-across.lo, across.lo + across.size + across.hi, columnsRead[Math.floor(across.kernel / 2)], MOST_SIDE);
+  const columns = part(
+    -across.lo,
+    across.lo + across.size + across.hi,
+    columnsRead[Math.floor(across.kernel / 2)],
+    MOST_SIDE,
+  );
   const shapes = plane(rows, columns, (row, column) => {
     const inside = isInside(down, row) && isInside(across, column);
     const read = rowsRead.includes(row) && columnsRead.includes(column);
@@ -95,7 +101,9 @@ function connectivity(layer, element, moved = () => {}) {
     place.replaceChildren(...pictures(layer, position, where));
     moved(position);
   };
-  const sliders = layer.axes.filter((axis) => axis.outputs > 1).map((axis) => slider(axis, layer.axes.indexOf(axis), position, redraw));
+  const sliders = layer.axes
+    .filter((axis) => axis.outputs > 1)
+    .map((axis) => slider(axis, layer.axes.indexOf(axis), position, redraw));
   redraw();
   return make("div", {}, sliders.length ? make("div", { class: "sliders" }, ...sliders) : null, place);
 }
@@ -105,12 +113,20 @@ function pictures(layer, position, where) {
   if (layer.axes.length === 0) return channels;
   const planes = make("figure", {}, planesPicture(layer, position, where.position, where.site), planesCaption(where));
   const here = where.position === null || where.position.every((at, axis) => at === position[axis]);
-  return [planes, ...layer.axes.map((axis, at) => axisPicture(axis, position[at], here && where.site ? where.site[at] : null)), ...channels];
+  return [
+    planes,
+    ...layer.axes.map((axis, at) => axisPicture(axis, position[at], here && where.site ? where.site[at] : null)),
+    ...channels,
+  ];
 }
 
 function planesCaption(where) {
   const wrong = where.position || where.site ? " A red frame marks the element that is wrong." : "";
-  return make("figcaption", {}, `Filled: what the chosen position reads. Hatched: what of it falls on the padding.${wrong}`);
+  return make(
+    "figcaption",
+    {},
+    `Filled: what the chosen position reads. Hatched: what of it falls on the padding.${wrong}`,
+  );
 }
 
 function slider(axis, at, position, redraw) {
@@ -121,5 +137,10 @@ function slider(axis, at, position, redraw) {
     shown.textContent = text();
     redraw();
   };
-  return make("label", {}, shown, make("input", { type: "range", min: 0, max: axis.outputs - 1, value: position[at], input: move }));
+  return make(
+    "label",
+    {},
+    shown,
+    make("input", { type: "range", min: 0, max: axis.outputs - 1, value: position[at], input: move }),
+  );
 }

@@ -43,10 +43,13 @@ dialog.addEventListener("close", () => {
 });
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 addEventListener("hashchange", follow);
-new IntersectionObserver((entries, watcher) => {
-  if (!entries.some((entry) => entry.isIntersecting)) return;
-  watcher.disconnect();
-  near = true;
-  refresh();
-}, { rootMargin: "800px" }).observe(section);
+new IntersectionObserver(
+  (entries, watcher) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    watcher.disconnect();
+    near = true;
+    refresh();
+  },
+  { rootMargin: "800px" },
+).observe(section);
 follow();

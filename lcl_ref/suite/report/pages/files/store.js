@@ -1,10 +1,18 @@
 // The cells of a report: what was asked, what came of it, and under which address each stands.
 
-const STATES = { pass: "conform", fail: "deviate", error: "without answer", unsupported: "unsupported", not_run: "not run" };
+const STATES = {
+  pass: "conform",
+  fail: "deviate",
+  error: "without answer",
+  unsupported: "unsupported",
+  not_run: "not run",
+};
 const SIGNS = { pass: "✓", fail: "✗", error: "✗", unsupported: "–", not_run: "?" };
 
 const backendNumber = new Map(data.backends.map((backend, number) => [backend.label, number]));
-const questionNumber = new Map(data.questions.map(([one, op, dtype], number) => [[data.cases[one].id, op, dtype].join("/"), number]));
+const questionNumber = new Map(
+  data.questions.map(([one, op, dtype], number) => [[data.cases[one].id, op, dtype].join("/"), number]),
+);
 const questionsOf = data.cases.map(() => []);
 data.questions.forEach(([one], number) => questionsOf[one].push(number));
 
