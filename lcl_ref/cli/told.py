@@ -44,7 +44,7 @@ class Told:
     quiet : bool
         The counts alone.
     verbose : bool
-        Every dtype, every reason, and in a pipe a line per backend that is done.
+        Every reason; in a pipe every dtype too, and a line per backend that is done.
     everything : bool
         Every problem and every backend that is not installed.
     reasons : bool
@@ -77,7 +77,7 @@ def told_options() -> Decorator:
     """Return ``-q``, ``-v``, ``--all``, ``--reasons`` and ``--ladder``, as one argument `told`."""
     flags = (
         click.option("-q", "--quiet", is_flag=True, help="Print the counts alone."),
-        click.option("-v", "--verbose", is_flag=True, help="Print every dtype and reason, and progress in a pipe too."),
+        click.option("-v", "--verbose", is_flag=True, help="Print every reason; in a pipe dtypes and progress too."),
         click.option("--all", "everything", is_flag=True, help="Print every problem and backend, installed or not."),
         click.option("--reasons", is_flag=True, help="Print why cells are unsupported."),
         click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold."),
@@ -120,7 +120,7 @@ def _print_matrix(out: Console, ran: Ran, told: Told) -> None:
     """Print the table, unless a ladder has said the same, without what is not installed."""
     absent = [backend for backend in ran.backends if backend.availability == "missing" and not told.everything]
     rows = [backend for backend in ran.backends if backend not in absent]
-    wide = told.verbose or (out.is_terminal and out.width >= WIDE)
+    wide = out.width >= WIDE if out.is_terminal else told.verbose
     room = (80 if wide else out.width) - NUMBERS if out.is_terminal else 0
     if rows and not told.ladder:
         out.rows(matrix_table(rows, ran.outcomes, wide=wide, room=room))

@@ -29,12 +29,11 @@ def ran(*, wrong=0):
     outcomes = [
         Outcome(one.name, CASE, "forward", dtype, "pass", error_ratio=0.25) for one in present for dtype in DTYPES
     ]
-    outcomes += [Outcome(one.name, CASE, "forward", "float32", "not_run") for one in absent]
+    outcomes += [Outcome(one.name, CASE, "forward", "float32", "not_run", message=one.message) for one in absent]
     for number in range(wrong):
         text = f"elements wrong: {number}"
-        outcomes[number] = Outcome(
-            LAYER, CASE, ("forward", "vjp")[number // 5], DTYPES[number % 5], "fail", message=text
-        )
+        op, dtype = ("forward", "vjp")[number // 5], DTYPES[number % 5]
+        outcomes[number] = Outcome(LAYER, CASE, op, dtype, "fail", message=text)
     return Ran([*present, *absent], outcomes, {}, [], Store(default_root()), None, 0)
 
 
