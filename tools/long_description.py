@@ -1,7 +1,7 @@
 """README.md as the long description of the package: links that are relative here would be dead on a package index.
 
-They point into the repository where ``LCL_REPOSITORY_URL`` says where it is (the release workflow does); without it the
-words stay and the links go.
+They point into the repository where ``LCL_REPOSITORY_URL`` says where it is (the release workflow does), and so do the
+URLs of the project; without it the words stay and the links go. ``LCL_AUTHOR_EMAIL`` is the maintainers' address.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 RELATIVE = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 
+PLACES = {
+    "Homepage": "",
+    "Documentation": "/tree/main/docs",
+    "Changelog": "/blob/main/CHANGELOG.md",
+    "Issues": "/issues",
+}
+"""Name of a URL in the metadata -> its place in the repository."""
+
 
 def absolute(text: str, repository: str | None, version: str) -> str:
     """Return Markdown without relative links: at `repository`, or as plain words where that is not known."""
@@ -24,12 +32,15 @@ def absolute(text: str, repository: str | None, version: str) -> str:
 
 
 class LongDescription(MetadataHookInterface):
-    """Sets ``readme`` when the package is built."""
+    """Sets ``readme``, ``authors`` and ``urls`` when the package is built."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Put the text with absolute links into the metadata."""
+        """Put the text with absolute links, the authors and the URLs into the metadata."""
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
         version = re.search(r'__version__ = "(.+)"', (Path(self.root) / "lcl_ref" / "__init__.py").read_text())
         assert version is not None
-        text = absolute(text, os.environ.get("LCL_REPOSITORY_URL"), version[1])
-        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+        repository = os.environ.get("LCL_REPOSITORY_URL", "").rstrip("/")
+        metadata["readme"] = {"content-type": "text/markdown", "text": absolute(text, repository, version[1])}
+        address = os.environ.get("LCL_AUTHOR_EMAIL")
+        metadata["authors"] = [{"name": "The maintainers of lcl-ref"} | ({"email": address} if address else {})]
+        metadata["urls"] = {name: repository + place for name, place in PLACES.items()} if repository else {}

@@ -93,7 +93,7 @@ def get(name: str) -> Layout:
     """
     if name in LAYOUTS:
         return LAYOUTS[name]
-    if isinstance(name, str) and name.startswith(JAX_PREFIX):
+    if str(name).startswith(JAX_PREFIX):
         return jax_local(name.removeprefix(JAX_PREFIX))
     if is_own(name):
         return own(name)

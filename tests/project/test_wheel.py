@@ -62,7 +62,7 @@ def test_metadata(wheel):
     assert "Requires-Python: >=3.11\n" in text
     assert "License-Expression: Apache-2.0\n" in text
     extras = {line.partition(": ")[2] for line in text.splitlines() if line.startswith("Provides-Extra: ")}
-    assert extras >= {"torch", "jax", "mlx", "keras", "h5", "all", "dev"}
+    assert extras >= {"torch", "jax", "mlx", "keras", "h5", "pytest", "all"}
     assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "](" not in text.replace("](http", ""), "a relative link is dead on a package index"
     points = wheel.read(f"{folder}/entry_points.txt").decode()
