@@ -22,6 +22,7 @@ from lcl_ref.outside.writing import FULL
 
 COMMANDS = {
     "run": "lcl_ref.cli.run",
+    "new": "lcl_ref.cli.new",
     "backends": "lcl_ref.cli.listing",
     "cases": "lcl_ref.cli.listing",
     "explain": "lcl_ref.cli.listing",

@@ -25,6 +25,7 @@ class _Local(nn.Module):
         self.spec = spec
         self._layer, self._sample = spec.to_json(), (spec.in_channels, *spec.input_size)
         self.weight = nn.Parameter(torch.empty(spec.weight_shape, device=device, dtype=dtype))
+        self.bias: nn.Parameter | None
         if spec.bias_shape is None:
             self.register_parameter("bias", None)
         else:
