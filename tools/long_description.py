@@ -13,6 +13,9 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+FROM_CLONE = re.compile(r"^pip install \. .*$", re.MULTILINE)
+"""The line of README that is true before anything is released."""
+
 RELATIVE = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 
 PLACES = {
@@ -25,9 +28,10 @@ PLACES = {
 
 
 def absolute(text: str, repository: str | None, version: str) -> str:
-    """Return Markdown without relative links: at `repository`, or as plain words where that is not known."""
+    """Return Markdown as an index shows it: of what is released at `repository`, or without links where that is unknown."""
     if not repository:
         return RELATIVE.sub(r"\1", text)
+    text = FROM_CLONE.sub("pip install lcl-ref", text)
     return RELATIVE.sub(rf"[\1]({repository.rstrip('/')}/blob/v{version}/\2)", text)
 
 

@@ -74,6 +74,7 @@ def test_links_of_the_long_description_point_into_the_repository_where_it_is_kno
     text = "[SPEC.md](SPEC.md), [a site](https://example.org) and `code`"
     assert absolute(text, None, "0.1.0") == "SPEC.md, [a site](https://example.org) and `code`"
     linked = absolute(text, "https://example.org/lcl-ref/", "0.1.0")
+    assert absolute("pip install .    # in a clone\nmake", "https://example.org", "1") == "pip install lcl-ref\nmake"
     assert linked.startswith(
         "[SPEC.md](https://example.org/lcl-ref/blob/v0.1.0/SPEC.md), [a site](https://example.org)"
     )
