@@ -1,10 +1,17 @@
-"""Ports in other languages need their language; where it is not installed, the end of the run says so."""
+"""Which cells are slow tests, and which ports in other languages cannot be run.
+
+A test run asks the recommended routes the core tier and every other backend the smoke tier; the rest is for
+``make test-all``, and for ``make run``.
+"""
 
 import os
 import shutil
 
 import pytest
 
+from lcl_ref.suite.cases.catalogue import select
+from lcl_ref.suite.cases.tiers import SMOKE, deciding_dtypes
+from lcl_ref.suite.run.registry import declarations
 from tests.support.paths import EXAMPLES
 from tests.support.programs import run
 
@@ -12,6 +19,20 @@ TOOLS = {"js": "node", "c": "gcc"}
 """Port -> the program it needs. In CI it must be there; elsewhere what is missing is not run, and named at the end."""
 
 MISSING = {port: tool for port, tool in TOOLS.items() if shutil.which(tool) is None}
+
+
+FIRST = {(case.id, dtype) for case in select(SMOKE) for dtype in deciding_dtypes(case.values)}
+"""Case and dtype of the cells that every backend is asked."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow what lies beyond the smoke tier, but for recommended routes."""
+    recommended = {declaration.name for declaration in declarations() if declaration.recommended}
+    for item in items:
+        cell = getattr(item, "callspec", None) and item.callspec.params.get("lcl_cell")
+        if cell and cell.backend not in recommended and (cell.case, cell.dtype) not in FIRST:
+            item.add_marker("slow")
 
 
 def pytest_generate_tests(metafunc):

@@ -80,6 +80,7 @@ def loss(apply):
     return lambda *operands: (apply(*operands) ** 2).sum()
 
 
+@pytest.mark.slow
 def test_every_mode_and_order_of_differentiation(by_tiles):
     """Against JAX's own derivatives of the same layer by one gather; whole numbers, so equal to the last bit."""
     operands = operands_of(LAYER, 2)

@@ -109,6 +109,7 @@ assert np.array_equal(y, np.load({answer!r}))
 """
 
 
+@pytest.mark.slow
 def test_models_saved_under_the_old_module_load_and_names_in_files_stay(tmp_path):
     new, old, answer = (str(tmp_path / name) for name in ("new.keras", "old.keras", "answer.npy"))
     run(program=SAVE.format(path=new, answer=answer), backend="jax")

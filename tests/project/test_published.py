@@ -55,7 +55,7 @@ def test_packages_are_pinned():
     assert {"mhcflurry", "dagma", "xlstm", "eir-dl"} <= {line.partition("==")[0] for line in lines}
 
 
-@pytest.mark.parametrize("name", ["Square", "Line"])
+@pytest.mark.parametrize("name", ["Square", pytest.param("Line", marks=pytest.mark.slow)])
 def test_the_idioms_of_the_forum_conform(name):
     done = lcl("run", "-b", f"{FOLDER / 'forum_layers.py'}:{name}", "--tier", "core", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -190,6 +190,7 @@ def test_the_last_lines_say_how_much_a_narrow_layer_was_asked(repository, option
     assert re.search(r"lcl: narrow.py: asked \d+ of \d+ cells", done.stdout)
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_several_processes_leaves_none_behind(noted):
     folder, imported = noted
     with (folder / "my_layer.py").open("a") as file:

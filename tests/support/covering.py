@@ -37,10 +37,10 @@ class Layer(NamedTuple):
 
 
 @cache
-def layers(store: Store, tier: str) -> set[Layer]:
-    """Return the layers that adapters would prepare in a run of `tier`, if it held every case."""
+def layers(store: Store) -> set[Layer]:
+    """Return the layers that adapters would prepare for all cases, in the dtypes that decide."""
     can = {declaration.name: declaration.capabilities for declaration in declarations()}
-    plan = make_plan(resolve([]), store, tier=tier)
+    plan = make_plan(resolve([]), store, tier="smoke")
     cells = ((ref.name, cell) for ref, asked in plan.items() for cell in asked)
     return {Layer(name, cell.case, cell.dtype) for name, cell in cells if supports(can[name], cell, store)}
 

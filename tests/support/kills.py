@@ -14,7 +14,7 @@ from lcl_ref.suite.validation.mutants import KillMatrix, kill_matrix
 
 STORE = Store(default_root())
 
-EVERY = 10
+EVERY = 20
 """Of the cases outside of the core tier, one in so many is computed anew."""
 
 

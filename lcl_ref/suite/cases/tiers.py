@@ -45,6 +45,9 @@ ALSO = in_order(_LISTS["also"])
 CORE = in_order(SMOKE, ALSO, _LISTS["core"])
 """Cases of the core tier."""
 
+EVERY_DTYPE = in_order(FIRST, _LISTS["every_dtype"])
+"""Cases that the core tier asks in every dtype, so that each setting stands with each dtype."""
+
 TIERS: dict[str, Callable[[Case], bool]] = {
     "smoke": lambda case: case.id in SMOKE,
     "core": lambda case: case.id in CORE,
@@ -70,10 +73,10 @@ def deciding_dtypes(values: str) -> tuple[str, ...]:
 def asks(tier: str, case: Case, dtype: str) -> bool:
     """Return whether a tier asks a case in `dtype`.
 
-    The smoke tier asks in the dtypes that decide; the core tier asks so what is `ALSO` in it, but for numbers of a kind
-    of their own, which are about dtypes.
+    The smoke tier asks in the dtypes that decide; the core tier asks more of `EVERY_DTYPE`, and of numbers of a kind of
+    their own, which are about dtypes.
     """
-    few = tier == "smoke" or (tier == "core" and case.id in ALSO and not case.operands)
+    few = tier == "smoke" or (tier == "core" and case.id not in EVERY_DTYPE and not case.operands)
     return not few or dtype in deciding_dtypes(case.values)
 
 

@@ -164,14 +164,14 @@ def _groups(spec: Spec) -> str:
     return "depthwise" if spec.groups == spec.in_channels else "some"
 
 
-def asked_by(entry: Mapping[str, Any], size: int = PAIRS) -> set[Together]:
-    """Return the pairs, or triples, that the cells of one case of the golden data's index ask for.
+def asked_by(entry: Mapping[str, Any], size: int = PAIRS, dtypes: Iterable[str] = DTYPES) -> set[Together]:
+    """Return the pairs, or triples, that the cells of one case of the golden data's index ask for, in some dtypes.
 
     Results of an empty batch hold nothing to be wrong, so such a case answers only for those with ``batch``.
     """
     layer = settings_of(Spec.from_dict(entry["spec"]), entry["batch"])
     found: set[Together] = set()
-    for op, dtype in product(OPS, DTYPES):
+    for op, dtype in product(OPS, dtypes):
         if cell_exists(entry, op, dtype):
             cell = layer | {"dtype": dtype, "op": op}
             found.update(combinations([(name, cell[name]) for name in PARAMETERS], size))

@@ -8,7 +8,8 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.cases.catalogue import CASES, select
-from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, in_order, in_tier, tier_of
+from lcl_ref.suite.cases.tiers import CORE, FIRST, SMOKE, TIERS, asks, in_order, in_tier, tier_of
+from lcl_ref.suite.formats import DTYPES
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
@@ -23,8 +24,8 @@ def pairs() -> dict[coverage.Together, list[str]]:
 
 def anew() -> str:
     """What to write into the file, where the tiers no longer suffice."""
-    smoke = choose_smoke(matrix(), layers(STORE, "smoke"))
-    core = choose_core(matrix(), layers(STORE, "core"), smoke, pairs().values())
+    smoke = choose_smoke(matrix(), layers(STORE))
+    core = choose_core(matrix(), layers(STORE), smoke, pairs().values())
     added = {
         "smoke": [name for name in smoke if name not in FIRST],
         "core": [name for name in core if name not in smoke],
@@ -40,20 +41,21 @@ def test_a_run_kills_every_deviation_in_every_operation(tier: str) -> None:
     assert short == [], anew()
 
 
-def test_core_asks_for_every_pair() -> None:
-    missing = [pair for pair, cases in pairs().items() if not set(cases) & set(CORE)]
-    assert missing == [], anew()
+def test_core_asks_for_every_pair_in_the_dtypes_it_takes() -> None:
+    asked: set[coverage.Together] = set()
+    for case in select(CORE):
+        taken = [dtype for dtype in DTYPES if asks("core", case, dtype)]
+        asked |= coverage.asked_by(STORE.entries[case.id], dtypes=taken)
+    assert [pair for pair in pairs() if pair not in asked] == [], anew()
 
 
 @pytest.mark.slow
 def test_no_cheaper_tier_would_do() -> None:
     """As the solver finds; of several that cost the same, any."""
-    smoke, core = layers(STORE, "smoke"), layers(STORE, "core")
-    for asked, stored, best in (
-        (smoke, SMOKE, choose_smoke(matrix(), smoke)),
-        (core, CORE, choose_core(matrix(), core, SMOKE, pairs().values())),
-    ):
-        price = prices(asked)
+    asked = layers(STORE)
+    price = prices(asked)
+    core = choose_core(matrix(), asked, SMOKE, pairs().values())
+    for stored, best in ((SMOKE, choose_smoke(matrix(), asked)), (CORE, core)):
         assert sum(price[name] for name in stored) == sum(price[name] for name in best), anew()
     assert len(CORE) < len(CASES) / 3
 
@@ -77,7 +79,7 @@ def test_a_tier_without_a_matching_case_is_refused() -> None:
 
 
 def test_smoke_asks_every_adapter_something() -> None:
-    asked = {layer.adapter for layer in layers(STORE, "smoke") if layer.case in SMOKE}
+    asked = {layer.adapter for layer in layers(STORE) if layer.case in SMOKE}
     assert asked == {declaration.name for declaration in registry.declarations()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -113,16 +113,17 @@ def test_order_matters_where_two_edit_the_same_array():
     assert (one != other).any()
 
 
-def test_every_pair_computes_or_refuses():
+@pytest.mark.parametrize("one_in", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_pair_computes_or_refuses(one_in):
     """Edits never break each other: any two give arrays, or say that such a layer could not run."""
     computed = 0
-    for pair in combinations(COMPUTED, 2):
+    for pair in islice(combinations(COMPUTED, 2), 0, None, one_in):
         for op in OPS:
             try:
                 computed += len(results(SPEC, operands(SPEC), pair, op)) > 0
             except Refused:
                 continue
-    assert computed > len(COMPUTED) ** 2
+    assert computed > len(COMPUTED) ** 2 / one_in
 
 
 def test_moves_have_the_adjoint_of_what_they_do():

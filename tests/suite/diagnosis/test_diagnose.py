@@ -289,11 +289,16 @@ def run_diagnose(folder, *words):
     [
         ("forward = BROKEN['taps/flipped'].forward", "", "taps/flipped"),
         ("class Mine(type(BROKEN['bias/dropped'])): pass", ":Mine", "bias/dropped"),
-        ("mine = IN_TORCH['input/reshaped-from-channels-first']", ":mine", "input/reshaped-from-channels-first"),
         (
             "def mine(spec, x, weight, bias): return BROKEN['windows/one-late'].forward(spec, x, weight, bias)",
             ":mine",
             "windows/one-late",
+        ),
+        pytest.param(
+            "mine = IN_TORCH['input/reshaped-from-channels-first']",
+            ":mine",
+            "input/reshaped-from-channels-first",
+            marks=pytest.mark.slow,
         ),
         pytest.param("mine = BROKEN['dw/batch-averaged']", ":mine", "dw/batch-averaged", marks=pytest.mark.slow),
         pytest.param("mine = BROKEN['groups/ignored']", ":mine", "groups/ignored", marks=pytest.mark.slow),
@@ -321,7 +326,7 @@ def test_command_names_the_mistake_with_a_program_that_shows_it(tmp_path, body, 
 def test_program_calls_a_right_layer_right(tmp_path):
     """The program's own loops are right: they find nothing in a layer that is."""
     write(tmp_path, "class Mine(Gradients): pass\nmine = BROKEN['dw/batch-averaged']")
-    run_diagnose(tmp_path, "-b", "layer.py:mine", "--json", "found.json")
+    run_diagnose(tmp_path, "-b", "layer.py:mine", "--tier", "smoke", "--json", "found.json")
     program = json.loads((tmp_path / "found.json").read_text())["diagnoses"][0]["findings"][0]["program"]
     right = program.replace("layer = layer.mine", "layer = layer.Mine()")
     shown = python("-c", right, cwd=tmp_path)
@@ -350,7 +355,7 @@ def test_program_calls_a_right_layer_right(tmp_path):
 )
 def test_wrong_use_is_one_clear_line(tmp_path, body, status, words):
     write(tmp_path, body)
-    done = run_diagnose(tmp_path)
+    done = run_diagnose(tmp_path, "-b", "layer.py", "--tier", "smoke")
     assert done.returncode == status, done.stderr
     assert len(done.stdout.splitlines()) == 1
     assert words in done.stdout
@@ -382,6 +387,6 @@ def test_backend_that_is_none_is_one_line(tmp_path):
 
 
 def test_registered_backend_conforms():
-    done = run_diagnose(SUPPORT, "-b", "torch.unfold")
+    done = run_diagnose(SUPPORT, "-b", "torch.unfold", "--tier", "smoke")
     assert done.returncode == 0
     assert done.stdout.startswith("torch.unfold: nothing to diagnose")

@@ -112,7 +112,7 @@ def test_the_oldest_numpy_makes_the_same_bytes(tmp_path: Path) -> None:
     assert old["made"] == frozen()
 
 
-@pytest.mark.parametrize("name", ["numpy.matmul", "torch.unfold"])
+@pytest.mark.parametrize("name", ["numpy.matmul", pytest.param("torch.unfold", marks=pytest.mark.slow)])
 def test_a_run_gives_the_same_verdicts_and_figures_twice(name: str) -> None:
     runs = [_outcomes(name), _outcomes(name)]
     assert runs[0] == runs[1]

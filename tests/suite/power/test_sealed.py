@@ -2,24 +2,19 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.run.drawn_cases import is_fresh
+from tests.support import programs
 from tests.support.paths import SUPPORT
 
 ENOUGH = "--fresh=16"
 
 
 def lcl(*words, memory=""):
-    command = [sys.executable, "-m", "lcl_ref", *words]
-    environment = os.environ | {"LCL_TEST_MEMORY": str(memory)}
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=SUPPORT, timeout=240, check=False, env=environment
-    )
+    done = programs.lcl(*words, cwd=SUPPORT, env=os.environ | {"LCL_TEST_MEMORY": str(memory)})
     return done.returncode, done.stdout + done.stderr
 
 
@@ -82,7 +77,7 @@ def test_the_commonest_layer_is_asked_its_own_kind(name, status, run):
     assert backend["asked_share"] < 0.1
     assert "% " in out or "%)" in out
     assert "padding/axes-swapped" not in backend["not_seen"]
-    assert lcl("fuzz", "-b", f"narrow_torch.py:{name}", "--examples", "100")[0] == status
+    assert lcl("fuzz", "-b", f"narrow_torch.py:{name}", "--examples", "60")[0] == status
 
 
 def test_a_fresh_case_is_asked_again_by_its_name(run):

@@ -65,6 +65,7 @@ def test_memory_orders_are_drawn_too_unless_they_are_declined(fuzz):
     assert fuzz("NeedsContiguousArrays", "--examples", "60")[0] == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same_layer(fuzz):
     words = ("wrong_at_stride_three", "--seed", "5", "--examples", "40")
     assert fuzz(*words) == fuzz(*words)

@@ -63,7 +63,7 @@ def test_the_climb_stops_at_the_first_concept_that_fails_and_says_what_to_read(r
 
 
 def test_a_failure_carries_the_name_of_the_mistake(run):
-    status, out, report = run("forgets_the_bias", "--dtype", "float32")
+    status, out, report = run("forgets_the_bias", "--tier", "smoke")
     assert status == 1
     assert "diagnosis: explains" in out
     wrong = [outcome for outcome in report["outcomes"] if outcome["state"] == "fail" and not is_fresh(outcome["case"])]
