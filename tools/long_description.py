@@ -28,7 +28,7 @@ PLACES = {
 
 
 def absolute(text: str, repository: str | None, version: str) -> str:
-    """Return Markdown as an index shows it: of what is released at `repository`, or without links where that is unknown."""
+    """Return Markdown as an index shows it: released at `repository`, or without links where that is not known."""
     if not repository:
         return RELATIVE.sub(r"\1", text)
     text = FROM_CLONE.sub("pip install lcl-ref", text)
