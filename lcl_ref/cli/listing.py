@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import WIDE, Rows, console, say
 from lcl_ref.cli.options import TargetFile, case_option, data_option, json_option, tier_option
 from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.cases.case import Case
@@ -29,32 +30,38 @@ from lcl_ref.suite.validation import coverage
 
 
 @click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those whose framework is not installed.")
 @json_option()
-def backends(as_json: bool) -> None:
-    """List the registered adapters and what each can do."""
+def backends(everything: bool, as_json: bool) -> None:
+    """List the registered adapters, a line each: how they compute the layer, and what they do not take."""
     rows = [registry.as_dict(declaration) for declaration in registry.declarations()]
     if as_json:
         say(json.dumps(rows, indent=1))
         return
-    table = Table()
-    for name in ("backend", "framework", "ranks", "dilation", "groups", "shared axes", "padding", "dtypes", "how"):
-        table.add_column(name, no_wrap=name == "backend")
+    out = console()
+    wide = out.width >= WIDE
+    headings = ("dtypes", "not taken", "how") if wide else ("how",)
+    table = Rows("backend", "framework", "ranks", *headings)
     for row in rows:
-        can = row["capabilities"]
-        version = f"{row['framework']} {row['version']}" if row["installed"] else f"{row['framework']} missing"
-        padding = can["padding"] if isinstance(can["padding"], str) else " ".join(can["padding"])
-        table.add_row(
-            row["name"],
-            version,
-            "".join(map(str, can["ranks"])),
-            "yes" if can["dilation"] else "no",
-            "yes" if can["groups"] else "no",
-            " ".join(can["sharing"]),
-            padding,
-            " ".join(can["dtypes"]),
-            escape(row["summary"]),
-        )
-    console().print(table)
+        if row["installed"] or everything:
+            table.add_row(*map(escape, _backend_cells(row, wide)))
+    out.rows(table)
+    missing = Counter(row["framework"] for row in rows if not row["installed"])
+    if missing and not everything:
+        words = ", ".join(f"{framework} ({count})" for framework, count in missing.items())
+        say(f"not installed: {words}; --all lists them")
+
+
+def _backend_cells(row: Mapping[str, Any], wide: bool) -> list[str]:
+    """Return the line of one backend; a wide one names its dtypes and what it does not take."""
+    can = row["capabilities"]
+    version = row["version"] if row["installed"] else "missing"
+    refused = [name for name in ("dilation", "groups") if not can[name]]
+    refused += [f"sharing {name}" for name in ("none", "some", "all") if name not in can["sharing"]]
+    refused += ["padding"] if can["padding"] != "any" else []
+    more = [" ".join(can["dtypes"]), ", ".join(refused) or "-"] if wide else []
+    ranks = "".join(map(str, can["ranks"]))
+    return [row["name"], f"{row['framework']} {version}", ranks, *more, row["summary"]]
 
 
 @click.command()
@@ -83,9 +90,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         listed = {"accepted": accepted, "refused": refusals, "extensions": extensions}
         say(json.dumps(listed | {"checks": [_check_dict(CHECKS[name]) for name in checks]}, indent=1))
         return
-    table = Table()
-    for name in ("case", "tier", "values", "clauses", "why"):
-        table.add_column(name, no_wrap=name != "why")
+    table = Rows("case", "tier", "values", "clauses", "why")
     for case in chosen:
         table.add_row(case.id, tier_of(case), case.values, " ".join(case.clauses), escape(case.why))
     for refusal in refused:
@@ -94,7 +99,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
     for check in (CHECKS[name] for name in checks):
         table.add_row(check.id, "", "check", check.clause, f"catches a layer that {_predicate(check)}")
-    console().print(table)
+    console().rows(table)
     counts = f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions, {len(checks)} checks"
     say(counts)
 
@@ -110,14 +115,13 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     if as_json:
         say(json.dumps(facts, indent=1))
         return
-    table = Table()
-    for name in ("parameters", "legal pairs", "asked for", "missing"):
-        table.add_column(name, justify="left" if name in ("parameters", "missing") else "right")
+    numbers = ("legal pairs", "asked for")
+    table = Rows("parameters", *numbers, "missing", right=numbers)
     for row in facts["pairs"]:
         missing = "; ".join(" + ".join(pair) for pair in row["missing"])
         asked = row["legal"] - len(row["missing"])
         table.add_row(" x ".join(row["parameters"]), str(row["legal"]), str(asked), missing)
-    console().print(table)
+    console().rows(table)
     for name, found in (("pairs", facts), ("triples", facts["triples"])):
         share = 100 * found["covered"] / found["legal"]
         say(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from lcl_ref.cli.console import console, errors, say
 from lcl_ref.cli.forms import form_option
-from lcl_ref.cli.options import TargetFile, backend_option, data_option, limit_options
+from lcl_ref.cli.options import SourceFile, TargetFile, backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside.writing import check_target, write_text
@@ -37,7 +37,7 @@ from lcl_ref.suite.run.settings import Settings
 SHOWN = 10
 """Cells printed per kind of change."""
 
-REPORT = click.Path(path_type=Path, dir_okay=False, exists=True)
+REPORT = SourceFile()
 
 
 @click.group()
