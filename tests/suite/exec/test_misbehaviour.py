@@ -171,23 +171,9 @@ def test_the_protocol_check_passes_a_good_program_and_a_wrong_layer(folder):
     assert_nothing_left(folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "rule", "seen"),
-    [
-        ("Exits", "starts, and says who it is", "crash: the program ended with exit status 1"),
-        ("Hangs", "answers forward in float32", "timeout: no answer within 2 s"),
-        (
-            "PrintsAfterItsAnswer",
-            "takes operands as a file although it takes them inline",
-            "malformed: stdout: got 'done'",
-        ),
-        ("AnswersDifferently", "answers the same question with the same bits", "the bits differ"),
-        ("LeavesOutAResult", "answers forward in float32", "got nothing, expected y"),
-        ("IgnoresStop", "stops when told to, with exit status 0", ""),
-        ("IgnoresStopAndTheEndOfItsInput", "stops when told to, with exit status 0", "still running after 2 s"),
-    ],
-)
-def test_the_protocol_check_names_the_rule_that_is_broken(folder, name, rule, seen):
+@pytest.mark.parametrize("name", EXPECTED["protocol_check"])
+def test_the_protocol_check_names_the_rule_that_is_broken(folder, name):
+    rule, seen = EXPECTED["protocol_check"][name]
     broken = check(name)
     assert (rule in broken) == bool(seen)
     assert seen in broken.get(rule, "")
