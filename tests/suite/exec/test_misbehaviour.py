@@ -11,6 +11,7 @@ import tracemalloc
 
 import pytest
 
+from lcl_ref.outside import scratch
 from lcl_ref.suite.exec.adapter import Limits
 from lcl_ref.suite.exec.program import MAX_LINE, Program
 from lcl_ref.suite.exec.protocol_check import Checker
@@ -38,7 +39,8 @@ EXPECTED = table(__file__, "misbehaviour.toml")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Send all temporary files of the test to a folder of its own, and the programs' process ids to a file."""
-    (tmp_path / "tmp").mkdir()
+    with scratch.folder():  # this process has its own folder from here on, and not in that of the test
+        (tmp_path / "tmp").mkdir()
     (tmp_path / "pids").touch()
     monkeypatch.setenv("PIDS", str(tmp_path / "pids"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
