@@ -30,18 +30,7 @@ from tests.files import test_damaged as files
 
 FORMS = {"y": ((2, 3), "float32")}
 MARK = b"abcd "
-CFG = b"""[net]
-height=4
-width=4
-channels=1
-
-[local]
-filters=2
-size=2
-stride=1
-pad=0
-activation=leaky
-"""
+CFG = Path(__file__).with_name("local.cfg").read_bytes()
 
 
 @dataclass(frozen=True)
