@@ -10,16 +10,15 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import Rows, console, say, working
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
 from lcl_ref.files.converting import check_source
 from lcl_ref.files.describing.candidates import Candidate, candidates, skeleton
 from lcl_ref.files.describing.checking import Known, layout_that_computes
-from lcl_ref.suite.port_check import verify
+from lcl_ref.suite.port_check import network, verify
 from lcl_ref.suite.port_check.code import answers
 from lcl_ref.suite.port_check.verify import Finding
 
@@ -133,13 +132,12 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skel
     if as_json:
         say(json.dumps(facts, indent=1))
         return
-    table = Table(title=escape(f"{file.name}: {facts['form']}"))
-    for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
-        table.add_column(heading, overflow="fold")
+    say(f"{file.name}: {facts['form']}")
+    table = Rows("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight")
     for found in facts["layers"][:_MOST_LAYERS]:
         table.add_row(*(escape(_short(found[key])) for key in _COLUMNS))
     out = console()
-    out.print(table)
+    out.rows(table)
     if len(facts["layers"]) > _MOST_LAYERS:
         out.print(f"... {len(facts['layers']) - _MOST_LAYERS} more layers (--json lists all)", highlight=False)
     out.print(f"{_others(len(facts['other']))}, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
@@ -212,23 +210,39 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
+@click.option("--model", "code", default="", metavar="F.py:NAME", help="The whole network: a function that makes it.")
 @_limits_option
 @json_option()
 def verify_port(
-    old: Path, new: Path, backend: str, spec: Path | None, from_layout: str, layers: tuple[str, ...], as_json: bool
+    old: Path,
+    new: Path,
+    backend: str,
+    spec: Path | None,
+    from_layout: str,
+    layers: tuple[str, ...],
+    code: str,
+    as_json: bool,
 ) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
+    With --model, activations of the whole network instead: NAME is given the path of NEW and returns a model filled
+    from it, or takes nothing and returns a model that is filled by names. Both sides compute in float64.
+
     Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong, but nobody computed with a layer.
     """
-    findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
+    with working("opening both files") as status:
+        told = lambda step: status.update(escape(step))  # noqa: E731
+        if code:
+            findings = network.verify_network(old, new, code, progress=told)
+        else:
+            findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=told)
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     if any(finding.state == "fail" for finding in findings):
         return 1
-    idle = _never_computed(findings)
+    idle = [] if code and any(finding.state == "pass" for finding in findings) else _never_computed(findings)
     if idle:
         say(f"nobody computed with {', '.join(idle)}: another --backend may support it", err=True)
     return 3 if idle else 0
@@ -240,18 +254,11 @@ def _never_computed(findings: list[Finding]) -> list[str]:
     return [name for name in dict.fromkeys(finding.layer for finding in findings) if name not in computed]
 
 
-def _progress(step: str) -> None:
-    """Say on stderr what is being done: big layers take their time."""
-    say(step, err=True)
-
-
 def _print(findings: list[Finding]) -> None:
-    table = Table()
-    for heading in ("layer", "side", "op", "verdict", "error / limit", ""):
-        table.add_column(heading)
+    table = Rows("layer", "side", "op", "verdict", "error/limit", "", right=("error/limit",))
     for finding in findings:
         colour = {"pass": "green", "fail": "red"}.get(finding.state, "yellow")
         ratio = "" if finding.error_ratio is None else f"{finding.error_ratio:.3f}"
         verdict = f"[{colour}]{finding.state.replace('_', ' ')}[/]"
         table.add_row(escape(finding.layer), finding.side, finding.op, verdict, ratio, escape(finding.message))
-    console().print(table)
+    console().rows(table)

@@ -42,6 +42,7 @@ class _Local(nn.Module):
         self.register_buffer("regions", None if where is None else torch.tensor(where, device=device))
         shapes = stored_shapes(spec, where)
         self.weight = nn.Parameter(torch.empty(shapes["weight"], device=device, dtype=dtype))
+        self.bias: nn.Parameter | None
         if "bias" in shapes:
             self.bias = nn.Parameter(torch.empty(shapes["bias"], device=device, dtype=dtype))
         else:

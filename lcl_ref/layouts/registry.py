@@ -95,7 +95,7 @@ def get(name: str) -> Layout:
     """
     if name in LAYOUTS:
         return LAYOUTS[name]
-    if isinstance(name, str) and name.startswith(JAX_PREFIX):
+    if str(name).startswith(JAX_PREFIX):
         return jax_local(name.removeprefix(JAX_PREFIX))
     if isinstance(name, str) and name.startswith(regions.PREFIX):
         return regions.layout_of(name)
