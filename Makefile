@@ -8,6 +8,7 @@ STAMP  := .venv/setup.stamp
 # Extra words for the commands: make run REQUIRE=torch RUN_ARGS="-b 'torch.*'", make test TEST_ARGS=tests/unit
 RUN_ARGS  ?=
 TEST_ARGS ?=
+BROWSER_ARGS ?=
 
 # What `make run` insists on: a framework that is missing or broken ends it with an error, not with a shorter table.
 REQUIRE := numpy torch jax flax mlx tf-keras tensorflow keras
@@ -16,11 +17,13 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all fuzz lint types fixtures fixtures-check check bench published clean
+.PHONY: help setup run test test-all test-browser fuzz lint types fixtures fixtures-check docs-tables check bench \
+  published docs docs-serve package clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
-	  printf '%-22s %s\n' "$$name" "$$what"; done
+	@awk -F ':[^#]*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+##@ Everybody
 
 setup: $(STAMP)  ## create .venv with every framework, pinned (implied by all others; instant when nothing changed)
 
@@ -44,20 +47,30 @@ run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS
 	@mkdir -p build
 	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
 
+##@ Contributors
+
 # Arrays are small: the threads of one framework would only wait, and longer where they share the cores with a worker.
 # Every process imports the tests anew: let it keep their bytecode, also where none is kept by default.
-test test-all: export OMP_NUM_THREADS ?= 1
-test test-all: export PYTHONDONTWRITEBYTECODE :=
+test test-all test-browser: export OMP_NUM_THREADS ?= 1
+test test-all test-browser: export PYTHONDONTWRITEBYTECODE :=
 
 # One process per core, but no more than there are companies of backends (lcl_ref/suite/run/process_sharing.py), each of
 # which is asked by one. TEST_ARGS="-n 0" runs the tests in this process.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --lcl-require '*'
 
 test: $(STAMP)  ## run the tests
-	$(PYTEST) -m "not slow" --lcl-tier core $(TEST_ARGS)
+	$(PYTEST) -m "not slow and not browser" --lcl-tier core $(TEST_ARGS)
 
-test-all: $(STAMP)  ## run the tests, the slow ones and every case of the matrix included
-	$(PYTEST) $(TEST_ARGS)
+test-all: $(STAMP)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
+	$(PYTEST) -m "not browser" $(TEST_ARGS)
+	$(MAKE) test-browser
+
+test-browser: $(STAMP) build/browser.stamp  ## open the pages in Chromium (CHROMIUM=/path names another than the system's)
+	PYTHONPATH=build/browser $(BIN)/python -m pytest -m browser tests/browser $(BROWSER_ARGS)
+
+build/browser.stamp: requirements/browser.txt
+	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/browser -r requirements/browser.txt
+	@touch $@
 
 FUZZ_FILES ?= 10000
 FUZZ_SEED  ?= 1
@@ -72,6 +85,9 @@ lint: $(STAMP)  ## ruff: rules and format
 types: $(STAMP)  ## mypy --strict on lcl_ref
 	$(BIN)/mypy
 
+docs-tables: $(STAMP)  ## regenerate every generated table and page of docs/
+	$(BIN)/python -m tools.tables
+
 fixtures: $(STAMP)  ## regenerate conformance_data/
 	$(BIN)/lcl fixtures write
 
@@ -81,6 +97,8 @@ fixtures-check: $(STAMP)  ## checksums of conformance_data/, and that the code s
 
 check: lint types fixtures-check test  ## everything that must hold before a commit is shared
 
+##@ Maintainers
+
 bench: $(STAMP)  ## speed: each script of benchmarks/ prints its table
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
@@ -88,6 +106,36 @@ published: $(STAMP)  ## published layers against the golden data; table in docs/
 	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/published \
 	  -r benchmarks/published/requirements.txt
 	PYTHONPATH=build/published $(BIN)/python benchmarks/published/run.py
+
+# Tools that tests do not need have environments of their own, made of the lock file of the same name.
+build/%/stamp: requirements/%.txt
+	@$(PYTHON) -m venv build/$*
+	@build/$*/bin/python -m pip install --quiet --no-deps -r requirements/$*.txt
+	@touch $@
+
+docs: build/docs/stamp  ## build the site in build/site; a warning, a dead link or a dead anchor is an error
+	build/docs/bin/python -m tools.site
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict
+
+docs-serve: build/docs/stamp  ## show the site on http://127.0.0.1:8000
+	build/docs/bin/python -m tools.site
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs serve
+
+# Where the package says it is at home, and who answers; the release workflow knows.
+package: export LCL_REPOSITORY_URL ?= https://example.org/lcl-ref
+package: export LCL_AUTHOR_EMAIL ?= maintainers@example.org
+package: build/check/stamp  ## build the wheel in dist/ and check it, the workflows and the repository
+	rm -rf dist build/alone
+	build/check/bin/python -m build
+	build/check/bin/twine check --strict dist/*
+	build/check/bin/check-wheel-contents dist/*.whl
+	build/check/bin/pyroma --min=10 dist/*.tar.gz
+	build/check/bin/zizmor --offline --quiet .
+	build/check/bin/sp-repo-review .
+	$(PYTHON) -m venv build/alone
+	build/alone/bin/python -m pip install --quiet dist/*.whl
+	build/alone/bin/lcl --version
+	build/check/bin/cyclonedx-py environment --output-file build/sbom.json build/alone/bin/python
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -53,7 +53,7 @@ def __getattr__(name: str) -> typing.Any:
         return importlib.import_module(f"lcl_ref.{name}")
     if name == "init":
         return importlib.import_module("lcl_ref.initialisers").init
-    raise AttributeError(f"module 'lcl_ref' has no attribute {name!r}")
+    raise AttributeError(f"module 'lcl_ref' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

@@ -22,6 +22,7 @@ from lcl_ref.outside.writing import FULL
 
 COMMANDS = {
     "run": "lcl_ref.cli.run",
+    "new": "lcl_ref.cli.new",
     "backends": "lcl_ref.cli.listing",
     "cases": "lcl_ref.cli.listing",
     "explain": "lcl_ref.cli.listing",
@@ -78,7 +79,10 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lcl")
 def cli() -> None:
-    """Check locally connected layers against a reference and frozen golden data."""
+    """Check locally connected layers against a reference and frozen golden data.
+
+    To begin: `lcl new layer my_layer.py` writes a layer to start from, `lcl run -b my_layer.py` judges it.
+    """
 
 
 def main() -> None:
@@ -102,7 +106,7 @@ def _status() -> int:
     except (NobodyReadsError, BrokenPipeError):
         return NOBODY_READS
     except click.ClickException as error:
-        return _failed(f"Error: {error.format_message()}")
+        return _failed(f"Error: {' '.join(error.format_message().split())}{_where_to_read(error)}")
     except LclError as error:
         return _failed(f"lcl: {error}")
     except (click.Abort, KeyboardInterrupt):
@@ -110,6 +114,13 @@ def _status() -> int:
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         return _failed(f"lcl: {in_words(error)}")
     return status if isinstance(status, int) else 0
+
+
+def _where_to_read(error: click.ClickException) -> str:
+    """Return where the words of a command are listed, unless the error says what to do."""
+    told = any(word in error.format_message() for word in ("Did you mean", "lcl ", "not one of"))
+    context = getattr(error, "ctx", None)
+    return "" if told or context is None else f" (see: {context.command_path} --help)"
 
 
 def _failed(text: str, status: int = BROKEN_INPUT) -> int:

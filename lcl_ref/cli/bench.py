@@ -23,7 +23,15 @@ from lcl_ref.suite.run.registry import readable_declarations
 
 
 @click.command()
-@click.option("--only", multiple=True, metavar="BACKEND", help="These backends, by name or glob; may be repeated.")
+@click.option(
+    "-b",
+    "--backend",
+    "--only",
+    "only",
+    multiple=True,
+    metavar="BACKEND",
+    help="These backends and published layers, as for lcl run; may be repeated.",
+)
 @click.option("--all", "everything", is_flag=True, help="All registered backends and published layers.")
 @click.option(
     "--workload", "wanted", multiple=True, metavar="GLOB", help="Only layers whose name matches; may be repeated."

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import click
 import rich.console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
 from rich.text import Text
 
 from lcl_ref.outside.text import lines
 
-PIPE_WIDTH = 132
+PIPE_WIDTH = 80
+"""Columns of a table where no terminal says how many there are; text behind it is as long as it is."""
+
+WIDE = 120
+"""Columns of a terminal from which on tables have more of them."""
+
+NATURAL = 1 << 16
+"""A width at which no row of a table is folded."""
 
 
 class NobodyReadsError(Exception):
@@ -28,9 +39,34 @@ class Console(rich.console.Console):
         """Leave it to the command line what that means."""
         raise NobodyReadsError
 
+    def rows(self, table: Table) -> None:
+        """Print a table; where no terminal is, each row as one line that is not folded, for programs to read."""
+        if self.is_terminal:
+            self.print(table)
+            return
+        page = io.StringIO()
+        Console(file=page, width=NATURAL, no_color=True).print(table)
+        say("\n".join(line.rstrip() for line in page.getvalue().splitlines()), err=self.stderr)
+
+
+class Rows(Table):
+    """A table without frames, a line per row: what does not fit is cut at the end of the last column."""
+
+    def __init__(self, *headings: str, right: tuple[str, ...] = ()) -> None:
+        super().__init__(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for heading in headings:
+            last = heading == headings[-1]
+            self.add_column(heading, justify="right" if heading in right else "left", no_wrap=not last)
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        """Add a row of texts with markup."""
+        last = Text.from_markup(lines(cells[-1]))
+        last.no_wrap, last.overflow = True, "ellipsis"
+        super().add_row(*cells[:-1], last, **how)
+
 
 def console() -> Console:
-    """Return a console for stdout; where that is no terminal, wide enough for the matrix."""
+    """Return a console for stdout; where that is no terminal, of a width that does not depend on where it runs."""
     probe = Console()
     return probe if probe.is_terminal else Console(width=PIPE_WIDTH)
 
@@ -38,6 +74,11 @@ def console() -> Console:
 def errors() -> Console:
     """Return a console for stderr."""
     return Console(stderr=True)
+
+
+def working(text: str) -> Status:
+    """Return a status line on stderr for work that takes its time; nothing is seen of it in a pipe."""
+    return errors().status(escape(text))
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import Rows, console, say, working
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import FileError, Violation
 from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights, specs
@@ -133,13 +132,12 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skel
     if as_json:
         say(json.dumps(facts, indent=1))
         return
-    table = Table(title=escape(f"{file.name}: {facts['form']}"))
-    for heading in ("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight"):
-        table.add_column(heading, overflow="fold")
+    say(f"{file.name}: {facts['form']}")
+    table = Rows("layer", "layout", "input", "output", "kernel", "stride", "padding", "weight")
     for found in facts["layers"][:_MOST_LAYERS]:
         table.add_row(*(escape(_short(found[key])) for key in _COLUMNS))
     out = console()
-    out.print(table)
+    out.rows(table)
     if len(facts["layers"]) > _MOST_LAYERS:
         out.print(f"... {len(facts['layers']) - _MOST_LAYERS} more layers (--json lists all)", highlight=False)
     out.print(f"{_others(len(facts['other']))}, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
@@ -232,10 +230,12 @@ def verify_port(
 
     Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong, but nobody computed with a layer.
     """
-    if code:
-        findings = network.verify_network(old, new, code, progress=_progress)
-    else:
-        findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
+    with working("opening both files") as status:
+        told = lambda step: status.update(escape(step))  # noqa: E731
+        if code:
+            findings = network.verify_network(old, new, code, progress=told)
+        else:
+            findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=told)
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -254,18 +254,11 @@ def _never_computed(findings: list[Finding]) -> list[str]:
     return [name for name in dict.fromkeys(finding.layer for finding in findings) if name not in computed]
 
 
-def _progress(step: str) -> None:
-    """Say on stderr what is being done: big layers take their time."""
-    say(step, err=True)
-
-
 def _print(findings: list[Finding]) -> None:
-    table = Table()
-    for heading in ("layer", "side", "op", "verdict", "error / limit", ""):
-        table.add_column(heading)
+    table = Rows("layer", "side", "op", "verdict", "error/limit", "", right=("error/limit",))
     for finding in findings:
         colour = {"pass": "green", "fail": "red"}.get(finding.state, "yellow")
         ratio = "" if finding.error_ratio is None else f"{finding.error_ratio:.3f}"
         verdict = f"[{colour}]{finding.state.replace('_', ' ')}[/]"
         table.add_row(escape(finding.layer), finding.side, finding.op, verdict, ratio, escape(finding.message))
-    console().print(table)
+    console().rows(table)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lcl_ref.cli.console import say
+from lcl_ref.cli.console import say, working
 from lcl_ref.cli.options import case_option, data_option
 from lcl_ref.suite.cases.catalogue import select_listed
 from lcl_ref.suite.golden import fixtures
@@ -29,6 +29,7 @@ def export(container: str, cases: Sequence[str], output: Path, data: Path) -> No
     store = fixtures.verify(data)
     chosen, extended = select_listed(cases)
     ids = [case.id for case in chosen] + [case.id for case in extended]
-    written = write(store, ids, container, output)
+    with working(f"writing {len(ids)} cases"):
+        written = write(store, ids, container, output)
     size = sum(path.stat().st_size for path in written)
     say(f"{output}: {len(ids)} cases as {container}, {size / 1e6:.1f} MB, and index.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lcl_ref.cli.console import say
+from lcl_ref.cli.console import say, working
 from lcl_ref.cli.options import data_option
 from lcl_ref.suite.golden import fixtures as golden_files
 from lcl_ref.suite.golden import release
@@ -21,7 +21,8 @@ def fixtures() -> None:
 @data_option()
 def verify(data: Path) -> None:
     """Compare every file and array with its SHA-256."""
-    store = golden_files.verify(data)
+    with working("comparing checksums"):
+        store = golden_files.verify(data)
     count = len(store.entries) + len(store.extensions)
     say(f"{data}: {count} cases, every checksum holds ({store.digest[:12]}, {release.name(store)})")
 
@@ -30,7 +31,8 @@ def verify(data: Path) -> None:
 @data_option()
 def check(data: Path) -> None:
     """Regenerate everything in memory and compare byte for byte."""
-    count = golden_files.check(data)
+    with working("regenerating every case, about a minute"):
+        count = golden_files.check(data)
     say(f"{data}: {count} files regenerate byte for byte")
 
 
@@ -38,5 +40,6 @@ def check(data: Path) -> None:
 @data_option()
 def write(data: Path) -> None:
     """Regenerate everything, then put it in the place of the old data."""
-    size = golden_files.write(data)
+    with working("regenerating every case, about a minute"):
+        size = golden_files.write(data)
     say(f"{data}: {size / 1e6:.1f} MB written")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from lcl_ref.cli.options import Decorator
@@ -16,6 +18,5 @@ def form_option(default: str | None) -> Decorator:
         if default
         else "The form."
     )
-    return click.option(
-        "--format", "form", type=click.Choice(words), default=default, required=default is None, help=text
-    )
+    given: dict[str, Any] = {"required": True} if default is None else {"default": default}
+    return click.option("--format", "form", type=click.Choice(words), help=text, **given)

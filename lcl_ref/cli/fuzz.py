@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.markup import escape
 
-from lcl_ref.cli.console import say
+from lcl_ref.cli.console import say, working
 from lcl_ref.cli.options import OfLayers, backend_option
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import AdapterError, Violation
@@ -72,15 +73,17 @@ def _search(ref: BackendRef, asked: dict[str, Any], timeout: float, min_answers:
     settings = Settings(default_root(), jobs=1, timeout=timeout)
     worker = Worker(ref, Job("lcl_ref.suite.run.fuzz", asked), threads=1, limits=settings.limits)
     latest: dict[str, Any] = {}
-    began = time.monotonic()
+    began, tried = time.monotonic(), 0
     try:
-        require_present(wait_until_loaded(worker, settings))
-        while (message := worker.next_message(timeout))["event"] != "searched":
-            if message["event"] == "trying":
-                latest = message
-            elif message["event"] == "answer" and (failure := _judged_again(message)) is not None:
-                message = {"tried": 0, "answered": 0, "failure": failure}
-                break
+        with working(f"drawing layers for {ref.name}") as status:
+            require_present(wait_until_loaded(worker, settings))
+            while (message := worker.next_message(timeout))["event"] != "searched":
+                if message["event"] == "trying":
+                    latest, tried = message, tried + 1
+                    status.update(f"layer {tried} for {escape(ref.name)}")
+                elif message["event"] == "answer" and (failure := _judged_again(message)) is not None:
+                    message = {"tried": 0, "answered": 0, "failure": failure}
+                    break
     except (WorkerExited, TimedOut) as loss:
         how = f"the process was {loss}" if isinstance(loss, WorkerExited) else f"no answer within {timeout:g} s"
         message = {"tried": 0, "answered": 0, "failure": latest | {"op": "", "state": "error", "message": how}}

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import click
-from rich.table import Table
+from rich.markup import escape
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import Rows, console, say, working
 from lcl_ref.cli.options import json_option
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.identities.catalogue import LAWS
@@ -29,7 +29,11 @@ def laws(globs: Sequence[str], as_json: bool) -> int:
 
     Compared are y and the gradients of x, weight and bias, taken through the map between the two layouts.
     """
-    rows = [_row(law, dtype, kind) for law in _select(globs) for dtype, kind in MEASURED]
+    rows = []
+    with working("computing") as status:
+        for law in _select(globs):
+            status.update(f"computing {law.id}")
+            rows += [_row(law, dtype, kind) for dtype, kind in MEASURED]
     if as_json:
         say(json.dumps(rows, indent=1))
     else:
@@ -66,16 +70,15 @@ def _row(law: Law, dtype: str, kind: str) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="Largest difference of y and all gradients, and its share of twice the proved limit")
-    table.add_column("law")
-    for dtype, kind in MEASURED:
-        table.add_column(f"{dtype}, {kind}", justify="right")
+    say("Largest difference of y and all gradients, and its share of twice the proved limit")
+    numbers = tuple(f"{dtype}, {kind}" for dtype, kind in MEASURED)
+    table = Rows("law", *numbers, "says", right=numbers)
     for first in range(0, len(rows), len(MEASURED)):
         same = rows[first : first + len(MEASURED)]
         head = same[0]
-        systems = f"{head['left']} = {head['right']}"
-        table.add_row(f"[bold]{head['law']}[/] {systems}\n{head['says']}", *map(_words, same))
-    console().print(table)
+        says = f"{head['left']} = {head['right']}: {head['says']}"
+        table.add_row(escape(head["law"]), *map(_words, same), escape(says))
+    console().rows(table)
 
 
 def _words(row: dict[str, Any]) -> str:

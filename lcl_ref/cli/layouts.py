@@ -6,9 +6,8 @@ import json
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import WIDE, Rows, console, say
 from lcl_ref.cli.options import json_option
 from lcl_ref.layouts import LAYOUTS, Layout
 from lcl_ref.layouts import explain as explanation
@@ -26,12 +25,13 @@ def layouts(context: click.Context, as_json: bool) -> None:
     if as_json:
         say(json.dumps([as_dict(layout) for layout in LAYOUTS.values()], indent=1))
         return
-    table = Table(caption=LEGEND, padding=0)
-    for heading in ("layout", "ranks", "weight", "bias", "groups", "loses", "checked"):
-        table.add_column(heading, no_wrap=True, min_width=len(heading))
+    out = console()
+    headings = ("layout", "ranks", "weight", "bias", "groups", "loses", "checked")[: None if out.width >= WIDE else 4]
+    table = Rows(*headings)
     for layout in LAYOUTS.values():
-        table.add_row(*map(escape, _cells(layout)))
-    console().print(table)
+        table.add_row(*map(escape, _cells(layout)[: len(headings)]))
+    out.rows(table)
+    say(LEGEND)
 
 
 def _cells(layout: Layout) -> list[str]:

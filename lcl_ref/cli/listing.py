@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
-from lcl_ref.cli.console import console, say
-from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
+from lcl_ref.cli.console import WIDE, Rows, console, say
+from lcl_ref.cli.options import TargetFile, case_option, data_option, json_option, tier_option
+from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.extensions import ExtensionCase
@@ -21,38 +23,45 @@ from lcl_ref.suite.checks.catalogue import CHECKS, Check
 from lcl_ref.suite.checks.choosing import checks_and_globs_of_cases
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report import describe_case
+from lcl_ref.suite.report.pages.explorer import explorer_page
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.drawn_cases import DrawnCase, existing, is_fresh
 from lcl_ref.suite.validation import coverage
 
 
 @click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those whose framework is not installed.")
 @json_option()
-def backends(as_json: bool) -> None:
-    """List the registered adapters and what each can do."""
+def backends(everything: bool, as_json: bool) -> None:
+    """List the registered adapters, a line each: how they compute the layer, and what they do not take."""
     rows = [registry.as_dict(declaration) for declaration in registry.declarations()]
     if as_json:
         say(json.dumps(rows, indent=1))
         return
-    table = Table()
-    for name in ("backend", "framework", "ranks", "dilation", "groups", "shared axes", "padding", "dtypes", "how"):
-        table.add_column(name, no_wrap=name == "backend")
+    out = console()
+    wide = out.width >= WIDE
+    headings = ("dtypes", "not taken", "how") if wide else ("how",)
+    table = Rows("backend", "framework", "ranks", *headings)
     for row in rows:
-        can = row["capabilities"]
-        version = f"{row['framework']} {row['version']}" if row["installed"] else f"{row['framework']} missing"
-        padding = can["padding"] if isinstance(can["padding"], str) else " ".join(can["padding"])
-        table.add_row(
-            row["name"],
-            version,
-            "".join(map(str, can["ranks"])),
-            "yes" if can["dilation"] else "no",
-            "yes" if can["groups"] else "no",
-            " ".join(can["sharing"]),
-            padding,
-            " ".join(can["dtypes"]),
-            escape(row["summary"]),
-        )
-    console().print(table)
+        if row["installed"] or everything:
+            table.add_row(*map(escape, _backend_cells(row, wide)))
+    out.rows(table)
+    missing = Counter(row["framework"] for row in rows if not row["installed"])
+    if missing and not everything:
+        words = ", ".join(f"{framework} ({count})" for framework, count in missing.items())
+        say(f"not installed: {words}; --all lists them")
+
+
+def _backend_cells(row: Mapping[str, Any], wide: bool) -> list[str]:
+    """Return the line of one backend; a wide one names its dtypes and what it does not take."""
+    can = row["capabilities"]
+    version = row["version"] if row["installed"] else "missing"
+    refused = [name for name in ("dilation", "groups") if not can[name]]
+    refused += [f"sharing {name}" for name in ("none", "some", "all") if name not in can["sharing"]]
+    refused += ["padding"] if can["padding"] != "any" else []
+    more = [" ".join(can["dtypes"]), ", ".join(refused) or "-"] if wide else []
+    ranks = "".join(map(str, can["ranks"]))
+    return [row["name"], f"{row['framework']} {version}", ranks, *more, row["summary"]]
 
 
 @click.command()
@@ -81,9 +90,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         listed = {"accepted": accepted, "refused": refusals, "extensions": extensions}
         say(json.dumps(listed | {"checks": [_check_dict(CHECKS[name]) for name in checks]}, indent=1))
         return
-    table = Table()
-    for name in ("case", "tier", "values", "clauses", "why"):
-        table.add_column(name, no_wrap=name != "why")
+    table = Rows("case", "tier", "values", "clauses", "why")
     for case in chosen:
         table.add_row(case.id, tier_of(case), case.values, " ".join(case.clauses), escape(case.why))
     for refusal in refused:
@@ -92,7 +99,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
     for check in (CHECKS[name] for name in checks):
         table.add_row(check.id, "", "check", check.clause, f"catches a layer that {_predicate(check)}")
-    console().print(table)
+    console().rows(table)
     counts = f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions, {len(checks)} checks"
     say(counts)
 
@@ -108,14 +115,13 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
     if as_json:
         say(json.dumps(facts, indent=1))
         return
-    table = Table()
-    for name in ("parameters", "legal pairs", "asked for", "missing"):
-        table.add_column(name, justify="left" if name in ("parameters", "missing") else "right")
+    numbers = ("legal pairs", "asked for")
+    table = Rows("parameters", *numbers, "missing", right=numbers)
     for row in facts["pairs"]:
         missing = "; ".join(" + ".join(pair) for pair in row["missing"])
         asked = row["legal"] - len(row["missing"])
         table.add_row(" x ".join(row["parameters"]), str(row["legal"]), str(asked), missing)
-    console().print(table)
+    console().rows(table)
     for name, found in (("pairs", facts), ("triples", facts["triples"])):
         share = 100 * found["covered"] / found["legal"]
         say(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")
@@ -157,11 +163,16 @@ def _case_dict(case: Case) -> dict[str, object]:
 
 @click.command()
 @click.argument("case_id", metavar="CASE")
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page of one case, to be explored, here.")
 @data_option()
-def explain(case_id: str, data: Path) -> None:
+def explain(case_id: str, html_file: Path | None, data: Path) -> None:
     """Print what CASE asks: an id or a glob of cases, a check, or fresh/SEED/N."""
+    if html_file:
+        write_text(html_file, explorer_page(*_one_case(case_id, data)))
+        say(str(html_file))
+        return
     if is_fresh(case_id):
-        say(_explained_draw(existing(case_id)))
+        say(describe_case.describe(*_draw(existing(case_id))))
         return
     checks, globs = checks_and_globs_of_cases([case_id])
     for check in (CHECKS[name] for name in checks):
@@ -172,11 +183,21 @@ def explain(case_id: str, data: Path) -> None:
         say(describe_case.describe(case, store.arrays(case.id)))
 
 
-def _explained_draw(drawn: DrawnCase) -> str:
-    """Return the same of a fresh case, with the operands of the dtype it is asked in."""
+def _one_case(case_id: str, data: Path) -> tuple[Case, describe_case.Arrays]:
+    """Return the one case that a word names, and its arrays."""
+    if is_fresh(case_id):
+        return _draw(existing(case_id))
+    found = [] if checks_and_globs_of_cases([case_id])[0] else select([case_id])
+    if len(found) != 1:
+        raise click.UsageError(f"--html is of one case; {case_id!r} names {len(found)} (`lcl cases` lists them)")
+    return found[0], Store(data).arrays(found[0].id)
+
+
+def _draw(drawn: DrawnCase) -> tuple[Case, describe_case.Arrays]:
+    """Return a fresh case, with the operands of the dtype it is asked in."""
     dtype = next(dtype for dtype in drawn.dtypes if drawn.amplitude(dtype))
     why = f"drawn at random; operands as in {dtype}"
     case = Case(id=drawn.name, spec=drawn.spec, batch=drawn.batch, why=why, clauses=("11.9",))
     task = drawn.task(dtype)
     whole = {name: array.astype(np.int64) for name, array in (*task.operands.items(), *task.golden.items())}
-    return describe_case.describe(case, whole)
+    return case, whole

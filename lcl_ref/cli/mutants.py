@@ -46,7 +46,8 @@ def mutants(
     Exit status: 0 the cases see every mistake as often as promised, 1 they do not, 2 wrong input.
     """
     store, chosen = fixtures.verify(data), select(list(cases))
-    with Progress(console=errors(), transient=True) as bar:
+    progress = errors()
+    with Progress(console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("cases", total=len(chosen))
         matrix = kill_matrix(store, chosen, progress=lambda: bar.advance(task))
     out = console()

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from lcl_ref.errors import LclError, Violation
+from lcl_ref.outside.nearest import nearest_file
 from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden.fixtures import default_root
@@ -29,6 +31,20 @@ class TargetFile(click.Path):
         return path
 
 
+class SourceFile(click.Path):
+    """A file to read: of one that is not there, it says which is like it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = Path(super().convert(value, param, ctx))  # type: ignore[arg-type]  # of text it makes text
+        if not path.exists():
+            raise LclError(Violation("file/missing", str(path), "no such file", "a file", todo=nearest_file(path)))
+        return path
+
+
 class OfLayers(click.Command):
     """A command about layers: of a word that stands alone, it says how a layer is named."""
 
@@ -36,10 +52,12 @@ class OfLayers(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words; refuse those that are left."""
+        words = list(args)
         try:
             left = super().parse_args(ctx, args)
         except click.MissingParameter as error:
-            hint = f"Name a layer: {ctx.command_path} -b my_layer.py"
+            named = next((word for word in words if not word.startswith("-")), "my_layer.py")
+            hint = f"Name a layer: {ctx.command_path} -b {shlex.quote(named)}"
             raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
         if left and not ctx.resilient_parsing:
             hint = f"name a layer with -b: {ctx.command_path} -b {shlex.quote(left[0])}"

@@ -29,7 +29,9 @@ PLAIN = {"unit", "valid", "one", "none", "no axis", "several"}
 ASKED = ("pass", "fail", "error")
 
 
-def print_problems(out: Console, outcomes: Sequence[Outcome], diagnoses: Mapping[str, Diagnosis], store: Store) -> None:
+def print_problems(
+    out: Console, outcomes: Sequence[Outcome], diagnoses: Mapping[str, Diagnosis], store: Store, most: int
+) -> None:
     """Print the first problems of each backend, how many more there are, and what explains them."""
     asked: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -39,7 +41,7 @@ def print_problems(out: Console, outcomes: Sequence[Outcome], diagnoses: Mapping
         problems = [answer for answer in answers if answer.state != "pass"]
         if problems:
             out.print(f"\n[bold]{escape(name)}[/]: {len(problems)} cells do not conform")
-            _print_groups(out, problems, answers, store)
+            _print_groups(out, problems, answers, store, most)
             for line in supports_lines(answers, store):
                 out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
         if name in diagnoses:
@@ -47,11 +49,13 @@ def print_problems(out: Console, outcomes: Sequence[Outcome], diagnoses: Mapping
             out.print(line, soft_wrap=True, highlight=False)
 
 
-def _print_groups(out: Console, problems: Sequence[Outcome], answers: Sequence[Outcome], store: Store) -> None:
+def _print_groups(
+    out: Console, problems: Sequence[Outcome], answers: Sequence[Outcome], store: Store, most: int
+) -> None:
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for problem in problems:
         groups[problem.error_kind or problem.state, _form_of(problem.message)].append(problem)
-    shown = list(groups.values())[:SHOWN_PROBLEMS]
+    shown = list(groups.values())[:most]
     for group in shown:
         out.print(problem_line(group[0]), soft_wrap=True, highlight=False)
         if len(group) > 1:

@@ -20,11 +20,11 @@ from lcl_ref.suite.run.loading import EXEC, resolve
 def protocol_check(command: str, timeout: float, start_timeout: float) -> int:
     """Check a program against the protocol alone; no number is judged.
 
-    COMMAND is one word to the shell, as in: lcl protocol-check 'node port.js'
+    COMMAND is one word to the shell, as in: lcl protocol-check 'node port.js'; `exec:` may stand before it.
 
     Exit status: 0 every rule is kept, 1 one is not, 2 wrong input.
     """
-    (ref,) = resolve([EXEC + command])
+    (ref,) = resolve([EXEC + command.removeprefix(EXEC)])
     out, broken = console(), 0
     for finding in Checker(shlex.split(ref.target), Limits(start_timeout, timeout)).findings():
         broken += not finding.kept

@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from lcl_ref.cli.console import console
+from lcl_ref.cli.console import Rows, console, working
 from lcl_ref.cli.options import OfLayers, TargetFile, backend_option, limit_options
 from lcl_ref.outside.writing import check_target
 from lcl_ref.suite.formats import DTYPES
@@ -39,11 +39,13 @@ def reproducibility(
     """
     check_target(*filter(None, (json_file,)))
     settings = Settings(default_root(), 1, timeout, start_timeout)
-    found = measure(resolve(list(backends)), settings, dtype)
+    refs = resolve(list(backends))
+    with working(f"asking {len(refs)} backends the same again and again"):
+        found = measure(refs, settings, dtype)
     if json_file:
         write_json(json_file, document(found, dtype))
     out = console()
-    out.print(_table(found))
+    out.rows(_table(found))
     for one in found:
         if one.message:
             out.print(f"{escape(one.backend)}: {escape(one.message)}", soft_wrap=True, highlight=False)
@@ -61,9 +63,7 @@ def document(found: Sequence[Measured], dtype: str) -> dict[str, Any]:
 
 
 def _table(found: Sequence[Measured]) -> Table:
-    table = Table()
-    for name in ("backend", "results", *CLASSES, "same bits as"):
-        table.add_column(name, no_wrap=name == "backend")
+    table = Rows("backend", "results", *CLASSES, "same bits as")
     for one in found:
         words = [_word(one, name) for name in CLASSES]
         table.add_row(one.backend, str(one.answered), *words, " ".join(one.same_as))

@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lcl_ref.cli.console import console, errors, say
+from lcl_ref.cli.console import console, errors, say, working
 from lcl_ref.cli.forms import form_option
 from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
@@ -24,8 +24,8 @@ from lcl_ref.cli.options import (
     limit_options,
     tier_option,
 )
-from lcl_ref.cli.problems import print_problems
-from lcl_ref.cli.table import matrix_table, print_fresh, print_looked_at, print_reasons, print_seed, print_warnings
+from lcl_ref.cli.table import called
+from lcl_ref.cli.told import Ran, Told, print_run, told_options
 from lcl_ref.errors import AdapterError
 from lcl_ref.outside import scratch
 from lcl_ref.outside.writing import check_target, write_texts
@@ -37,7 +37,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.run.cells import RunPlan, matches
 from lcl_ref.suite.run.drawn_cases import new_seed
@@ -61,8 +61,7 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 @click.option("--json", "json_file", type=TargetFile(), help="Write the report here.")
 @click.option("--html", "html_file", type=TargetFile(), help="Write a page here.")
 @form_option("table")
-@click.option("--reasons", is_flag=True, help="Print why cells are unsupported.")
-@click.option("--ladder", is_flag=True, help="One concept after the other, up to the first that does not hold.")
+@told_options()
 @click.option("--diagnose/--no-diagnose", "naming", default=True, help="Name the mistake of wrong backends.")
 @fresh_options()
 @click.option(
@@ -82,8 +81,7 @@ def run(
     json_file: Path | None,
     html_file: Path | None,
     form: str,
-    reasons: bool,
-    ladder: bool,
+    told: Told,
     naming: bool,
     seed: int | None,
     fresh: int | None,
@@ -98,35 +96,25 @@ def run(
     check_target(*filter(None, (json_file, html_file)), read=[file for ref in refs for file in ref.files])
     store, tier = announced(data), tier or ("full" if backends or cases else "core")
     seed = new_seed() if seed is None else seed
-    plan = planned(refs, store, cases, dtypes, ops, tier, checks=not ladder)
+    plan = planned(refs, store, cases, dtypes, ops, tier, checks=not told.ladder)
     out = console() if form == "table" else errors()
-    drawn = None if ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
+    drawn = None if told.ladder else fresh_cases(seed, fresh, tier, cases, dtypes, ops)
     with scratch.folder() as folder:
         answers = folder if naming else None
         settings = Settings(data, jobs, timeout, start_timeout, answers=answers, seed=seed, fresh=drawn)
-        reports, outcomes = run_ladder(out, plan, settings) if ladder else execute(plan, settings)
+        reports, outcomes = run_ladder(out, plan, settings) if told.ladder else execute(plan, settings, told.verbose)
         refuse_what_is_no_layer(reports)
-        outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
+        with working("naming the mistakes"):
+            outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
     looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
-    asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": ladder}
+    asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": told.ladder}
     report = document.document(reports, outcomes, store, looked, asked)
     _write(json_file, html_file, report)
     if form in FORMS:
         say(FORMS[form](report), nl=False)
-    if not ladder:
-        out.print(matrix_table(reports, outcomes))
-    print_problems(out, outcomes, diagnoses, store)
-    if release.warning(store) and document.exit_status(outcomes) == 1:
-        out.print(f"[yellow]{escape(release.warning(store))}[/]", soft_wrap=True, highlight=False)
-    print_warnings(out, outcomes)
-    if reasons:
-        print_reasons(out, outcomes)
-    if not cases:
-        print_looked_at(out, looked.values())
-    print_fresh(out, reports, drawn)
-    print_seed(out, outcomes, seed)
-    counts = document.summary(outcomes)
-    out.print(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()))
+    print_run(
+        out, Ran(reports, outcomes, diagnoses, list(looked.values()) if not cases else [], store, drawn, seed), told
+    )
     missing = _missing(require, reports)
     for name in missing:
         out.print(f"[red]required, but not present: {name}[/]")
@@ -152,14 +140,18 @@ def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, 
         write_texts(texts)
 
 
-def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], list[Outcome]]:
-    """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes."""
+def execute(plan: RunPlan, settings: Settings, verbose: bool = False) -> tuple[list[BackendReport], list[Outcome]]:
+    """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes.
+
+    Where a bar cannot be drawn, nothing is said unless `verbose` asks for a line per backend.
+    """
     reports: dict[str, BackendReport] = {}
     outcomes: list[Outcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = errors()
     left = {ref.name: len(cells) for ref, cells in plan.items()}
-    with Progress(*columns, console=progress, transient=True) as bar, MatrixRun(plan, settings) as matrix:
+    shown = Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal)
+    with shown as bar, MatrixRun(plan, settings) as matrix:
         task = bar.add_task("cells", total=sum(left.values()))
         for event in matrix:
             if isinstance(event, BackendReport):
@@ -169,8 +161,8 @@ def execute(plan: RunPlan, settings: Settings) -> tuple[list[BackendReport], lis
             else:
                 outcomes.append(event)
                 left[event.backend] -= 1
-                bar.update(task, advance=1, description=event.backend)
-                if not left[event.backend] and not progress.is_terminal:  # where a bar cannot be drawn, lines tell
+                bar.update(task, advance=1, description=escape(called(event.backend)))
+                if verbose and not left[event.backend] and not progress.is_terminal:
                     say(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
     order = {ref.name: number for number, ref in enumerate(plan)}
     outcomes.sort(key=lambda outcome: order[outcome.backend])

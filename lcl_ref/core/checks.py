@@ -46,6 +46,8 @@ def check(
     ShapeError
         If a shape differs, an array is missing or one too many, or does not hold numbers (SPEC 10.10, 10.11).
     """
+    if not isinstance(spec, Spec):
+        raise ShapeError(Violation("spec/type", "spec", type(spec).__name__, "a Spec, as the first argument"))
     problems: list[Violation] = []
     given = {name: value for name, value in (("x", x), ("y", y), ("dy", dy)) if value is not _ABSENT}
     batch: int | None = None

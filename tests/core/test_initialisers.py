@@ -15,6 +15,7 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.initialisers import SCHEMES, portable_random
 from lcl_ref.layouts import LAYOUTS, convert
+from tests.support.tables import table
 
 IMAGE = lcl.Spec(input_size=(16, 16), in_channels=3, out_channels=8, kernel_size=3)
 SMALL = lcl.Spec(input_size=(8, 7), in_channels=3, out_channels=4, kernel_size=(3, 2), padding="same_keras_local")
@@ -170,20 +171,7 @@ def test_darknet_fills_the_first_position_only():
     assert not blocks[1:].any()
 
 
-@pytest.mark.parametrize(
-    ("name", "measured"),
-    [
-        ("keras2/impl1/glorot_uniform", 0.0171),
-        ("keras2/impl2/glorot_uniform", 0.0029),
-        ("keras2/impl3/glorot_uniform", 0.0049),
-        ("canonical/glorot_uniform", 0.1421),
-        ("flax/conv_local/lecun_normal", 0.0137),
-        ("canonical/lecun_normal", 0.1925),
-        ("torch/ptrblck/xavier_uniform", 0.0065),
-        ("torch7/spatial_convolution_local/kaiming_uniform", 0.0105),
-        ("torch/ptrblck/randn", 1.0),
-    ],
-)
+@pytest.mark.parametrize(("name", "measured"), table(__file__, "worked.toml")["deviations"].items())
 def test_deviations_of_the_usual_layer(name, measured):
     """16 x 16 x 3 to 14 x 14 x 8, kernel 3: one layer, nine starts."""
     assert round(SCHEMES[name].standard_deviation(IMAGE), 4) == measured

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lcl_ref import Spec
 from lcl_ref.core.padding import PADDING_RULES, resolve, window_extent
+from tests.support.tables import table
 
 AXIS = {
     "size": st.integers(1, 40),
@@ -23,22 +24,10 @@ def positions(size, kernel_size, stride, dilation, padding):
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "kernel_size", "stride", "dilation", "pair"),
-    [
-        ("valid", 9, 4, 2, 1, (0, 0)),
-        ("same_upper", 9, 4, 1, 1, (1, 2)),  # 3 zeros, the odd one at the end
-        ("same_lower", 9, 4, 1, 1, (2, 1)),  # ... at the start
-        ("same_upper", 10, 4, 3, 1, (1, 2)),  # 4 positions: 3*3 + 4 - 10 = 3
-        ("same_upper", 9, 3, 2, 2, (2, 2)),  # window 5, 5 positions: 4*2 + 5 - 9 = 4
-        ("same_upper", 10, 1, 3, 1, (0, 0)),  # the window is narrower than the step: nothing to pad
-        ("same_keras_local", 9, 4, 1, 1, (2, 1)),  # 4 // 2 before, whatever the stride
-        ("same_keras_local", 10, 4, 3, 1, (2, 1)),  # where same_upper gives (1, 2)
-        ("same_keras_local", 8, 3, 2, 1, (1, 0)),  # where same_upper gives (0, 1)
-        ("causal", 9, 3, 1, 2, (4, 0)),
-    ],
+    ("name", "size", "kernel_size", "stride", "dilation", "pair"), table(__file__, "worked.toml")["padding"]["pairs"]
 )
 def test_worked_pairs(name, size, kernel_size, stride, dilation, pair):
-    assert resolve(name, size, kernel_size, stride, dilation) == pair
+    assert resolve(name, size, kernel_size, stride, dilation) == tuple(pair)
 
 
 @given(**AXIS)

@@ -16,6 +16,10 @@ import lcl_ref as lcl
 from lcl_ref.cli.convert import convert
 from lcl_ref.files import convert_file, open_weights, specs
 from lcl_ref.files.hdf5.process import Hdf5
+from tests.support.tables import table
+
+WRONG = table(__file__, "damaged.json")
+"""What is wrong -> what stands in its place, for each kind of text in a file."""
 
 SPEC = lcl.Spec(input_size=7, in_channels=2, out_channels=3, kernel_size=2, stride=2)
 WEIGHT = np.arange(np.prod(SPEC.weight_shape), dtype=np.float32).reshape(SPEC.weight_shape)
@@ -193,17 +197,12 @@ def absurd_safetensors():
     headers = {
         "length 2**60": struct.pack("<Q", 1 << 60) + SAFE[8:],
         "length 2**31": struct.pack("<Q", 1 << 31) + SAFE[8:],
-        "array of 10**18": safe_header({"a": entry | {"shape": [10**9, 10**9]}}, b"\0" * 8),
-        "product that overflows": safe_header({"a": entry | {"shape": [2**33, 2**33]}}, b"\0" * 8),
-        "negative length": safe_header({"a": entry | {"shape": [-2]}}, b"\0" * 8),
-        "offsets beyond the end": safe_header({"a": entry | {"data_offsets": [0, 800]}}, b"\0" * 8),
-        "offsets that cross": safe_header({"a": entry, "b": entry | {"data_offsets": [4, 12]}}, b"\0" * 12),
-        "unknown dtype": safe_header({"a": entry | {"dtype": "F33"}}, b"\0" * 8),
-        "a list": safe_header([entry], b"\0" * 8),
         "deep nesting": safe_header(b"[" * 200_000),
         "no JSON": safe_header(b"not json", b"\0" * 8),
         "half a name": safe_header(b'{"a', b"\0" * 8),
     }
+    for name, header in WRONG["headers of a .safetensors file"].items():
+        headers[name] = safe_header(header, b"\0" * (12 if "b" in header else 8))
     for name, data in headers.items():
         add(f".safetensors {name}", ".safetensors", data)
     for trick in (*TRICKS, "", "a\0b"):
@@ -290,46 +289,16 @@ def hostile_hdf5():
     )
 
 
-SETTINGS = {
-    "kernel_size 0": {"kernel_size": [0]},
-    "kernel_size huge": {"kernel_size": [10**15]},
-    "kernel_size text": {"kernel_size": "2"},
-    "kernel_size missing": {"kernel_size": None},
-    "strides 0": {"strides": [0]},
-    "strides negative": {"strides": [-2]},
-    "strides two": {"strides": [2, 2]},
-    "filters negative": {"filters": -3},
-    "filters huge": {"filters": 10**18},
-    "filters a float": {"filters": 3.0},
-    "padding unknown": {"padding": "somehow"},
-    "implementation 4": {"implementation": 4},
-    "implementation text": {"implementation": "../3"},
-    "data_format unknown": {"data_format": "channels_middle"},
-    "input huge": {"batch_input_shape": [None, 10**15, 2], "kernel_size": [10**14]},
-    "input negative": {"batch_input_shape": [None, -7, 2]},
-    "input without channels": {"batch_input_shape": [None]},
-    "another name": {"name": "elsewhere"},
-    "a path as name": {"name": "../local"},
-    "a name to clear the screen": {"name": "\x1b[2J"},
-}
-"""What is wrong -> settings of the layer in the configuration of its model."""
-
-
 @at_once
 def hostile_configurations():
     texts = {
         "no JSON": "{not json",
-        "a list": "[]",
-        "empty": "{}",
         "deep nesting": "[" * 100_000,
         "huge number": json.dumps(model_config(filters=10)).replace("10", "1" * 10_000),
-        "layers missing": json.dumps({"class_name": "Sequential", "config": {"name": "m"}}),
-        "layers null": json.dumps({"class_name": "Sequential", "config": {"layers": [None]}}),
-        "class a number": json.dumps(
-            {"class_name": "Sequential", "config": {"layers": [{"class_name": 3, "config": {}}]}}
-        ),
     }
-    texts |= {name: json.dumps(model_config(**change)) for name, change in SETTINGS.items()}
+    texts |= {name: json.dumps(config) for name, config in WRONG["configurations of a Keras model"].items()}
+    for name, change in WRONG["settings of the layer of a Keras model"].items():
+        texts[name] = json.dumps(model_config(**change))
     for name, text in texts.items():
         add(f".h5 configuration {name}", ".h5", keras_h5(text))
         if name != "another name":  # there, places follow the class, not the name
@@ -357,32 +326,12 @@ def hostile_archives():
 
 @at_once
 def hostile_descriptions():
-    spec = SPEC.to_dict()
-    changes = {
-        "layout unknown": {"layout": "nowhere"},
-        "layout of another rank": {"layout": "chainer"},
-        "layout of another shape": {"layout": "flax/conv_local"},
-        "weight elsewhere": {"weight": "../weight"},
-        "bias elsewhere": {"bias": "nothing"},
-        "no bias": {"bias": None},
-        "spec of another layer": {"spec": spec | {"kernel_size": [3]}},
-        "spec broken": {"spec": spec | {"stride": [0]}},
-        "spec huge": {"layout": KERAS, "spec": spec | {"input_size": [10**15], "kernel_size": [10**14]}},
-        "spec with unknown field": {"spec": spec | {"colour": 3}},
-        "spec a list": {"spec": [1, 2]},
-        "spec a number": {"spec": 3},
-    }
-    beside = {name: document(**change) for name, change in changes.items()}
-    beside |= {
-        "format unknown": {"format": "lcl-weights/9", "layers": []},
-        "layers a number": document() | {"layers": 3},
-        "layers of nothing": document() | {"layers": [{}]},
-        "a list": [],
-        "no layers": {"format": "lcl-weights/1"},
-        "no layer": document() | {"layers": []},
-        "a layer twice": document() | {"layers": document()["layers"] * 2},
-        "no weight": document(weight=""),
-    }
+    beside = WRONG["descriptions"] | {"a layer twice": document() | {"layers": document()["layers"] * 2}}
+    for name, change in WRONG["entries of the layer in a description"].items():
+        beside[name] = document(**change)
+    for name, change in WRONG["entries of its specification"].items():
+        beside[name] = document(spec=SPEC.to_dict() | change)
+    beside["spec huge"]["layers"][0]["layout"] = KERAS
     for name, values in beside.items():
         add(f"description {name}", ".npz", npz(), values)
 

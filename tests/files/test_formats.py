@@ -5,6 +5,7 @@ import os
 import stat
 import struct
 import zipfile
+from pathlib import Path
 
 import h5py
 import ml_dtypes
@@ -214,38 +215,7 @@ def test_names_that_cannot_stand_beside_each_other_in_hdf5_leave_nothing(tmp_pat
     assert names(tmp_path) == ["old.safetensors", "spec.json"]
 
 
-CFG = """
-[net]
-height=9
-width=8
-channels=2
-
-[convolutional]
-batch_normalize=1
-filters=3
-size=3
-stride=1
-pad=1
-activation=leaky   # as in YOLOv1
-
-[maxpool]
-size=2
-stride=2
-
-[local]
-size=3
-stride=1
-pad=1
-filters=4
-activation=leaky
-
-[dropout]
-probability=.5
-
-[connected]
-output=5
-activation=linear
-"""
+CFG = Path(__file__).with_name("darknet.cfg").read_text()
 
 
 def darknet_file(tmp_path):

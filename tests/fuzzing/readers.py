@@ -21,7 +21,7 @@ from lcl_ref.suite.judge.outcome import outcome
 from lcl_ref.suite.report import merge
 from lcl_ref.suite.report.checking import missing_cells
 from lcl_ref.suite.report.document import document, sealed
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.channel import Garbled, messages
 from lcl_ref.suite.run.loading import BackendRef
@@ -30,18 +30,7 @@ from tests.files import test_damaged as files
 
 FORMS = {"y": ((2, 3), "float32")}
 MARK = b"abcd "
-CFG = b"""[net]
-height=4
-width=4
-channels=1
-
-[local]
-filters=2
-size=2
-stride=1
-pad=0
-activation=leaky
-"""
+CFG = Path(__file__).with_name("local.cfg").read_bytes()
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,13 @@ from click.testing import CliRunner
 import lcl_ref as lcl
 from lcl_ref.cli.layouts import layouts as command
 from lcl_ref.layouts import LAYOUTS, bias_shape, explain, fitting, get, weight_shape
+from tests.support.tables import table
 
 FAMILY = "jax/local/"
 NAMES = [name for name in LAYOUTS if not name.startswith(FAMILY)]
+
+FORMULAS = table(__file__, "formulas.toml")
+WEIGHT, KINDS = FORMULAS["weight"], FORMULAS["kinds"]
 
 
 def flat(index, sizes):
@@ -35,34 +39,28 @@ class Element:
     k: tuple = ()
     c: int = 0
     f: int = 0
+    zero, one = 0, 1
 
-    @property
-    def position(self):
-        return flat(self.o, self.spec.output_size)
+    output_size = property(lambda e: e.spec.output_size)
+    filters = property(lambda e: e.spec.out_channels)
+    groups = property(lambda e: e.spec.groups)
+    per_group = property(lambda e: e.filters // e.groups)
+    positions = property(lambda e: math.prod(e.output_size))
+    taps = property(lambda e: math.prod(e.spec.kernel_size))
+    blocks = property(lambda e: e.positions * e.groups)
+    rows = property(lambda e: e.positions * e.filters)
 
-    @property
-    def positions(self):
-        return math.prod(self.spec.output_size)
-
-    @property
-    def tap(self):
-        return flat(self.k, self.spec.kernel_size)
-
-    @property
-    def taps(self):
-        return math.prod(self.spec.kernel_size)
-
-    @property
-    def per_group(self):
-        return self.spec.out_channels // self.spec.groups
-
-    @property
-    def group(self):
-        return self.f // self.per_group
-
-    @property
-    def in_group(self):
-        return self.f % self.per_group
+    position = property(lambda e: flat(e.o, e.output_size))
+    tap = property(lambda e: flat(e.k, e.spec.kernel_size))
+    group = property(lambda e: e.f // e.per_group)
+    in_group = property(lambda e: e.f % e.per_group)
+    block = property(lambda e: e.position * e.groups + e.group)
+    row = property(lambda e: e.position * e.filters + e.f)
+    column = property(lambda e: flat((*e.site, e.c), (*e.spec.input_size, e.spec.group_channels)))
+    channel_last_patch = property(lambda e: e.tap * e.spec.group_channels + e.c)
+    channel_major_patch = property(lambda e: e.c * e.taps + e.tap)
+    position_then_patch = property(lambda e: (e.position * e.spec.group_channels + e.c) * e.taps + e.tap)
+    row_then_patch = property(lambda e: (e.row * e.spec.group_channels + e.c) * e.taps + e.tap)
 
     @property
     def flipped(self):
@@ -73,14 +71,6 @@ class Element:
         axes = zip(self.o, self.k, self.spec.stride, self.spec.dilation, self.spec.padding, strict=True)
         return tuple(o * step + k * spread - lo for o, k, step, spread, (lo, _) in axes)
 
-    @property
-    def channel_last_patch(self):
-        return self.tap * self.spec.group_channels + self.c
-
-    @property
-    def channel_major_patch(self):
-        return self.c * self.taps + self.tap
-
 
 def elements(spec):
     """Every element of the canonical weight, channels fastest."""
@@ -89,113 +79,19 @@ def elements(spec):
         yield Element(spec, index[: spec.rank], index[spec.rank : 2 * spec.rank], index[-2], index[-1])
 
 
-def keras(prefix):
-    return {
-        f"{prefix}/impl1/channels_last": lambda e: (e.position, e.channel_last_patch, e.f),
-        f"{prefix}/impl1/channels_first": lambda e: (e.position, e.channel_major_patch, e.f),
-        f"{prefix}/impl2/channels_last": lambda e: (*e.site, e.c, *e.o, e.f),
-        f"{prefix}/impl2/channels_first": lambda e: (e.c, *e.site, e.f, *e.o),
-    }
-
-
-WEIGHT = {
-    **keras("keras2"),
-    **keras("neurite"),
-    "canonical": lambda e: (*e.o, *e.k, e.c, e.f),
-    "keras1/channels_last": lambda e: (e.position, e.channel_last_patch, e.f),
-    "keras1/channels_first": lambda e: (e.position, e.channel_major_patch, e.f),
-    "flax/conv_local": lambda e: (*e.o, e.channel_major_patch, e.f),
-    "torch7/spatial_convolution_local": lambda e: (*e.o, e.f, e.c, *e.k),
-    "torch/ptrblck": lambda e: (0, e.f, e.c, *e.o, e.tap),
-    "torch/unfold": lambda e: (e.f, e.channel_major_patch, e.position),
-    "mhcflurry": lambda e: (*e.o, e.f, e.channel_last_patch),
-    "local_linear": lambda e: (*e.o, *e.k, e.f),
-    "eir": lambda e: (e.f, *e.o, *e.k),
-    "mlx/issue1881": lambda e: (*e.o, e.f, e.channel_last_patch),
-    "torch/linear_list": lambda e: (e.position * e.spec.groups + e.group, e.in_group, e.channel_last_patch),
-    "torch/bmm": lambda e: (e.position * e.spec.groups + e.group, e.channel_last_patch, e.in_group),
-    "torch/grouped_conv": lambda e: (e.position * e.spec.out_channels + e.f, e.channel_major_patch, 0),
-    "torch/masked_linear": lambda e: (
-        e.position * e.spec.out_channels + e.f,
-        flat((*e.site, e.c), (*e.spec.input_size, e.spec.group_channels)),
-    ),
-    "mlx/einsum": lambda e: (e.f, *e.o, *e.k, e.c),
-    "chainer": lambda e: (e.f, *e.o, e.c, *e.k),
-    "theano": lambda e: (e.f, *e.o, e.c, *e.flipped),
-    "theano/unflipped": lambda e: (e.f, *e.o, e.c, *e.k),
-    "lasagne": lambda e: (e.f, e.c, *e.flipped, *e.o),
-    "lasagne/unflipped": lambda e: (e.f, e.c, *e.k, *e.o),
-    "lasagne/channelwise": lambda e: (e.f, *e.flipped, *e.o),
-    "lasagne/channelwise/unflipped": lambda e: (e.f, *e.k, *e.o),
-    "darknet": lambda e: (((e.position * e.spec.out_channels + e.f) * e.spec.group_channels + e.c) * e.taps + e.tap,),
-    "cuda_convnet": lambda e: ((e.position * e.spec.group_channels + e.c) * e.taps + e.tap, e.f),
-    "pylearn2": lambda e: (*e.o, e.c, *e.k, e.group, e.in_group),
-    "caffe2/nchw": lambda e: (*e.o, e.f, e.c, *e.k),
-    "caffe2/nhwc": lambda e: (*e.o, e.f, *e.k, e.c),
-    "caffe": lambda e: (e.f, 0, e.channel_major_patch, e.position),
-    "megengine": lambda e: (e.group, *e.o, e.c, *e.k, e.in_group),
-    "daal": lambda e: (e.f, *e.o, e.c, *e.k),
-    "cntk": lambda e: (e.f, *e.o, e.c, *e.k),
-    "neural_fortran": lambda e: (e.f, *e.o, e.c, *e.k),
-    "cxxnet": lambda e: (e.f, e.c, e.position, e.tap),
-    "dl4j/nchw": lambda e: (e.position, e.channel_major_patch, e.f),
-    "dl4j/nhwc": lambda e: (e.position, e.channel_last_patch, e.f),
-    "bigdl/nchw": lambda e: (e.position, e.f, e.channel_major_patch),
-    "bigdl/nhwc": lambda e: (e.position, e.f, e.channel_last_patch),
-    "arm_compute": lambda e: (e.position, e.f, e.c, *e.k),
-    "aidotnet": lambda e: (*e.o, e.f, e.c, *e.k),
-    "block/h_in_out": lambda e: (e.group, e.c, e.in_group),
-    "block/h_out_in": lambda e: (e.group, e.in_group, e.c),
-    "notears": lambda e: (e.group, e.c, e.in_group),
-    "torch/conv": lambda e: (e.f, e.c, *e.k),
-    "torch/linear": lambda e: (e.f, e.channel_last_patch),
-    "torch/linear/channels_first": lambda e: (e.f, e.channel_major_patch),
-    "torch/twodfc": lambda e: (0, *e.k, e.c, e.f),
-    "hwio": lambda e: (*e.k, e.c, e.f),
-    "mlx/conv": lambda e: (e.f, *e.k, e.c),
-}
-"""Layout -> index of a weight in the stored array. The sparse form of tf_keras has no index: see `sparse`."""
-
-POSITION_MAJOR = {"canonical", "flax/conv_local", "mhcflurry", "local_linear", "caffe2/nchw", "caffe2/nhwc"}
-OUTSIDE = {"theano", "theano/unflipped", "pylearn2", "megengine", "cntk", "mlx/issue1881", "mlx/einsum"}
-ONE_KERNEL = {"torch/conv", "hwio", "mlx/conv", "torch/linear", "torch/linear/channels_first", "torch/twodfc"}
-PER_CHANNEL = {"dl4j/nchw", "dl4j/nhwc", "aidotnet"} | ONE_KERNEL
-CHANNELWISE = {"lasagne/channelwise", "lasagne/channelwise/unflipped"}
-EITHER = {"canonical", "lasagne", "lasagne/unflipped", "torch/unfold", "arm_compute", *CHANNELWISE, *OUTSIDE}
-"""Layouts that store a bias per channel as such, besides one per position."""
+def in_words(words, values):
+    """Return the attributes that words name, one after the other; a tuple gives all its numbers."""
+    found = (getattr(values, word) for word in words.split())
+    return tuple(itertools.chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in found))
 
 
 def documented_bias(name, spec):
     """Return the shape of the stored bias per position, and for (o, f) its place in memory."""
-    o, f = spec.output_size, spec.out_channels
-    positions = math.prod(o)
-    position_major = (lambda e: e.position * f + e.f), (*o, f)
-    channel_major = (lambda e: e.f * positions + e.position), (f, *o)
-    if name.split("/")[0] in ("keras1", "keras2", "neurite"):
-        return channel_major[0] if name.endswith("first") else position_major[0], (*o, f)
-    if name in POSITION_MAJOR | OUTSIDE:
-        return position_major
-    shapes = {
-        "torch/ptrblck": (1, f, *o),
-        "torch/unfold": (f, positions),
-        "eir": (f * positions,),
-        "darknet": (f * positions,),
-        "cuda_convnet": (f * positions, 1),
-        "caffe": (1, 1, f, positions),
-        "bigdl/nchw": (positions, f),
-    }
-    matrices = {
-        "bigdl/nhwc": (positions, f),
-        "arm_compute": (positions, f),
-        "torch/linear_list": (positions * spec.groups, f // spec.groups),
-        "torch/bmm": (positions * spec.groups, f // spec.groups),
-        "torch/grouped_conv": (positions * f,),
-        "torch/masked_linear": (positions * f,),
-    }
-    if name in matrices:
-        return position_major[0], matrices[name]
-    blocks = (spec.groups, f // spec.groups) if name in ("block/h_in_out", "notears") else (f,)
-    return channel_major[0], shapes.get(name, blocks if spec.rank == 0 else (f, *o))
+    shapes, lengths = FORMULAS["bias"], Element(spec, (0,) * spec.rank)
+    if name in shapes["position_major"]:
+        return (lambda e: e.row), in_words(shapes["position_major"][name], lengths)
+    shape = shapes["channel_major"].get(name, "filters output_size")
+    return (lambda e: e.f * e.positions + e.position), in_words(shape, lengths)
 
 
 def sparse(name, spec, weight):
@@ -222,7 +118,7 @@ def is_live(element):
 def specs(name):
     """Layers a layout can hold, in every rank it has: uneven geometry, unequal axis lengths, groups if it has them."""
     layout = get(name)
-    convolution = name in ONE_KERNEL
+    convolution = name in KINDS["one_kernel"]
     paddings = [[()], [((0, 0),), ((2, 1),)], [((0, 0),) * 2, ((1, 2), (2, 0))], [((1, 0), (0, 2), (1, 1))]]
     for rank in layout.ranks:
         arguments = {
@@ -233,9 +129,9 @@ def specs(name):
             "in_channels": 1 if name in ("local_linear", "eir") else 4,
         }
         for padding in paddings[rank]:
-            if name in CHANNELWISE:
+            if name in KINDS["channelwise"]:
                 arguments |= {"in_channels": 5, "out_channels": 5}
-            for groups in (5,) if name in CHANNELWISE else (1, 2) if layout.groups else (1,):
+            for groups in (5,) if name in KINDS["channelwise"] else (1, 2) if layout.groups else (1,):
                 yield lcl.Spec(padding=padding, groups=groups, shared=convolution, **arguments)
             if layout.shared and not convolution and rank == 2:
                 yield lcl.Spec(padding=padding, shared=(True, False), **arguments)
@@ -285,7 +181,7 @@ def test_weight_stands_where_the_documented_formula_says(name, spec):
     for e in elements(spec):
         if dense and not is_live(e):
             continue
-        index = WEIGHT[name](e)
+        index = in_words(WEIGHT[name], e)
         assert len(index) == stored.ndim
         assert stored[index] == weight[(*e.o, *e.k, e.c, e.f)]
         seen[index] += 1
@@ -299,7 +195,7 @@ def test_weight_stands_where_the_documented_formula_says(name, spec):
 @pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
 def test_bias_stands_where_the_documented_formula_says(name, spec):
     weight = np.zeros(spec.weight_shape, np.int8)
-    if name in PER_CHANNEL:
+    if name in KINDS["bias_per_channel_only"]:
         per_channel = with_bias(spec, "channel")
         bias = integers((spec.out_channels,))
         stored = into(name, per_channel, weight, bias)[1]
@@ -320,7 +216,7 @@ def test_round_trip_is_exact_or_loses_what_the_layout_says(name, spec, kind):
     spec = with_bias(spec, kind)
     weight = integers(spec.weight_shape)
     bias = None if kind == "none" else integers(spec.bias_shape, 1)
-    if kind == "position" and name in PER_CHANNEL:
+    if kind == "position" and name in KINDS["bias_per_channel_only"]:
         bias = np.broadcast_to(integers((spec.out_channels,)), spec.bias_shape)
     stored, stored_bias = into(name, spec, weight, bias)
     back, bias_back = back_from(name, spec, stored, stored_bias)
@@ -509,7 +405,7 @@ def test_a_bias_that_differs_between_positions_does_not_fit_a_shared_one():
         into("dl4j/nchw", SPEC, weight, bias)
 
 
-@pytest.mark.parametrize("name", sorted(EITHER))
+@pytest.mark.parametrize("name", KINDS["bias_of_either_kind"])
 def test_a_bias_per_channel_is_stored_as_such_where_the_source_does(name):
     spec = with_bias(next(iter(specs(name))), "channel")
     assert bias_shape(name, spec) == (spec.out_channels,)

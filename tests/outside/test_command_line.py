@@ -3,29 +3,19 @@
 import json
 import shlex
 import shutil
-import subprocess
 
 import h5py
 import numpy as np
 import pytest
 
-from lcl_ref import Spec, cli
+from lcl_ref import Spec
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import SUMS, sums
+from tests.support.command_line import lcl
 from tests.support.programs import LCL, run
 
 QUICK = ("run", "-b", "numpy.matmul", "-c", "0d/linear/no-bias")
 PREFIX = shlex.join(LCL)
-
-
-def lcl(*words, capsys):
-    """Run the command line in this process, which is quicker, and return what became of it as a program would."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["lcl", *map(str, words)])
-        capsys.readouterr()
-        status = cli._status()
-    out, err = capsys.readouterr()
-    return subprocess.CompletedProcess(words, status, out, err)
 
 
 def failed(done, status):

@@ -4,25 +4,11 @@ import pytest
 
 from lcl_ref.outside.documents import DEEPEST, parsed
 
+WORDS = ("NaN", "[Infinity]", "-Infinity", "1e999", "", "{", "01", "'a'", "[1,]", b"\xff\xfe", '"\\ud83d')
+LONG = ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1))
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "NaN",
-            "[Infinity]",
-            "-Infinity",
-            "1e999",
-            "[" * 100_000,
-            '{"a":' * 100_000,
-            "1" * 5000,
-            "",
-            "{",
-            b"\xff\xfe",
-        ),
-        *("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), '{"a": 1, "a": 2}', '"\\ud83d', "01", "'a'", "[1,]"),
-    ],
-)
+
+@pytest.mark.parametrize("text", [*WORDS, *LONG, '{"a": 1, "a": 2}'])
 def test_what_is_no_plain_json_is_refused(text):
     with pytest.raises(ValueError, match=r"\w"):
         parsed(text)

@@ -16,10 +16,19 @@ STANDS_FOR = {"tensorflow-cpu": "tensorflow"}
 """Distribution that is installed -> the one that requirements name."""
 
 ROOTS = {
-    "lcl-ref[all,dev]": "the project",
+    "lcl-ref[all]": "the project",
     "editables": "hatchling asks for it only while it builds an editable install",
 }
 """What the lock is the closure of, with the reason."""
+
+
+def group(name):
+    """Yield what a dependency group of the project names, and what those it includes do."""
+    for entry in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"][name]:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            yield from group(entry["include-group"])
 
 
 def pins():
@@ -47,7 +56,7 @@ def version(name):
 def closure():
     """Return ({name: requirements on it}, the build backend's included) by walking installed metadata."""
     backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    todo = [Requirement(text) for text in (*ROOTS, *backend)]
+    todo = [Requirement(text) for text in (*ROOTS, *group("dev"), *backend)]
     wanted, seen = defaultdict(list), defaultdict(set)
     while todo:
         requirement = todo.pop()
@@ -106,3 +115,13 @@ def test_every_line_is_one_exact_version():
     assert [line for line in lines if not pattern.fullmatch(line)] == []
     names = [line.partition("==")[0] for line in lines]
     assert names == sorted(set(names))
+
+
+def test_what_browser_tests_add_is_pinned_as_their_group_asks():
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["browser"]
+    lines = (ROOT / "requirements" / "browser.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    asked = {requirement.name: requirement for requirement in map(Requirement, group)}
+    assert asked.keys() <= pinned.keys()
+    assert [name for name, one in asked.items() if not one.specifier.contains(pinned[name])] == []
+    assert not pinned.keys() & pins().keys()

@@ -16,10 +16,10 @@ LIBRARY = {
     "lcl_ref.outside": "errors",
     "lcl_ref.core": "errors",
     "lcl_ref.api": "core errors",
-    "lcl_ref.layouts": "core errors",
+    "lcl_ref.layouts": "core extensions errors",
     "lcl_ref.initialisers": "core layouts errors",
     "lcl_ref.files": "core layouts outside errors",
-    "lcl_ref.layers": "core layouts files errors",
+    "lcl_ref.layers": "core extensions layouts files errors",
     "lcl_ref.porting": "core layouts files layers errors",
     "lcl_ref.extensions": "core api errors",
 }

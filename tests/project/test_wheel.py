@@ -62,7 +62,7 @@ def test_metadata(wheel):
     assert "Requires-Python: >=3.11\n" in text
     assert "License-Expression: Apache-2.0\n" in text
     extras = {line.partition(": ")[2] for line in text.splitlines() if line.startswith("Provides-Extra: ")}
-    assert extras >= {"torch", "jax", "mlx", "keras", "h5", "all", "dev"}
+    assert extras >= {"torch", "jax", "mlx", "keras", "h5", "pytest", "all"}
     assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "](" not in text.replace("](http", ""), "a relative link is dead on a package index"
     points = wheel.read(f"{folder}/entry_points.txt").decode()
@@ -74,6 +74,7 @@ def test_links_of_the_long_description_point_into_the_repository_where_it_is_kno
     text = "[SPEC.md](SPEC.md), [a site](https://example.org) and `code`"
     assert absolute(text, None, "0.1.0") == "SPEC.md, [a site](https://example.org) and `code`"
     linked = absolute(text, "https://example.org/lcl-ref/", "0.1.0")
+    assert absolute("pip install .    # in a clone\nmake", "https://example.org", "1") == "pip install lcl-ref\nmake"
     assert linked.startswith(
         "[SPEC.md](https://example.org/lcl-ref/blob/v0.1.0/SPEC.md), [a site](https://example.org)"
     )

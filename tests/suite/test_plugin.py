@@ -139,6 +139,14 @@ def test_the_installed_suite_takes_their_file_and_a_tier(repository):
     done = run(repository(""), "--pyargs", "lcl_ref.suite", "--lcl-backend", "my_layer.py", "--lcl-tier", "smoke")
     assert done.returncode == 0, done.stdout
     assert counts(done)["passed"] > 10
+    assert "skipped" not in counts(done)
+    assert re.search(r"lcl: \d+ cells are declared unsupported", done.stdout)
+
+
+def test_the_installed_suite_without_a_layer_says_how_one_is_named(repository):
+    done = run(repository(""), "--pyargs", "lcl_ref.suite")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--lcl-backend my_layer.py" in done.stdout + done.stderr
 
 
 SUITE = ("--pyargs", "lcl_ref.suite", "--lcl-backend", "my_layer.py", "--lcl-tier", "smoke")
@@ -154,8 +162,9 @@ def noted(repository):
     return folder, lambda: [int(line) for line in notes.read_text().splitlines()] if notes.exists() else []
 
 
-@pytest.mark.parametrize(("options", "imports"), [((), 2), (("--dist", "loadfile"), 1)])
+@pytest.mark.parametrize(("options", "imports"), [((), 4), (("--dist", "loadfile"), 3)])
 def test_every_process_of_xdist_asks_their_layer_in_one_of_its_own(noted, options, imports):
+    """Each also asks once, while it collects, what the layer declines."""
     folder, imported = noted
     done = run(folder, *SUITE, "-n", "2", *options)
     assert done.returncode == 0, done.stdout

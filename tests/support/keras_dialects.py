@@ -7,6 +7,7 @@ itself can read of them it must still read as the same model. ``check FOLDER`` l
 import json
 import os
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -15,26 +16,7 @@ import numpy as np
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 warnings.simplefilter("ignore")
 
-KERAS_1 = {
-    "LocallyConnected2D": {"filters": "nb_filter", "strides": "subsample", "padding": "border_mode"},
-    "LocallyConnected1D": {"filters": "nb_filter", "strides": "subsample_length", "padding": "border_mode"},
-    "Conv2D": {"filters": "nb_filter", "strides": "subsample", "padding": "border_mode"},
-    "Conv1D": {"filters": "nb_filter", "strides": "subsample_length", "padding": "border_mode"},
-    "Dense": {"units": "output_dim"},
-    "LSTM": {"units": "output_dim", "recurrent_activation": "inner_activation"},
-    "GRU": {"units": "output_dim", "recurrent_activation": "inner_activation"},
-    "Dropout": {"rate": "p"},
-    "MaxPooling2D": {"padding": "border_mode"},
-}
-"""Class -> word of Keras 2 -> word of Keras 1, written anew from the constructors of Keras 1.2.2."""
-
-COMMON = {"use_bias": "bias", "kernel_initializer": "init", "data_format": "dim_ordering"}
-DROPPED = {
-    *("bias_initializer", "kernel_regularizer", "bias_regularizer", "recurrent_regularizer", "kernel_constraint"),
-    *("bias_constraint", "recurrent_constraint", "activity_regularizer", "implementation", "dilation_rate", "groups"),
-    *("unit_forget_bias", "recurrent_initializer", "time_major", "return_state", "reset_after", "noise_shape", "seed"),
-    *("dropout", "recurrent_dropout", "dtype", "ragged"),
-}
+KERAS_1 = tomllib.loads(Path(__file__).with_name("keras_1.toml").read_text())
 
 
 def numbers(seed, *shape):
@@ -82,8 +64,8 @@ def words_of_keras_1(layer):
     name, config = layer["class_name"], dict(layer["config"])
     if name == "ZeroPadding2D":  # which did not say its data format
         return {"class_name": name, "config": {key: config[key] for key in ("name", "trainable")} | {"padding": [1, 2]}}
-    words = COMMON | KERAS_1.get(name, {})
-    new = {words.get(key, key): value for key, value in config.items() if key not in DROPPED}
+    words = KERAS_1["common"] | KERAS_1["classes"].get(name, {})
+    new = {words.get(key, key): value for key, value in config.items() if key not in KERAS_1["dropped"]}
     if "init" in new:
         new["init"] = "glorot_uniform"
     if "kernel_size" in new:

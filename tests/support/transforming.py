@@ -49,11 +49,11 @@ class Answers:
         self.forward, self.vjp = forward, layer.vjp
 
 
-def careless(layer):
-    """Return check -> a layer that fails it, made of ``tests.support.careless.Layer``."""
+def careless(prepared):
+    """Return check -> a prepared layer that fails it, made of ``tests.support.careless.Prepared``."""
 
     def changed(name, **methods):
-        return type(name, (layer,), {"Prepared": type("Prepared", (layer.Prepared,), methods)})
+        return type(name, (prepared,), methods)
 
     return {
         "transform/jvp": changed("ForgetsTheMovedWeight", jvp=_along_x_and_bias),

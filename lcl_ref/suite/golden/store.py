@@ -108,13 +108,13 @@ class Store:
         """
         text = self.read(INDEX)
         try:
-            index: dict[str, Any] = json.loads(text)
+            index: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FixtureError(Violation("fixtures/index", str(self.root / INDEX), str(error), "JSON")) from error
         if not isinstance(index, dict) or index.get("format") != FORMAT:
             got = f"format {index.get('format') if isinstance(index, dict) else type(index).__name__!r}"
             raise FixtureError(Violation("fixtures/index", str(self.root / INDEX), got, f"format {FORMAT!r}"))
-        return index
+        return dict(index)
 
     @cached_property
     def entries(self) -> dict[str, dict[str, Any]]:

@@ -78,7 +78,7 @@ def _serve(
             try:
                 _listen(worker, settings, len(variants), found[ref.name], renamed)
             except (TimedOut, WorkerExited) as end:
-                messages[ref.name] = f"its process was lost: {end or 'no answer in time'}"
+                messages[ref.name] = f"its process was lost: {str(end) or 'no answer in time'}"
                 return list(refs[number + 1 :])
     finally:
         worker.close()

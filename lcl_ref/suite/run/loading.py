@@ -13,12 +13,14 @@ import re
 import shlex
 import shutil
 import sys
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from lcl_ref.errors import AdapterError, Violation
+from lcl_ref.outside.nearest import nearest_file
 from lcl_ref.outside.text import shown
 from lcl_ref.suite.adapter import Adapter
 from lcl_ref.suite.exec.adapter import ExecAdapter, Limits
@@ -134,11 +136,8 @@ def _exec_ref(word: str) -> BackendRef:
 
 def _file_ref(word: str, path: Path, attribute: str) -> BackendRef:
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
-        todo = f"did you mean {near[0]}?" if near else ""
-        raise AdapterError(
-            Violation("backend/missing-file", "backend", f"{word!r}: no such file", "a Python file", todo=todo)
-        )
+        got, todo = f"{word!r}: no such file", nearest_file(path)
+        raise AdapterError(Violation("backend/missing-file", "backend", got, "a Python file", todo=todo))
     return BackendRef(word, "file", str(path.resolve()), attribute)
 
 
@@ -213,5 +212,9 @@ def _import_module(ref: BackendRef) -> ModuleType:
 
 
 def _does_not_import(ref: BackendRef, error: BaseException) -> AdapterError:
-    got = f"{type(error).__name__} while importing it: {shown(error)}"
-    return AdapterError(Violation("backend/import", ref.name, got, "a module that imports"))
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames and frames[-1].filename[:1] != "<" else ""
+    got = f"{type(error).__name__} while importing it: {shown(error)}{place}"
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    todo = f"install what provides {missing!r} into {sys.prefix}, or mend the name" if missing else ""
+    return AdapterError(Violation("backend/import", ref.name, got, "a module that imports", todo=todo))

@@ -27,6 +27,15 @@ DEFAULT_DTYPES = ("float32", "float64")
 """What a layer without ``supports`` is asked in, unless the user names dtypes."""
 
 
+SIGNATURES = {
+    "forward": "spec, x, weight, bias",
+    "vjp": "spec, x, weight, bias, dy",
+    "transpose": "spec, y, weight",
+    "prepare": "spec, weight, bias, dtype",
+    "supports": "spec, dtype, op",
+}
+"""Function of a user's layer -> the arguments it is called with."""
+
 DECLINABLE = {
     "empty_batch": ("empty-batch", "no batch of 0"),
     "nonfinite": ("nonfinite", "no isolation of inf and NaN"),
@@ -176,7 +185,31 @@ def as_adapter(name: str, thing: Any) -> Adapter:
                 )
             )
         thing = FunctionLayer(thing)
+    _check_signatures(name, thing)
     return UserAdapter(name, thing)
+
+
+def _check_signatures(name: str, layer: Any) -> None:
+    """Refuse functions that cannot be called as they are going to be, and say where they stand.
+
+    A layer that prepares is called in the way of what it prepares.
+    """
+    for op, arguments in SIGNATURES.items():
+        function = getattr(layer, op, None)
+        if hasattr(layer, "prepare") and op in ("forward", "vjp", "transpose"):
+            continue
+        try:
+            signature = inspect.signature(function) if callable(function) else None
+        except (TypeError, ValueError):
+            continue
+        try:
+            if signature is not None:
+                signature.bind(*arguments.split(", "))
+        except TypeError as error:
+            code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
+            place = f" (at {code.co_filename}:{code.co_firstlineno})" if code else ""
+            got, todo = f"{op}{signature}{place}", f"it is called as {op}({arguments}): {error}"
+            raise AdapterError(Violation("backend/signature", name, got, f"{op}({arguments})", todo=todo)) from error
 
 
 def _instance(name: str, layer: type) -> Any:

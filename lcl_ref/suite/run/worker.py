@@ -136,11 +136,12 @@ def _identity(adapter: Adapter) -> dict[str, Any]:
 @cache
 def framework_version(framework: str) -> str:
     """Return the installed version of a distribution, under whichever name it was built; an empty string for none."""
-    names = [framework, *importlib.metadata.packages_distributions().get(framework, [])] if framework else []
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return ""
+    if not framework:
+        return ""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(framework)
+    others = importlib.metadata.packages_distributions().get(framework, [])  # reads every installed distribution
+    return importlib.metadata.version(others[0]) if others else ""
 
 
 if __name__ == "__main__":

@@ -11,25 +11,8 @@ from lcl_ref.suite.report.document import count_states, sealed
 
 NUMBERS = [0, 1, 2, 3, 7, 8, 255, 256, 65535, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 40]
 NUMBERS += [(1 << 63) - 1, 1 << 63, (1 << 64) - 1]
-VALUES = [
-    None,
-    True,
-    False,
-    0,
-    1,
-    -1,
-    2.5,
-    1e308,
-    -0.0,
-    10**18,
-    10**400,
-    "",
-    "x",
-    "\x1b[2J",
-    "\ud83d",
-    "../x",
-    "x" * 5000,
-]
+VALUES = [None, True, False, 0, 1, -1, 2.5, 1e308, -0.0, 10**18, 10**400]
+VALUES += ["", "x", "\x1b[2J", "\ud83d", "../x", "x" * 5000]
 VALUES += [[], {}, [[]], [0], [-1, 2], [10**9] * 3, {"a": {}}, [None], "channels_first", "valid", "same", "float64"]
 
 

@@ -289,22 +289,17 @@ def run_diagnose(folder, *words):
     [
         ("forward = BROKEN['taps/flipped'].forward", "", "taps/flipped"),
         ("class Mine(type(BROKEN['bias/dropped'])): pass", ":Mine", "bias/dropped"),
-        (
-            "def mine(spec, x, weight, bias): return BROKEN['windows/one-late'].forward(spec, x, weight, bias)",
-            ":mine",
-            "windows/one-late",
-        ),
+        ("def mine(*given): return BROKEN['windows/one-late'].forward(*given)", ":mine", "windows/one-late"),
         pytest.param(
             "mine = IN_TORCH['input/reshaped-from-channels-first']",
             ":mine",
             "input/reshaped-from-channels-first",
             marks=pytest.mark.slow,
         ),
-        pytest.param("mine = BROKEN['dw/batch-averaged']", ":mine", "dw/batch-averaged", marks=pytest.mark.slow),
-        pytest.param("mine = BROKEN['groups/ignored']", ":mine", "groups/ignored", marks=pytest.mark.slow),
-        pytest.param(
-            "mine = BROKEN['padding/sides-swapped']", ":mine", "padding/sides-swapped", marks=pytest.mark.slow
-        ),
+        *[
+            pytest.param(f"mine = BROKEN[{name!r}]", ":mine", name, marks=pytest.mark.slow)
+            for name in ("dw/batch-averaged", "groups/ignored", "padding/sides-swapped")
+        ],
     ],
 )
 def test_command_names_the_mistake_with_a_program_that_shows_it(tmp_path, body, attribute, deviation):

@@ -10,12 +10,15 @@ from lcl_ref.suite import schema
 from lcl_ref.suite.adapter import Capabilities
 from lcl_ref.suite.exec.adapter import SCHEMA
 from tests.support.paths import ROOT
+from tests.support.tables import table
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 
 START = {"id": 0, "protocol": "lcl-exec/1", "name": "port", "version": "1", "language": "C"}
-START["capabilities"] = {"ops": ["forward"], "dtypes": ["float32"]}
-TENSOR = {"dtype": "F32", "shape": [2, 0], "data": ""}
+CAPABILITIES = {"ops": ["forward"], "dtypes": ["float32"]}
+GOOD = {"start_answer": START | {"capabilities": CAPABILITIES}, "capabilities": CAPABILITIES, "run_answer": {}}
+VALUES = table(__file__, "schema.json")
+"""Changes to `GOOD` that are accepted, and those that are refused with words of the message."""
 
 
 def definitions():
@@ -46,59 +49,14 @@ def test_an_unknown_keyword_is_refused():
         schema._Reader({}).check(1, {"type": "integer", "maximum": 3}, "")
 
 
-@pytest.mark.parametrize(
-    ("definition", "value"),
-    [
-        ("start_answer", START),
-        ("start_answer", START | {"inline_bytes": 0}),
-        ("run_answer", {"id": 1, "results": "file"}),
-        ("run_answer", {"id": 1, "results": {"y": TENSOR}}),
-        ("run_answer", {"id": 1, "unsupported": "no groups"}),
-        ("run_answer", {"id": 1, "error": "out of memory"}),
-        ("capabilities", START["capabilities"] | {"padding": "any", "ranks": [0, 3], "why": {"ranks": "no time"}}),
-        ("capabilities", START["capabilities"] | {"padding": ["valid"], "accumulation": {"float16": "float16"}}),
-    ],
-)
-def test_accepted(definition, value):
-    schema.validate(value, SCHEMA, definition)
+@pytest.mark.parametrize(("definition", "changes"), VALUES["accepted"])
+def test_accepted(definition, changes):
+    schema.validate(GOOD[definition] | changes, SCHEMA, definition)
 
 
-@pytest.mark.parametrize(
-    ("definition", "value", "message"),
-    [
-        ("start_answer", [], "got [], expected a JSON object"),
-        ("start_answer", START | {"id": -1}, "id: got -1, expected at least 0"),
-        ("start_answer", START | {"id": True}, "id: got true, expected a JSON integer"),
-        ("start_answer", START | {"id": 1.0}, "id: got 1.0, expected a JSON integer"),
-        ("start_answer", START | {"name": ""}, 'name: got "", expected a length of at least 1'),
-        ("start_answer", START | {"protocol": "lcl-exec/9"}, 'protocol: got "lcl-exec/9", expected "lcl-exec/1"'),
-        ("start_answer", START | {"nmae": "x"}, "got a field 'nmae', expected only the fields"),
-        ("start_answer", START | {"nmae": "x"}, "(did you mean 'name'?)"),
-        (
-            "start_answer",
-            START | {"capabilities": {}},
-            "capabilities: got no field 'ops' in {}, expected the fields ops",
-        ),
-        (
-            "capabilities",
-            START["capabilities"] | {"ranks": [1, 4]},
-            "ranks[1]: got 4, expected one of 0, 1, 2, 3",
-        ),
-        ("capabilities", START["capabilities"] | {"ranks": [True]}, "ranks[0]: got true, expected one of"),
-        ("capabilities", START["capabilities"] | {"padding": "same"}, 'padding: got "same", expected "any", or a list'),
-        ("capabilities", START["capabilities"] | {"padding": ["same"]}, 'padding[0]: got "same", expected one of'),
-        ("run_answer", {"id": 1}, "expected the id and exactly one of results, unsupported and error"),
-        ("run_answer", {"id": 1, "error": "a", "results": "file"}, "exactly one of"),
-        ("run_answer", {"id": 1, "results": "fiel"}, 'results: got "fiel", expected "file", or the tensors'),
-        (
-            "run_answer",
-            {"id": 1, "results": {"y": TENSOR | {"dtype": "I8"}}},
-            'results.y.dtype: got "I8", expected one of',
-        ),
-        ("run_answer", {"id": 1, "results": {"y": TENSOR | {"shape": [-1]}}}, "results.y.shape[0]: got -1"),
-    ],
-)
-def test_refused(definition, value, message):
+@pytest.mark.parametrize(("definition", "changes", "message"), VALUES["refused"])
+def test_refused(definition, changes, message):
+    value = GOOD[definition] | changes if isinstance(changes, dict) else changes
     with pytest.raises(schema.Invalid) as caught:
         schema.validate(value, SCHEMA, definition)
     assert message in str(caught.value)

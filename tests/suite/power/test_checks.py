@@ -21,7 +21,7 @@ from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.judge.tasks import cell_exists
 from lcl_ref.suite.run.user_layer import as_adapter
-from tests.support.careless import CARELESS, Layer, twin
+from tests.support.careless import CARELESS, Layer, Prepared, prepares, twin
 
 STORE = Store(default_root())
 PAIRS = pytest.mark.parametrize(("name", "layer"), CARELESS.items(), ids=CARELESS)
@@ -102,14 +102,14 @@ def test_a_layer_that_needs_contiguous_arrays_says_so():
     ("text", "states"), [("no negative strides here", {"unsupported"}), ("something else", {"error"})]
 )
 def test_tensors_without_negative_strides_may_be_refused(text, states):
-    class Prepared(Layer.Prepared):
+    class Refuses(Prepared):
         def forward(self, x):
             if min(x.strides) < 0:
                 raise ValueError(text)
             return super().forward(x)
 
-    layer = type("Refuses", (Layer,), {"Prepared": Prepared})
-    assert {one.state for one in asked(layer, ["memory/negative-stride"]) if one.cell.op == "forward"} == states
+    outcomes = asked(prepares(Refuses), ["memory/negative-stride"])
+    assert {one.state for one in outcomes if one.cell.op == "forward"} == states
 
 
 def test_no_layer_may_decline_to_be_a_function():
@@ -119,12 +119,11 @@ def test_no_layer_may_decline_to_be_a_function():
 
 
 def test_what_is_plainly_wrong_is_not_for_checks_to_say():
-    class Prepared(Layer.Prepared):
+    class Negative(Prepared):
         def forward(self, x):
             return -super().forward(x)
 
-    wrong = type("Negative", (Layer,), {"Prepared": Prepared})
-    (forward, *_) = asked(wrong, ["memory/fortran"])
+    (forward, *_) = asked(prepares(Negative), ["memory/fortran"])
     assert forward.state == "not_run"
     assert "the same way" in forward.message
 

@@ -1,55 +1,25 @@
 """`lcl fuzz` finds what is wrong, shrinks it, and finds nothing in a right layer."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.support.programs import lcl
 
-LAYERS = """
-import os
-import lcl_ref
-
-right = lcl_ref.forward
-
-def wrong_at_stride_three(spec, x, weight, bias):
-    return right(spec, x, weight, bias) + (3 in spec.stride)
-
-def dies_at_stride_three(spec, x, weight, bias):
-    if 3 in spec.stride:
-        os._exit(5)
-    return right(spec, x, weight, bias)
-
-def takes_memory_as_it_lies(spec, x, weight, bias):
-    return right(spec, x.ravel("K").reshape(x.shape), weight, bias)
-
-class NeedsContiguousArrays:
-    forward = staticmethod(takes_memory_as_it_lies)
-    contiguous_only = "a kernel in C"
-
-class Refuses:
-    forward = staticmethod(right)
-    def supports(self, spec, dtype, op):
-        return "nothing at all"
-"""
+LAYERS = Path(__file__).with_name("wrong_layers.py")
 
 
-@pytest.fixture
-def fuzz(tmp_path):
-    (tmp_path / "layers.py").write_text(LAYERS)
-
-    def run(name, *words):
-        done = lcl("fuzz", "-b", f"layers.py:{name}", "--examples", "150", *words, cwd=tmp_path)
-        return done.returncode, done.stdout
-
-    return run
+def fuzz(name, *words):
+    done = lcl("fuzz", "-b", f"{LAYERS}:{name}", "--examples", "150", *words)
+    return done.returncode, done.stdout
 
 
 def spec_of(text):
     return json.loads(text.split("spec", 1)[1].split("\n", 1)[0])
 
 
-def test_a_wrong_layer_is_shrunk_to_what_is_wrong_about_it(fuzz):
+def test_a_wrong_layer_is_shrunk_to_what_is_wrong_about_it():
     status, out = fuzz("wrong_at_stride_three")
     assert status == 1
     spec = spec_of(out)
@@ -58,7 +28,7 @@ def test_a_wrong_layer_is_shrunk_to_what_is_wrong_about_it(fuzz):
     assert (spec["in_channels"], spec["out_channels"]) == (1, 1)
 
 
-def test_memory_orders_are_drawn_too_unless_they_are_declined(fuzz):
+def test_memory_orders_are_drawn_too_unless_they_are_declined():
     status, out = fuzz("takes_memory_as_it_lies")
     assert status == 1
     assert "operands in Fortran order" in out or "operands a view, channels last" in out
@@ -66,12 +36,12 @@ def test_memory_orders_are_drawn_too_unless_they_are_declined(fuzz):
 
 
 @pytest.mark.slow
-def test_the_same_seed_finds_the_same_layer(fuzz):
+def test_the_same_seed_finds_the_same_layer():
     words = ("wrong_at_stride_three", "--seed", "5", "--examples", "40")
     assert fuzz(*words) == fuzz(*words)
 
 
-def test_a_crash_is_laid_at_the_door_of_the_layer_asked_last(fuzz):
+def test_a_crash_is_laid_at_the_door_of_the_layer_asked_last():
     status, out = fuzz("dies_at_stride_three")
     assert status == 1
     assert "lost while it was asked this layer" in out
@@ -79,11 +49,11 @@ def test_a_crash_is_laid_at_the_door_of_the_layer_asked_last(fuzz):
     assert 3 in spec_of(out)["stride"]
 
 
-def test_a_right_layer_has_nothing_to_find(fuzz):
+def test_a_right_layer_has_nothing_to_find():
     status, out = fuzz("right")
     assert status == 0
     assert "none wrong" in out
 
 
-def test_a_layer_that_supports_nothing_was_not_tested(fuzz):
+def test_a_layer_that_supports_nothing_was_not_tested():
     assert fuzz("Refuses")[0] == 3

@@ -1,6 +1,7 @@
 """Layers that do harm, by mistake or not: each is that layer's outcome, and the others are judged as ever."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,135 +13,16 @@ from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.matrix import MatrixRun
 from lcl_ref.suite.run.settings import Settings
 from tests.support.programs import run
+from tests.support.tables import table
 
-LAYERS = r"""
-import multiprocessing, os, subprocess, sys, time
-import lcl_ref
-
-right = lcl_ref.forward
-
-def half_an_emoji(*given):
-    raise ValueError("bad value \ud83d, \x1b[2J and " + "x" * 10**7)
-
-class WithoutText(Exception):
-    def __str__(self):
-        return 3
-
-def no_text(*given):
-    raise WithoutText
-
-def forks(*given):
-    os.fork()
-    return right(*given)
-
-def detaches(*given):
-    if not os.fork():
-        os.setsid()
-        if not os.fork():
-            time.sleep(3600)
-        os._exit(0)
-    subprocess.Popen(["sleep", "3601"], start_new_session=True)
-    return right(*given)
-
-def forks_late(*given):
-    if not os.fork():
-        time.sleep(0.1)
-    return right(*given)
-
-def work(given):
-    return right(*given)
-
-def pools(*given):
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        return pool.map(work, [given])[0]
-
-def writes_to_the_channel(*given):
-    for descriptor in range(3, 1024):
-        try:
-            os.write(descriptor, b"[1]\n")
-        except OSError:
-            pass
-    return right(*given)
-
-def sender():
-    frame = sys._getframe()
-    while "send" not in frame.f_locals:
-        frame = frame.f_back
-    return frame.f_locals["send"]
-
-def answers_twice(*given):
-    cell = ["0d/linear/no-bias", "forward", "float32"]
-    sender()("answer", cell=cell, seconds=0, end={}, raised="", answers=[], again=[])
-    return right(*given)
-
-def answers_another(*given):
-    sender()("answer", cell=["0d/linear/no-such", "forward", "float32"])
-    return right(*given)
-
-def says_nonsense(*given):
-    sender()("no such event")
-    return right(*given)
-
-def announces_much(*given):
-    send = sender()
-    send._out.write(send._mark + b'{"event": "answer", "bytes": 99999999999999}\n')
-    return right(*given)
-
-def closes_descriptors(*given):
-    os.closerange(0, 100)
-    return right(*given)
-
-def goes_elsewhere(*given):
-    os.chdir("/proc")
-    return right(*given)
-
-def floods(*given):
-    for _ in range(100):
-        os.write(2, b"x" * (1 << 18))
-    os._exit(3)
-
-def looks_up(*given):
-    frame = sys._getframe()
-    while frame:
-        for value in list(frame.f_locals.values()):
-            if type(value).__name__ == "Task":
-                return value.golden["y"].astype(value.dtype)
-        frame = frame.f_back
-
-def reads(*given):
-    assert sys.stdin.read() == ""
-    return right(*given)
-"""
-
-EXPECTED = {
-    "right": ("pass", None, ""),
-    "half_an_emoji": ("error", "exception", r"bad value \ud83d, \x1b[2J and xxx"),
-    "no_text": ("error", "exception", "a WithoutText without text"),
-    "forks": ("error", "exception", "a process that the layer started by fork came back from it"),
-    "forks_late": ("error", "exception", "a process that the layer started by fork came back from it"),
-    "detaches": ("pass", None, ""),
-    "pools": ("pass", None, ""),
-    "writes_to_the_channel": ("error", "malformed", "something else than the suite wrote to its channel: [1]"),
-    "answers_twice": ("error", "malformed", "the process of the layer sent"),
-    "answers_another": ("error", "malformed", "no-such"),
-    "says_nonsense": ("error", "malformed", "no such event"),
-    "announces_much": ("error", "malformed", "99999999999999 bytes"),
-    "closes_descriptors": ("pass", None, ""),
-    "goes_elsewhere": ("pass", None, ""),
-    "floods": ("error", "crash", "exit status 3"),
-    "looks_up": ("error", "exception", "KeyError: 'y'"),
-    "reads": ("pass", None, ""),
-}
-"""Layer -> state, kind of error, and what its message says."""
-
+EXPECTED = table(__file__, "outcomes.toml")["hostile"]
 CASES = ["0d/linear/no-bias", "0d/linear/position-bias"]
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+def outcomes():
     """Return the outcomes of each layer, all asked in one run."""
-    file = tmp_path_factory.mktemp("layers") / "layers.py"
-    file.write_text(LAYERS)
+    file = Path(__file__).with_name("hostile_layers.py")
     refs = resolve([f"{file}:{name}" for name in EXPECTED])
     plan = make_plan(refs, Store(default_root()), CASES, ["float32"], ["forward"])
     found = {name: [] for name in EXPECTED}

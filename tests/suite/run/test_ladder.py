@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -10,27 +11,13 @@ from lcl_ref.suite.run.drawn_cases import is_fresh
 from lcl_ref.suite.run.ladder import LADDER, rung_of
 from tests.support.programs import lcl
 
-LAYERS = """
-import lcl_ref
-
-def right(spec, x, weight, bias):
-    return lcl_ref.forward(spec, x, weight, bias)
-
-def strides_backwards(spec, x, weight, bias):
-    y = right(spec, x, weight, bias)
-    return y[:, ::-1] if any(step > 1 for step in spec.stride) else y
-
-def forgets_the_bias(spec, x, weight, bias):
-    return right(spec, x, weight, None if bias is None else 0 * bias)
-"""
+LAYERS = Path(__file__).with_name("wrong_layers.py")
 
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "layers.py").write_text(LAYERS)
-
     def call(name, *words):
-        done = lcl("run", "-b", f"layers.py:{name}", "--json", "report.json", *words, cwd=tmp_path)
+        done = lcl("run", "-b", f"{LAYERS}:{name}", "--json", "report.json", *words, cwd=tmp_path)
         return done.returncode, done.stdout, json.loads((tmp_path / "report.json").read_text())
 
     return call

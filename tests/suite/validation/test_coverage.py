@@ -15,6 +15,7 @@ from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.coverage import IMPOSSIBLE, PARAMETERS, TRIPLES, legal, settings_of
 from tests.support.paths import ROOT
 from tests.support.programs import lcl as program
+from tests.support.tables import table
 
 ENTRIES = Store(default_root()).entries
 DESIGN = (ROOT / "docs" / "design-of-the-suite.md").read_text(encoding="utf-8")
@@ -75,31 +76,10 @@ def _settings(rule: coverage.Impossible) -> tuple[list[coverage.Setting], list[c
 @pytest.mark.parametrize(
     ("parameter", "value", "changes"),
     [
-        ("stride", "unit", {}),
-        ("stride", "within", {"stride": 2}),
-        ("stride", "tiling", {"stride": 3, "input_size": 6}),
-        ("stride", "within", {"stride": 3, "input_size": 10}),
-        ("stride", "gaps", {"stride": 4}),
-        ("stride", "within", {"stride": 4, "dilation": 2}),
-        ("stride", "tiling", {"kernel_size": 1}),
-        ("stride", "gaps", {"input_size": (9, 8), "kernel_size": (3, 1), "stride": (1, 2)}),
-        ("stride", "no axis", {"input_size": (), "kernel_size": ()}),
-        ("dilation", "dilated", {"dilation": 2}),
-        ("dilation", "unit", {"dilation": 2, "kernel_size": 1}),
-        ("padding", "valid", {}),
-        ("padding", "symmetric", {"padding": 2}),
-        ("padding", "more before", {"padding": ((2, 1),)}),
-        ("padding", "more after", {"padding": ((1, 2),)}),
-        ("padding", "whole windows", {"padding": ((3, 0),)}),
-        ("padding", "more before", {"padding": ((3, 0),), "dilation": 2}),
-        ("padding", "whole windows", {"padding": ((0, 4),), "stride": 2}),
-        ("padding", "more after", {"padding": ((0, 3),), "stride": 2}),
-        ("groups", "one", {}),
-        ("groups", "some", {"groups": 2}),
-        ("groups", "depthwise", {"groups": 4}),
-        ("groups", "one", {"in_channels": 1}),
-        ("groups", "table", {"channel_table": [[0, 1]] * 8}),
-        ("sharing", "all", {"shared": True}),
+        (parameter, value, changes)
+        for parameter, values in table(__file__, "layers.toml")["settings"].items()
+        for value, layers in values.items()
+        for changes in layers
     ],
 )
 def test_settings_of_a_layer(parameter: str, value: str, changes: dict) -> None:

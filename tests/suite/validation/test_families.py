@@ -10,6 +10,7 @@ from lcl_ref.suite.diagnosis.deviations import find
 from lcl_ref.suite.validation.families import FAMILIES, Family, can_exist, family_of, layers, members, seen
 from lcl_ref.suite.validation.mutants import KillMatrix
 from tests.support.kills import matrix
+from tests.support.tables import table
 
 PLAIN = {"input_size": (9, 7), "in_channels": 3, "out_channels": 4, "kernel_size": 3}
 
@@ -33,27 +34,9 @@ def test_layers_of_a_family_are_in_it() -> None:
     assert all(family_of(spec) == family for family in FAMILIES for spec in layers(family))
 
 
-@pytest.mark.parametrize(
-    ("changes", "family"),
-    [
-        ({}, Family(2, "none", 1, "position", False)),
-        ({"out_channels": 3, "padding": 1, "stride": 2}, Family(2, "equal", 2, "position", True)),
-        ({"padding": (2, 1), "bias": "channel"}, Family(2, "unequal", 1, "channel", False)),
-        ({"padding": (1, 0), "bias": "none"}, Family(2, "unequal", 1, "none", False)),
-        ({"padding": ((1, 0), 1)}, None),
-        ({"kernel_size": (3, 2)}, None),
-        ({"stride": 3}, None),
-        ({"stride": (1, 2)}, None),
-        ({"kernel_size": 2, "stride": 2}, None),
-        ({"dilation": 2}, None),
-        ({"shared": True}, None),
-        ({"in_channels": 4, "groups": 2}, None),
-        ({"channel_table": [[0, 1, 2]] * 4}, None),
-        ({"input_size": (), "kernel_size": ()}, None),
-    ],
-)
-def test_the_family_of_a_layer(changes: dict, family: Family | None) -> None:
-    assert family_of(lcl.Spec(**PLAIN | changes)) == family
+@pytest.mark.parametrize(("changes", "family"), table(__file__, "layers.toml")["families"]["rows"])
+def test_the_family_of_a_layer(changes: dict, family: list) -> None:
+    assert family_of(lcl.Spec(**PLAIN | changes)) == (Family(*family) if family else None)
 
 
 def test_what_cannot_be_in_a_family_is_not_asked_of_it() -> None:
