@@ -153,6 +153,7 @@ def test_torch_computes_what_the_file_did_in_every_format(old, name, last, by):
     np.testing.assert_array_equal(call(model, answer["x"]), answer["y"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["images.h5", "flax.npz"])
 def test_linen_gets_new_variables(old, name):
     module, variables = linen_network(old)
@@ -163,6 +164,7 @@ def test_linen_gets_new_variables(old, name):
     np.testing.assert_array_equal(module.apply(alone, answer["x"]), answer["y"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["names", "order"])
 def test_nnx_and_mlx_are_filled_in_place(old, by):
     import mlx.core as mx
