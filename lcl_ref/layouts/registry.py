@@ -97,7 +97,7 @@ def get(name: str) -> Layout:
         return LAYOUTS[name]
     if str(name).startswith(JAX_PREFIX):
         return jax_local(name.removeprefix(JAX_PREFIX))
-    if isinstance(name, str) and name.startswith(regions.PREFIX):
+    if str(name).startswith(regions.PREFIX):
         return regions.layout_of(name)
     if is_own(name):
         return own(name)
