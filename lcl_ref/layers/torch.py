@@ -32,6 +32,7 @@ class _Local(nn.Module):
     """What the layers share: the parameters, in canonical layout, and the call."""
 
     rank: ClassVar[int]
+    regions: Tensor | None
 
     def _start(self, spec: Spec, *, regions: Any = None, device: Any = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()

@@ -20,7 +20,8 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing():
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or traced:
         return at_once(route_of(layer), x, weight, bias)
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route = route_of(layer)

@@ -71,7 +71,7 @@ def test_equivalent_means_equal_for_other_operands_too():
     """Spot checks of the proofs: fresh operands never tell an equivalent deviation from the layer."""
     stream = np.random.Generator(np.random.Philox(7))
     proved = [cell for cell, state in computed().states.items() if state == "equivalent" and cell[2] == "forward"]
-    assert len(proved) > 500
+    assert len(proved) > 400
     for name, case, _ in proved[:: max(1, len(proved) // 200)]:
         spec, batch = BY_ID[case].spec, BY_ID[case].batch
         x, weight = (
