@@ -255,7 +255,7 @@ def _never_computed(findings: list[Finding]) -> list[str]:
 
 
 def _print(findings: list[Finding]) -> None:
-    table = Rows("layer", "side", "op", "verdict", "error/limit", "", right=("error/limit",))
+    table = Rows("layer", "side", "op", "verdict", "error / limit", "", right=("error / limit",))
     for finding in findings:
         colour = {"pass": "green", "fail": "red"}.get(finding.state, "yellow")
         ratio = "" if finding.error_ratio is None else f"{finding.error_ratio:.3f}"
