@@ -8,6 +8,7 @@ STAMP  := .venv/setup.stamp
 # Extra words for the commands: make run REQUIRE=torch RUN_ARGS="-b 'torch.*'", make test TEST_ARGS=tests/unit
 RUN_ARGS  ?=
 TEST_ARGS ?=
+BROWSER_ARGS ?=
 
 # What `make run` insists on: a framework that is missing or broken ends it with an error, not with a shorter table.
 REQUIRE := numpy torch jax flax mlx tf-keras tensorflow keras
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all fuzz lint types fixtures fixtures-check check bench published clean
+.PHONY: help setup run test test-all test-browser fuzz lint types fixtures fixtures-check check bench published clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -46,18 +47,26 @@ run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS
 
 # Arrays are small: the threads of one framework would only wait, and longer where they share the cores with a worker.
 # Every process imports the tests anew: let it keep their bytecode, also where none is kept by default.
-test test-all: export OMP_NUM_THREADS ?= 1
-test test-all: export PYTHONDONTWRITEBYTECODE :=
+test test-all test-browser: export OMP_NUM_THREADS ?= 1
+test test-all test-browser: export PYTHONDONTWRITEBYTECODE :=
 
 # One process per core, but no more than there are companies of backends (lcl_ref/suite/run/process_sharing.py), each of
 # which is asked by one. TEST_ARGS="-n 0" runs the tests in this process.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --lcl-require '*'
 
 test: $(STAMP)  ## run the tests
-	$(PYTEST) -m "not slow" --lcl-tier core $(TEST_ARGS)
+	$(PYTEST) -m "not slow and not browser" --lcl-tier core $(TEST_ARGS)
 
-test-all: $(STAMP)  ## run the tests, the slow ones and every case of the matrix included
-	$(PYTEST) $(TEST_ARGS)
+test-all: $(STAMP)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
+	$(PYTEST) -m "not browser" $(TEST_ARGS)
+	$(MAKE) test-browser
+
+test-browser: $(STAMP) build/browser.stamp  ## open the pages in Chromium (CHROMIUM=/path names another than the system's)
+	PYTHONPATH=build/browser $(BIN)/python -m pytest -m browser tests/browser $(BROWSER_ARGS)
+
+build/browser.stamp: requirements/browser.txt
+	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/browser -r requirements/browser.txt
+	@touch $@
 
 FUZZ_FILES ?= 10000
 FUZZ_SEED  ?= 1

@@ -93,6 +93,7 @@ HELD: dict[str, Held] = {
     "14.7": Held(("core/test_initialisers.py", "layers/test_initialisers_live.py"), _DRAWS),
     "14.8": Held(("extensions/test_quantised.py", _EXTENSION)),
     "14.9": Held(("core/test_complex.py",)),
+    "14.10": Held(("extensions/test_regions.py", _EXTENSION)),
 }
 """Clause -> the tests that hold it, and the reason where it has no case."""
 

@@ -25,6 +25,12 @@ refuses can still be stored.
 _TAIL = """\
 
 `jax/local/<rhs_spec>` takes every arrangement of `OIW`, `OIHW` and `OIDHW`; the usual ones are listed.
+
+Weights stored once per region (SPEC 14.10) have the map in the name of their layout: `regions/2x3` is a grid of 2 by 3
+regions, `regions/[[0,0],[1,0]]` a map. They are `r k* cg co` and `r co`, r being the region;
+`regions/2x3/r co cg k* | r co` is another order, that of stacked kernels of torch. Into such a layout go only weights
+that are the same throughout each region.
+
 "live" layouts are checked against the framework itself, "loop" layouts against loops written from the documented
 formula.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 import lcl_ref as lcl
 from lcl_backends.support.torch import ACCUMULATION, to_tensor
 from lcl_ref.suite.adapter import Capabilities
@@ -29,7 +31,7 @@ class Narrow(Capabilities):
 
 
 class TorchModule:
-    """A module with its parameters ``weight`` and ``bias`` put in; gradients come from autograd alone.
+    """A module with its parameters put in; gradients come from autograd alone.
 
     Parameters
     ----------
@@ -38,11 +40,13 @@ class TorchModule:
     module : torch.nn.Module
         Takes ``enter(x)``; what it returns becomes ``(n, o*, co)`` by `leave`.
     layout : str
-        Layout of its parameters (`lcl layouts`).
+        Layout of its parameters (`lcl layouts`), which may have more or fewer axes of length 1.
     weight, bias : array
         Canonical.
     enter, leave : callable
         Between canonical data and the module's, by reshaping and permuting only.
+    names : tuple of str
+        What the module calls its weight and bias.
     """
 
     def __init__(
@@ -54,16 +58,15 @@ class TorchModule:
         bias: Any,
         enter: Callable[[Any], Any] = lambda x: x,
         leave: Callable[[Any], Any] = lambda y: y,
+        names: tuple[str, str] = ("weight", "bias"),
     ) -> None:
         self._spec, self._module, self._layout, self._enter, self._leave = spec, module, layout, enter, leave
         published = lcl.layouts.convert(spec, weight, bias, source="canonical", target=layout)
-        for name, array in zip(("weight", "bias"), published, strict=True):
-            if array is not None:
-                parameter = getattr(module, name)
-                if tuple(parameter.shape) != array.shape:
-                    shapes = f"{tuple(parameter.shape)}, in layout {layout} {array.shape}"
-                    raise ValueError(f"{name} of the module has shape {shapes}")
-                parameter.data = to_tensor(array)
+        self._parameters = [
+            (put_in(module, name, array), array.shape)
+            for name, array in zip(names, published, strict=True)
+            if array is not None
+        ]
 
     def forward(self, x: Any) -> Any:
         """Return ``y (n, o*, co)``."""
@@ -71,21 +74,28 @@ class TorchModule:
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
         """Return ``(dx, dw, db)`` in canonical shapes."""
-        import torch  # noqa: PLC0415 -- the frameworks of this folder are optional
-
         inputs = to_tensor(x).requires_grad_()
-        leaves = [inputs, self._module.weight, *([self._module.bias] if self._module.bias is not None else [])]
-        dx, dw, *db = torch.autograd.grad(self._apply(inputs), leaves, to_tensor(dy))
-        published = to_numpy(dw), to_numpy(db[0]) if db else None
-        return dx, *lcl.layouts.convert(self._spec, *published, source=self._layout, target="canonical")
+        leaves = [inputs, *(parameter for parameter, _ in self._parameters)]
+        dx, *gradients = torch.autograd.grad(self._apply(inputs), leaves, to_tensor(dy))
+        shapes = [shape for _, shape in self._parameters]
+        dw, *db = (to_numpy(gradient).reshape(shape) for gradient, shape in zip(gradients, shapes, strict=True))
+        return dx, *lcl.layouts.convert(self._spec, dw, *(db or [None]), source=self._layout, target="canonical")
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``: the module is affine in x, so its gradient anywhere is its adjoint."""
-        import torch  # noqa: PLC0415 -- see vjp
-
         cotangent = to_tensor(y)
         inputs = torch.zeros(self._spec.x_shape(len(cotangent)), dtype=cotangent.dtype, requires_grad=True)
         return torch.autograd.grad(self._apply(inputs), inputs, cotangent)[0]
 
     def _apply(self, x: Any) -> Any:
         return self._leave(self._module(self._enter(x)))
+
+
+def put_in(module: Any, name: str, array: Any) -> Any:
+    """Put an array into a parameter of the module, and return the parameter."""
+    parameter = getattr(module, name)
+    lengths, needed = ([n for n in shape if n != 1] for shape in (array.shape, parameter.shape))
+    if lengths != needed:
+        raise ValueError(f"{name} of the module has shape {tuple(parameter.shape)}, in its layout {array.shape}")
+    parameter.data = to_tensor(array).reshape(parameter.shape)
+    return parameter

@@ -39,7 +39,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> TorchModule:
         """Build the module and put the weights in."""
-        from dagma.locally_connected import LocallyConnected  # noqa: PLC0415 -- optional
+        from dagma.locally_connected import LocallyConnected
 
         count = math.prod(spec.output_size) * spec.groups
         module = LocallyConnected(count, spec.fan_in, spec.out_channels // spec.groups, bias=bias is not None)

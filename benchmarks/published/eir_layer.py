@@ -42,7 +42,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> TorchModule:
         """Build the module and put the weights in."""
-        from eir.models.layers.lcl_layers import LCL  # noqa: PLC0415 -- optional
+        from eir.models.layers.lcl_layers import LCL
 
         module = LCL(*spec.input_size, spec.out_channels, kernel_size=spec.kernel_size[0], bias=bias is not None)
         return TorchModule(

@@ -39,7 +39,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> TorchModule:
         """Build the module and put the weights in."""
-        from mhcflurry.pytorch_layers import LocallyConnected1D  # noqa: PLC0415 -- optional
+        from mhcflurry.pytorch_layers import LocallyConnected1D
 
         sizes = spec.in_channels, spec.out_channels, *spec.input_size, *spec.kernel_size
         return TorchModule(spec, LocallyConnected1D(*sizes, activation="linear"), "mhcflurry", weight, bias)

@@ -24,7 +24,7 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, _dtype: str) -> TorchModule:
         """Build the module and put the weights in."""
-        from xlstm.components.linear_headwise import (  # noqa: PLC0415 -- optional
+        from xlstm.components.linear_headwise import (
             LinearHeadwiseExpand,
             LinearHeadwiseExpandConfig,
         )

@@ -19,7 +19,7 @@ from lcl_ref.files import STORED, WeightFile, convert_file, limits, open_weights
 from lcl_ref.files.converting import check_source
 from lcl_ref.files.describing.candidates import Candidate, candidates, skeleton
 from lcl_ref.files.describing.checking import Known, layout_that_computes
-from lcl_ref.suite.port_check import verify
+from lcl_ref.suite.port_check import network, verify
 from lcl_ref.suite.port_check.code import answers
 from lcl_ref.suite.port_check.verify import Finding
 
@@ -212,23 +212,37 @@ def _facts(file: WeightFile) -> dict[str, Any]:
 @click.option("--spec", type=_FILE, metavar="F", help=f"Of OLD: {_SPEC_HELP}")
 @_from_option("OLD", STORED)
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only this layer; may be repeated.")
+@click.option("--model", "code", default="", metavar="F.py:NAME", help="The whole network: a function that makes it.")
 @_limits_option
 @json_option()
 def verify_port(
-    old: Path, new: Path, backend: str, spec: Path | None, from_layout: str, layers: tuple[str, ...], as_json: bool
+    old: Path,
+    new: Path,
+    backend: str,
+    spec: Path | None,
+    from_layout: str,
+    layers: tuple[str, ...],
+    code: str,
+    as_json: bool,
 ) -> int:
     """Hold a converted file against the old one: same inputs, forward and gradient, error / limit per layer.
 
+    With --model, activations of the whole network instead: NAME is given the path of NEW and returns a model filled
+    from it, or takes nothing and returns a model that is filled by names. Both sides compute in float64.
+
     Exit status: 0 all hold, 1 something does not, 2 wrong input, 3 nothing is wrong, but nobody computed with a layer.
     """
-    findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
+    if code:
+        findings = network.verify_network(old, new, code, progress=_progress)
+    else:
+        findings = verify.verify_port(old, new, backend, spec, source=from_layout, layers=layers, progress=_progress)
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     if any(finding.state == "fail" for finding in findings):
         return 1
-    idle = _never_computed(findings)
+    idle = [] if code and any(finding.state == "pass" for finding in findings) else _never_computed(findings)
     if idle:
         say(f"nobody computed with {', '.join(idle)}: another --backend may support it", err=True)
     return 3 if idle else 0

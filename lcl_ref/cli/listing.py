@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lcl_ref.cli.console import console, say
-from lcl_ref.cli.options import case_option, data_option, json_option, tier_option
+from lcl_ref.cli.options import TargetFile, case_option, data_option, json_option, tier_option
+from lcl_ref.outside.writing import write_text
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import REFUSALS, select, select_listed
 from lcl_ref.suite.cases.extensions import ExtensionCase
@@ -21,6 +22,7 @@ from lcl_ref.suite.checks.catalogue import CHECKS, Check
 from lcl_ref.suite.checks.choosing import checks_and_globs_of_cases
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report import describe_case
+from lcl_ref.suite.report.pages.explorer import explorer_page
 from lcl_ref.suite.run import registry
 from lcl_ref.suite.run.drawn_cases import DrawnCase, existing, is_fresh
 from lcl_ref.suite.validation import coverage
@@ -157,11 +159,16 @@ def _case_dict(case: Case) -> dict[str, object]:
 
 @click.command()
 @click.argument("case_id", metavar="CASE")
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page of one case, to be explored, here.")
 @data_option()
-def explain(case_id: str, data: Path) -> None:
+def explain(case_id: str, html_file: Path | None, data: Path) -> None:
     """Print what CASE asks: an id or a glob of cases, a check, or fresh/SEED/N."""
+    if html_file:
+        write_text(html_file, explorer_page(*_one_case(case_id, data)))
+        say(str(html_file))
+        return
     if is_fresh(case_id):
-        say(_explained_draw(existing(case_id)))
+        say(describe_case.describe(*_draw(existing(case_id))))
         return
     checks, globs = checks_and_globs_of_cases([case_id])
     for check in (CHECKS[name] for name in checks):
@@ -172,11 +179,21 @@ def explain(case_id: str, data: Path) -> None:
         say(describe_case.describe(case, store.arrays(case.id)))
 
 
-def _explained_draw(drawn: DrawnCase) -> str:
-    """Return the same of a fresh case, with the operands of the dtype it is asked in."""
+def _one_case(case_id: str, data: Path) -> tuple[Case, describe_case.Arrays]:
+    """Return the one case that a word names, and its arrays."""
+    if is_fresh(case_id):
+        return _draw(existing(case_id))
+    found = [] if checks_and_globs_of_cases([case_id])[0] else select([case_id])
+    if len(found) != 1:
+        raise click.UsageError(f"--html is of one case; {case_id!r} names {len(found)} (`lcl cases` lists them)")
+    return found[0], Store(data).arrays(found[0].id)
+
+
+def _draw(drawn: DrawnCase) -> tuple[Case, describe_case.Arrays]:
+    """Return a fresh case, with the operands of the dtype it is asked in."""
     dtype = next(dtype for dtype in drawn.dtypes if drawn.amplitude(dtype))
     why = f"drawn at random; operands as in {dtype}"
     case = Case(id=drawn.name, spec=drawn.spec, batch=drawn.batch, why=why, clauses=("11.9",))
     task = drawn.task(dtype)
     whole = {name: array.astype(np.int64) for name, array in (*task.operands.items(), *task.golden.items())}
-    return describe_case.describe(case, whole)
+    return case, whole

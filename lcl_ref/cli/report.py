@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 from rich.markup import escape
+from rich.progress import Progress
 
-from lcl_ref.cli.console import console, say
+from lcl_ref.cli.console import console, errors, say
 from lcl_ref.cli.forms import form_option
 from lcl_ref.cli.options import TargetFile, backend_option, data_option, limit_options
 from lcl_ref.cli.run import execute
@@ -19,10 +20,14 @@ from lcl_ref.errors import LclError, Violation
 from lcl_ref.outside.writing import check_target, write_text
 from lcl_ref.suite.golden import fixtures, release
 from lcl_ref.suite.judge.outcome import Cell
+from lcl_ref.suite.report import bits
+from lcl_ref.suite.report import history as histories
 from lcl_ref.suite.report import merge as merging
 from lcl_ref.suite.report.checking import missing_cells
 from lcl_ref.suite.report.document import write_json
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.comparison import comparison_page
+from lcl_ref.suite.report.pages.history import history_page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.report.statement import in_toto
 from lcl_ref.suite.run.cells import RunPlan
@@ -56,12 +61,16 @@ def merge(reports: Sequence[Path], output: Path) -> None:
 @click.argument("before", type=REPORT)
 @click.argument("after", type=REPORT)
 @click.option("--all", "everything", is_flag=True, help=f"Print every cell, not the first {SHOWN} of each kind.")
-def diff(before: Path, after: Path, everything: bool) -> int:
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page of both here.")
+def diff(before: Path, after: Path, everything: bool, html_file: Path | None) -> int:
     """List what changed from BEFORE to AFTER.
 
     Exit status: 0 every cell that passed still passes, 1 one does not, 2 wrong input.
     """
+    check_target(*filter(None, (html_file,)), read=[before, after])
     found = merging.difference(before, after)
+    if html_file:
+        write_text(html_file, comparison_page(found))
     out = console()
     for name, cells in sorted(found.changes.items(), key=lambda change: change[0] not in merging.WORSE):
         out.print(f"[{'red' if name in merging.WORSE else 'green'}]{name}[/]: {len(cells)}")
@@ -73,6 +82,26 @@ def diff(before: Path, after: Path, everything: bool) -> int:
     if not found.changes:
         out.print("no cell changed its state")
     return 1 if found.worse else 0
+
+
+@report.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page of all here.")
+def history(folder: Path, html_file: Path | None) -> None:
+    """List the reports in DIR by date, and what changed from each to the next."""
+    paths = histories.files(folder)
+    check_target(*filter(None, (html_file,)), read=paths)
+    with Progress(console=errors(), transient=True) as bar:
+        task = bar.add_task("reports", total=len(paths))
+        entries = histories.read_folder(folder, lambda: bar.advance(task))
+    if html_file:
+        write_text(html_file, history_page(entries))
+    changes = [None, *histories.steps(entries)]
+    for entry, step in zip(entries, changes, strict=True):
+        counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in (entry.counts() or {}).items() if n)
+        say(f"{entry.date} {entry.label}: {counts}")
+        for name, cells in sorted(step.changes.items()) if step else ():
+            say(f"  {name}: {len(cells)}, such as {' '.join(cells[0])}")
 
 
 @report.command()
@@ -145,10 +174,13 @@ def statement(source: Path, output: Path) -> None:
 @report.command()
 @click.argument("source", metavar="REPORT", type=REPORT)
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The page.")
-def html(source: Path, output: Path) -> None:
+@click.option(
+    "--reproducibility", "bits_file", type=REPORT, help="What `lcl reproducibility --json` wrote, to be shown."
+)
+def html(source: Path, output: Path, bits_file: Path | None) -> None:
     """Write REPORT, single or merged, as one self-contained page."""
-    check_target(output, read=[source])
-    write_text(output, page(merging.read(source)))
+    check_target(output, read=[source, *filter(None, (bits_file,))])
+    write_text(output, page(merging.read(source), bits.read(bits_file) if bits_file else None))
     say(str(output))
 
 

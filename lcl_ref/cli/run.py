@@ -37,7 +37,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.report import document
 from lcl_ref.suite.report.looked_at import looked_at
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.report.renderings import FORMS
 from lcl_ref.suite.run.cells import RunPlan, matches
 from lcl_ref.suite.run.drawn_cases import new_seed

@@ -22,6 +22,7 @@ from lcl_ref import api
 from lcl_ref.core.checks import Array
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
+from lcl_ref.extensions._namespace import layer
 
 Sites = NDArray[np.intp]
 
@@ -139,7 +140,7 @@ def extended(spec: Spec, x: Any, rule: str) -> Any:
     return x
 
 
-def forward(spec: Spec, x: Array, weight: Array, bias: Array | None, rule: str) -> Array:
+def forward(spec: Spec, x: Any, weight: Any, bias: Any, rule: str) -> Any:
     """Apply the layer with its padding filled by `rule`.
 
     Parameters
@@ -147,7 +148,7 @@ def forward(spec: Spec, x: Array, weight: Array, bias: Array | None, rule: str) 
     spec : Spec
         The layer.
     x : array
-        ``(n, i*, ci)``.
+        ``(n, i*, ci)``, of NumPy, torch or JAX, as all others.
     weight : array
         ``(o*, k*, cg, co)``, with 1 along shared axes.
     bias : array or None
@@ -177,7 +178,7 @@ def forward(spec: Spec, x: Array, weight: Array, bias: Array | None, rule: str) 
     >>> borders.forward(spec, x, weight, None, "circular")[0, :, 0]
     array([4, 3, 6, 5])
     """
-    return api.forward(unpadded(spec), extended(spec, x, rule), weight, bias)
+    return layer(unpadded(spec), extended(spec, x, rule), weight, bias)
 
 
 def vjp(

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from lcl_ref.core import batched
 from lcl_ref.core.checks import Array
 from lcl_ref.core.spec import Spec
-from lcl_ref.extensions._namespace import namespace
+from lcl_ref.extensions._namespace import layer, namespace
 
 
 def weight(spec: Spec, mixing: Any, kernels: Any) -> Any:
@@ -49,7 +46,7 @@ def weight(spec: Spec, mixing: Any, kernels: Any) -> Any:
     return namespace(mixing).matmul(mixing, flat).reshape(*spec.output_size, *spec.weight_shape[spec.rank :])
 
 
-def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | None = None) -> Array:
+def forward(spec: Spec, x: Any, mixing: Any, kernels: Any, bias: Any = None) -> Any:
     """Apply the layer as one convolution per kernel, mixed per position: the weight of `weight` is never built.
 
     Parameters
@@ -57,7 +54,7 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
     spec : Spec
         The layer.
     x : array
-        ``(n, i*, ci)``.
+        ``(n, i*, ci)``, of NumPy, torch or JAX, as all others.
     mixing : array
         ``(o*, r)``.
     kernels : array
@@ -81,8 +78,8 @@ def forward(spec: Spec, x: Array, mixing: Array, kernels: Array, bias: Array | N
     array([ 3., 11.])
     """
     shared = Spec.from_dict(spec.to_dict() | {"shared": True, "bias": "none"})
-    parts = (batched.forward(shared, x, kernel.reshape(shared.weight_shape), None) for kernel in kernels)
-    y: Array = sum((part * mixing[..., r, None] for r, part in enumerate(parts)), np.zeros(spec.y_shape(len(x))))
+    parts = (layer(shared, x, kernel.reshape(shared.weight_shape)) for kernel in kernels)
+    y = sum(part * mixing[..., r, None] for r, part in enumerate(parts))
     return y if bias is None else y + bias
 
 

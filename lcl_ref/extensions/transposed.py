@@ -6,15 +6,18 @@ to the sites of its window. With all axes shared it is the transposed convolutio
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lcl_ref import api
 from lcl_ref.core.checks import Array
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, Violation
+from lcl_ref.extensions._namespace import transpose
 
 
-def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> Array:
+def forward(spec: Spec, y: Any, weight: Any, bias: Any = None) -> Any:
     """Apply the transpose of a layer, with a bias of its own.
 
     Parameters
@@ -22,7 +25,7 @@ def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> A
     spec : Spec
         The layer this one is the transpose of; its own bias is left out.
     y : array
-        ``(n, o*, co)``.
+        ``(n, o*, co)``, of NumPy, torch or JAX, as all others.
     weight : array
         ``(o*, k*, cg, co)``.
     bias : array or None
@@ -48,14 +51,13 @@ def forward(spec: Spec, y: Array, weight: Array, bias: Array | None = None) -> A
     >>> transposed.forward(spec, y, weight, bias)[0, :, 0]
     array([101, 111, 110])
     """
-    z = api.transpose(spec, y, weight)
+    z = transpose(spec, y, weight)
     if bias is None:
         return z
     allowed = (spec.x_shape(1)[1:], (spec.in_channels,))
-    if bias.shape not in allowed:
-        raise ShapeError(Violation("bias/axes", "bias", str(bias.shape), f"{allowed[0]} or {allowed[1]}"))
-    shifted: Array = z + bias
-    return shifted
+    if tuple(bias.shape) not in allowed:
+        raise ShapeError(Violation("bias/axes", "bias", str(tuple(bias.shape)), f"{allowed[0]} or {allowed[1]}"))
+    return z + bias
 
 
 def vjp(spec: Spec, y: Array, weight: Array, bias: Array | None, dz: Array) -> tuple[Array, Array, Array | None]:

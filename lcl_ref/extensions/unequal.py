@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lcl_ref.core.checks import Array
-from lcl_ref.errors import SpecError, Violation
+from lcl_ref.errors import LayoutError, ShapeError, SpecError, Violation
 from lcl_ref.extensions._namespace import namespace
 
 
@@ -67,20 +67,25 @@ class Blocks:
         return float(np.prod(self.packed_shape)) / sum(inputs * outputs for inputs, outputs in self.sizes)
 
 
-def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
-    """Return the weights of all blocks as one array, zeros around.
+def pack(blocks: Blocks, weights: Sequence[Any]) -> Any:
+    """Return the weights of all blocks as one array, zeros around; differentiable in each.
 
     Parameters
     ----------
     blocks : Blocks
         The sizes.
     weights : sequence of array
-        Per block ``(inputs, outputs)``.
+        Per block ``(inputs, outputs)``, of NumPy, torch or JAX.
 
     Returns
     -------
     array
-        ``(blocks, most inputs, most outputs)``.
+        ``(blocks, most inputs, most outputs)``, of the same framework.
+
+    Raises
+    ------
+    ShapeError
+        If the weights are not those of the blocks.
 
     Examples
     --------
@@ -91,10 +96,22 @@ def pack(blocks: Blocks, weights: Sequence[Array]) -> Array:
     >>> packed.tolist()
     [[[1, 2], [0, 0]], [[3, 0], [4, 0]]]
     """
-    packed = np.zeros(blocks.packed_shape, np.result_type(*weights))
-    for block, weight in enumerate(weights):
-        packed[block, : weight.shape[0], : weight.shape[1]] = weight
-    return packed
+    found = [tuple(weight.shape) for weight in weights]
+    if found != list(map(tuple, blocks.sizes)):
+        raise ShapeError(Violation("blocks/weights", "weights", f"shapes {found}", f"{list(blocks.sizes)}"))
+    flat = [weight.reshape(-1) for weight in weights]
+    xp = namespace(weights[0])
+    return xp.concatenate([*flat, xp.zeros_like(flat[0][:1])])[_elements(blocks)]
+
+
+def _elements(blocks: Blocks) -> NDArray[np.intp]:
+    """``packed_shape``: where each number stands in the weights of all blocks end to end; fillers behind the last."""
+    total = sum(inputs * outputs for inputs, outputs in blocks.sizes)
+    table, first = np.full(blocks.packed_shape, total, np.intp), 0
+    for block, (inputs, outputs) in enumerate(blocks.sizes):
+        table[block, :inputs, :outputs] = np.arange(first, first + inputs * outputs).reshape(inputs, outputs)
+        first += inputs * outputs
+    return table
 
 
 def forward(blocks: Blocks, x: Any, packed: Any, bias: Any = None) -> Any:
@@ -137,6 +154,56 @@ def forward(blocks: Blocks, x: Any, packed: Any, bias: Any = None) -> Any:
     kept = np.flatnonzero(targets < blocks.out_channels)
     y = products[:, kept]
     return y if bias is None else y + bias
+
+
+def split(blocks: Blocks, matrix: ArrayLike) -> list[Array]:
+    """Return the weights of the blocks of a dense matrix, as ``block_diag`` of NumPy's or torch's world makes it.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The sizes.
+    matrix : array_like
+        ``(ci, co)``; the weight of `torch.nn.Linear` is ``(co, ci)``, and goes in transposed.
+
+    Returns
+    -------
+    list of array
+        Per block ``(inputs, outputs)``, in memory of their own.
+
+    Raises
+    ------
+    ShapeError
+        If the matrix has another shape.
+    LayoutError
+        If it is not zero outside the blocks; the error names the first entry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcl_ref.extensions import unequal
+    >>> blocks = unequal.Blocks([(1, 2), (2, 1)])
+    >>> [weight.tolist() for weight in unequal.split(blocks, [[1, 2, 0], [0, 0, 3], [0, 0, 4]])]
+    [[[1, 2]], [[3], [4]]]
+    """
+    whole = np.asarray(matrix)
+    expected = blocks.in_channels, blocks.out_channels
+    if whole.shape != expected:
+        todo = "a weight of torch.nn.Linear goes in transposed" if whole.shape == expected[::-1] else ""
+        want = f"{expected}: {'+'.join(str(i) for i, _ in blocks.sizes)}, {'+'.join(str(o) for _, o in blocks.sizes)}"
+        raise ShapeError(Violation("blocks/matrix", "matrix", f"shape {whole.shape}", want, todo=todo))
+    outside = whole != 0
+    parts, first = [], np.zeros(2, int)
+    for inputs, outputs in blocks.sizes:
+        place = slice(first[0], first[0] + inputs), slice(first[1], first[1] + outputs)
+        parts.append(whole[place].copy())
+        outside[place] = False
+        first += inputs, outputs
+    if outside.any():
+        at = tuple(map(int, np.argwhere(outside)[0]))
+        got = f"{whole[at]} at {at}, outside the blocks"
+        raise LayoutError(Violation("blocks/outside", "matrix", got, "zeros there", todo="other sizes may fit"))
+    return parts
 
 
 def _places(sizes: Sequence[int], most: int, filler: int) -> NDArray[np.intp]:

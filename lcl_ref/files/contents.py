@@ -75,6 +75,35 @@ class LocalLayer:
 
 
 @dataclass(frozen=True)
+class NetworkLayer:
+    """A layer with weights of a Keras model, locally connected or not.
+
+    Parameters
+    ----------
+    name, kind : str
+        Its name, with the names around it, and its class in the words of Keras 2.
+    arrays : tuple of str
+        Names of its arrays, in the order of Keras's ``get_weights``.
+    settings : mapping
+        Its configuration in the words of Keras 2, JSON-ready.
+    read_as : str
+        How its arrays are stored: ``""`` as late Keras 2 has them, ``"keras1"``, ``"theano"`` or both.
+    features : tuple of tuple of int
+        Where the last axis of its input was flattened: the shapes it was made of, one after the other.
+    channels : {"first", "last"}
+        Where the channels of these shapes are.
+    """
+
+    name: str
+    kind: str
+    arrays: tuple[str, ...]
+    settings: Mapping[str, Any]
+    read_as: str = ""
+    features: tuple[tuple[int, ...], ...] = ()
+    channels: str = "last"
+
+
+@dataclass(frozen=True)
 class WeightFile:
     """An open weight file.
 
@@ -96,6 +125,8 @@ class WeightFile:
         What a writer of the same format needs to copy the rest.
     config : mapping or None
         The stored configuration of the model, where the format has one.
+    network : tuple of NetworkLayer
+        All layers with weights, in the order of the model, where a configuration of Keras is known.
     """
 
     path: Path
@@ -106,6 +137,7 @@ class WeightFile:
     notes: tuple[str, ...] = ()
     handle: Any = None
     config: Mapping[str, Any] | None = None
+    network: tuple[NetworkLayer, ...] = ()
 
     def layer(self, name: str) -> LocalLayer | None:
         """Return the layer called `name`, or None."""

@@ -105,7 +105,10 @@ def convert_file(
             left = targets.write(file, new_path, old, plan, report.layers)
             report = replace(report, left=(*report.left, *left))
             everything = [*report.layers, *(found for found in old.layers if found not in chosen)]
-            document.write_text(specs.document(new_path.name, everything, report.left, report.notes))
+            network = [
+                replace(one, arrays=tuple(names.get(array, array) for array in one.arrays)) for one in old.network
+            ]
+            document.write_text(specs.document(new_path.name, everything, report.left, report.notes, network))
     return report
 
 

@@ -57,13 +57,14 @@ def read_safetensors(path: Path, stack: ExitStack) -> WeightFile:
             part = file.get_slice(name)
             if part.get_dtype() not in DTYPES:
                 raise problem(path, "dtype", f"array {name!r} of dtype {part.get_dtype()}", ", ".join(DTYPES))
-            read = partial(_read_safetensors, path, file, name)
+            read = partial(_read_safetensors, path, name)
             tensors[name] = Tensor(name, tuple(part.get_shape()), DTYPES[part.get_dtype()], read)
     return WeightFile(path, "safetensors", tensors)
 
 
-def _read_safetensors(path: Path, file: Any, name: str) -> Array:
-    with reading(path, f"array {name!r}"):
+def _read_safetensors(path: Path, name: str) -> Array:
+    """Open the file anew: what is mapped of it counts as memory for as long as it is open."""
+    with reading(path, f"array {name!r}"), safetensors.safe_open(path, framework="numpy") as file:
         array: Array = file.get_tensor(name)
         return array
 

@@ -12,6 +12,7 @@ from lcl_ref.files import specs
 from lcl_ref.files.contents import LocalLayer, WeightFile
 from lcl_ref.files.darknet import weights as darknet
 from lcl_ref.files.describing.owners import BIASES, WEIGHTS, by_owner
+from lcl_ref.files.keras.network import network_of
 from lcl_ref.files.keras.reading import read_h5, read_keras
 from lcl_ref.files.named_arrays import read_npz, read_safetensors
 from lcl_ref.files.recognising import kind_of, refused
@@ -54,7 +55,9 @@ def open_weights(path: Path, spec: Path | None = None, layer: str = "", layout: 
         given = Given() if document is None else specs.read(document)
         file = _read(path, kind, stack, given, layer)
         check_total(path, [tensor.nbytes for tensor in file.tensors.values()])
-        yield _described(file, given, layer, layout)
+        described = _described(file, given, layer, layout)
+        model = given.model or file.config
+        yield replace(described, network=given.network if model is None else network_of(described, model))
 
 
 _PLAIN = {"safetensors": read_safetensors, "npz": read_npz, "torch": read_torch}

@@ -2,6 +2,7 @@
 
 The document is JSON: ``format`` (``"lcl-weights/1"``), ``file``, ``left``, ``notes`` and ``layers``. Each layer has
 ``name``, ``kind``, ``layout``, ``weight`` and ``bias`` (names of arrays), ``spec`` (fields of `Spec`) and ``settings``.
+Of a Keras model, ``network`` lists all layers with weights (fields of `lcl_ref.files.contents.NetworkLayer`).
 ``--spec`` takes the fields of one `Spec` alone, too, and what ``to_json`` or ``to_yaml`` of a Keras model wrote.
 """
 
@@ -10,12 +11,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.files.contents import LocalLayer
+from lcl_ref.files.contents import LocalLayer, NetworkLayer
 from lcl_ref.files.keras import architecture
 from lcl_ref.files.untrusted import about, check_name, problem, reading
 
@@ -29,6 +30,7 @@ class Given:
     alone: Spec | None = None
     layers: tuple[LocalLayer, ...] = ()
     model: Mapping[str, Any] | None = None
+    network: tuple[NetworkLayer, ...] = ()
 
 
 def beside(path: Path) -> Path:
@@ -58,7 +60,7 @@ def read(path: Path) -> Given:
         name, count = next(iter(Counter(layer.name for layer in layers).most_common(1)), ("", 0))
         if count > 1:
             raise problem(path, "layers", f"layer {name!r} {count} times", "each layer once")
-        return Given(layers=layers)
+        return Given(layers=layers, network=tuple(map(_network_layer, values.get("network", ()))))
 
 
 def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
@@ -81,6 +83,18 @@ def _layer(path: Path, values: Mapping[str, Any]) -> LocalLayer:
     )
 
 
+def _network_layer(values: Mapping[str, Any]) -> NetworkLayer:
+    return NetworkLayer(
+        name=str(values["name"]),
+        kind=str(values["kind"]),
+        arrays=tuple(map(str, values["arrays"])),
+        settings=dict(values["settings"]),
+        read_as=str(values["read_as"]),
+        features=tuple(tuple(map(int, part)) for part in values["features"]),
+        channels=str(values["channels"]),
+    )
+
+
 def as_dict(layer: LocalLayer) -> dict[str, Any]:
     """Return one layer as it stands in a document."""
     return {
@@ -94,7 +108,13 @@ def as_dict(layer: LocalLayer) -> dict[str, Any]:
     }
 
 
-def document(file: str, layers: Iterable[LocalLayer], left: Iterable[str], notes: Iterable[str]) -> str:
+def document(
+    file: str,
+    layers: Iterable[LocalLayer],
+    left: Iterable[str],
+    notes: Iterable[str],
+    network: Iterable[NetworkLayer] = (),
+) -> str:
     """Return the document that stands beside weight file `file`."""
     values = {
         "format": FORMAT,
@@ -102,5 +122,6 @@ def document(file: str, layers: Iterable[LocalLayer], left: Iterable[str], notes
         "layers": [as_dict(layer) for layer in layers],
         "left": list(left),
         "notes": list(notes),
+        "network": [asdict(layer) for layer in network],
     }
     return json.dumps(values, indent=1) + "\n"

@@ -3,7 +3,7 @@
 ======================  ==================================================================  ==============
 module                  layers                                                              channels
 ======================  ==================================================================  ==============
-`torch`                 `LocallyConnected1d`, `2d`, `3d`, `BlockLinear`                     first
+`torch`                 `LocallyConnected1d`, `2d`, `3d`, `BlockLinear`, of unequal blocks  first
 `mlx`                   the same                                                            last
 `flax_linen`            `LocallyConnected` of a `Spec`                                      last
 `flax_nnx`              the same                                                            last

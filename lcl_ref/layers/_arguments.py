@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lcl_ref.core.spec import Bias, Padding, Size, Spec
 from lcl_ref.errors import ShapeError, SpecError, Violation
+from lcl_ref.extensions import regions
+from lcl_ref.extensions.unequal import Blocks
 
 
 class Convolution:
@@ -83,6 +85,37 @@ def check_rank(name: str, rank: int, spec: Spec) -> None:
         raise SpecError([Violation("input_size/rank", "input_size", f"{spec.input_size}", expected)])
 
 
+def stored_shapes(spec: Spec, where: regions.Map | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of weight and bias as a layer keeps them: per position, or once per region of a map."""
+    if where is not None:
+        found = regions.shapes(spec, where)
+        return {"weight": found.pop("kernels"), **found}
+    return {"weight": spec.weight_shape} | ({} if spec.bias_shape is None else {"bias": spec.bias_shape})
+
+
+def spread(spec: Spec, where: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
+    """Return canonical weight and bias of those that a layer keeps; `where` is its map as the framework indexes."""
+    if where is None:
+        return weight, bias
+    return weight[where], bias[where] if spec.bias == "position" else bias
+
+
+def collapsed(
+    spec: Spec, where: regions.Map | None, given: Mapping[str, Any], collapse: Callable[..., Any]
+) -> dict[str, Any]:
+    """Return canonical arrays as a layer keeps them; `collapse` is that of `regions`, for arrays of a framework.
+
+    Raises
+    ------
+    LayoutError
+        If they differ inside a region.
+    """
+    if where is None:
+        return dict(given)
+    tied = {"weight"} | ({"bias"} if spec.bias == "position" else set())
+    return {name: collapse(where, array, name) if name in tied else array for name, array in given.items()}
+
+
 def check_shapes(spec: Spec, weight: Any, bias: Any) -> dict[str, Any]:
     """Return weight and bias by name, bias only where there is one; they may be tracers, which have shapes alone.
 
@@ -92,11 +125,18 @@ def check_shapes(spec: Spec, weight: Any, bias: Any) -> dict[str, Any]:
         If a shape is not the one `spec` asks for.
     """
     given = {"weight": weight} | ({} if bias is None else {"bias": bias})
-    shapes = {"weight": spec.weight_shape} | ({} if spec.bias_shape is None else {"bias": spec.bias_shape})
+    shapes = stored_shapes(spec, None)
     found = {name: tuple(array.shape) for name, array in given.items()}
     if found != shapes:
         raise ShapeError([Violation("canonical/shape", "parameters", f"shapes {found}", f"{shapes}")])
     return given
+
+
+def check_bias(blocks: Blocks, bias: Any) -> None:
+    """Refuse a bias that is not one number per output of all blocks; `ShapeError`."""
+    if tuple(bias.shape) != (blocks.out_channels,):
+        expected = f"({blocks.out_channels},), {'+'.join(str(outputs) for _, outputs in blocks.sizes)}"
+        raise ShapeError(Violation("bias/shape", "bias", f"shape {tuple(bias.shape)}", expected))
 
 
 def check_sample(x: Any, sample: Sequence[int], *, leading: Sequence[int], meaning: str) -> None:
@@ -116,11 +156,12 @@ def check_sample(x: Any, sample: Sequence[int], *, leading: Sequence[int], meani
         raise ShapeError([Violation("x/shape", "x", f"shape {tuple(x.shape)}", expected)])
 
 
-def described(spec: Spec, always: Sequence[str] = ()) -> str:
+def described(spec: Spec, always: Sequence[str] = (), regions: int | None = None) -> str:
     """Return channels and settings as layers print them: those named, and those that differ from their defaults."""
     ones, zeros = (1,) * spec.rank, ((0, 0),) * spec.rank
     usual = {"input_size": (), "kernel_size": (), "stride": ones, "padding": zeros, "dilation": ones, "groups": 1}
     usual |= {"bias": "position", "shared": (False,) * spec.rank, "channel_table": None}
     settings = {name: getattr(spec, name) for name in usual}
     shown = [f"{name}={value!r}" for name, value in settings.items() if name in always or value != usual[name]]
-    return ", ".join([str(spec.in_channels), str(spec.out_channels), *shown])
+    counted = [] if regions is None else [f"{regions} regions"]
+    return ", ".join([str(spec.in_channels), str(spec.out_channels), *shown, *counted])

@@ -9,6 +9,12 @@ from typing import TypeVar
 
 Layer = TypeVar("Layer", bound=type)
 
+REGIONS = """
+regions : int, sequence of int or array of int, optional
+    Regions along each axis, or the region of each position: all positions of a region share one weight, and weight and
+    bias per position have one axis of regions in the place of ``*output_size``. Each call spreads them to positions."""
+"""The argument that layers of all frameworks have (SPEC 14.10)."""
+
 CONVOLUTION = """
 Parameters
 ----------
@@ -84,6 +90,37 @@ Examples
 $example
 """
 
+UNEQUAL = """
+Parameters
+----------
+sizes : sequence of (int, int)
+    Inputs and outputs of each block, in order.
+bias : bool
+    Whether there is one.$placement
+
+Attributes
+----------
+weights : list of $array
+    Per block ``(inputs, outputs)``, from ``+-1 / sqrt(inputs)``, as `$linear` starts.
+bias : $array$or_none
+    ``(sum of outputs,)``, each part from the range of its block.
+
+Raises
+------
+SpecError
+    If a size is below 1.
+
+Notes
+-----
+Input ``(*, sum of inputs)``, output ``(*, sum of outputs)`` (SPEC 14.4): a product per block, and an infinity or NaN
+stays in its block. `from_blocks` takes weights that are there; `lcl_ref.extensions.unequal.split` cuts them out of a
+dense matrix, such as that of `torch.block_diag`.
+
+Examples
+--------
+$example
+"""
+
 OF_SPEC = """
 Parameters
 ----------
@@ -92,7 +129,7 @@ spec : Spec
 dtype : dtype, optional
     To compute in; by default that of the input.
 param_dtype : dtype
-    Of the parameters.
+    Of the parameters.$regions
 kernel_init, bias_init : callable
     ``(key, shape, dtype) -> array``. By default LeCun normal with the fan of one position, the number of inputs that
     one output sums, and zeros. Initialisers of `jax.nn.initializers` would take positions for taps.$more
@@ -126,7 +163,7 @@ activity_regularizer, kernel_constraint, bias_constraint
     As of every layer of Keras.
 implementation : {1, 2, 3}
     Shape in which the kernel is kept, as files of the old layer hold it: 1 ``(positions, taps * channels, filters)``,
-    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.
+    2 a dense matrix, mostly of dead entries, 3 the live entries of that matrix. They compute the same.$regions
 
 Notes
 -----

@@ -29,6 +29,12 @@ _UNIT = 1 / 0.87962566103423978
 """Over the standard deviation of the normal distribution cut at two of its own, as `jax.nn.initializers` has it."""
 
 
+def hashable(regions: Any) -> Any:
+    """Return counts or a map as numbers in tuples."""
+    plain = regions.tolist() if hasattr(regions, "tolist") else regions
+    return plain if plain is None or isinstance(plain, int) else tuple(map(hashable, plain))
+
+
 def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
     """Return ``y (..., o*, co)`` of ``x (..., i*, ci)`` in `dtype`, or that of x; any batch axes, or none.
 

@@ -8,8 +8,10 @@ from typing import Any
 from flax import linen
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers._docstrings import OF_SPEC, documented
-from lcl_ref.layers._flax import apply, bias_start, kernel_start
+from lcl_ref.extensions.regions import as_map
+from lcl_ref.layers._arguments import spread, stored_shapes
+from lcl_ref.layers._docstrings import OF_SPEC, REGIONS, documented
+from lcl_ref.layers._flax import apply, bias_start, hashable, kernel_start
 
 _EXAMPLE = """\
 >>> import jax
@@ -27,6 +29,7 @@ _EXAMPLE = """\
 
 @documented(
     OF_SPEC,
+    regions=REGIONS,
     more="",
     note='What `apply` takes is ``{"params": {"kernel": weight, "bias": bias}}`` of such arrays.',
     example=_EXAMPLE,
@@ -39,13 +42,19 @@ class LocallyConnected(linen.Module):
     param_dtype: Any = "float32"
     kernel_init: Callable[..., Any] | None = None
     bias_init: Callable[..., Any] = bias_start
+    regions: Any = None
+
+    def __post_init__(self) -> None:
+        """Keep the map as tuples: Flax compares and hashes modules."""
+        self.regions = hashable(self.regions)
+        super().__post_init__()
 
     @linen.compact
     def __call__(self, x: Any) -> Any:
         """Return ``y (..., o*, co)`` of ``x (..., i*, ci)``: any batch axes, or none."""
+        where = None if self.regions is None else as_map(self.spec, self.regions)
+        shapes = stored_shapes(self.spec, where)
         start = kernel_start(self.spec) if self.kernel_init is None else self.kernel_init
-        kernel = self.param("kernel", start, self.spec.weight_shape, self.param_dtype)
-        bias = None
-        if self.spec.bias_shape is not None:
-            bias = self.param("bias", self.bias_init, self.spec.bias_shape, self.param_dtype)
-        return apply(self.spec, x, kernel, bias, self.dtype)
+        kernel = self.param("kernel", start, shapes["weight"], self.param_dtype)
+        bias = self.param("bias", self.bias_init, shapes["bias"], self.param_dtype) if "bias" in shapes else None
+        return apply(self.spec, x, *spread(self.spec, where, kernel, bias), self.dtype)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers._arguments import check_shapes
-from lcl_ref.layers._docstrings import OF_SPEC, documented
-from lcl_ref.layers._flax import apply, bias_start, kernel_start
+from lcl_ref.extensions.regions import Map, as_map, collapse
+from lcl_ref.layers._arguments import check_shapes, collapsed, spread, stored_shapes
+from lcl_ref.layers._docstrings import OF_SPEC, REGIONS, documented
+from lcl_ref.layers._flax import apply, bias_start, hashable, kernel_start
 
 _EXAMPLE = """\
 >>> import jax
@@ -28,6 +30,7 @@ _EXAMPLE = """\
 
 @documented(
     OF_SPEC,
+    regions=REGIONS,
     more="\nrngs : nnx.Rngs\n    Where the parameters are drawn from.",
     note="`from_canonical` and `canonical` take and give such arrays.",
     example=_EXAMPLE,
@@ -44,32 +47,44 @@ class LocallyConnected(nnx.Module):
         param_dtype: Any = "float32",
         kernel_init: Callable[..., Any] | None = None,
         bias_init: Callable[..., Any] = bias_start,
+        regions: Any = None,
     ) -> None:
         start = kernel_start(spec) if kernel_init is None else kernel_init
-        self.spec, self.dtype = spec, dtype
-        self.kernel = nnx.Param(start(rngs.params(), spec.weight_shape, param_dtype))
+        self.spec, self.dtype, self.regions = spec, dtype, hashable(regions)
+        shapes = stored_shapes(spec, self._where())
+        self.kernel = nnx.Param(start(rngs.params(), shapes["weight"], param_dtype))
         self.bias = nnx.data(None)
-        if spec.bias_shape is not None:
-            self.bias = nnx.Param(bias_init(rngs.params(), spec.bias_shape, param_dtype))
+        if "bias" in shapes:
+            self.bias = nnx.Param(bias_init(rngs.params(), shapes["bias"], param_dtype))
+
+    def _where(self) -> Map | None:
+        return None if self.regions is None else as_map(self.spec, self.regions)
 
     def __call__(self, x: Any) -> Any:
         """Return ``y (..., o*, co)`` of ``x (..., i*, ci)``: any batch axes, or none."""
-        bias = None if self.bias is None else self.bias[...]
-        return apply(self.spec, x, self.kernel[...], bias, self.dtype)
+        return apply(self.spec, x, *self.canonical(), self.dtype)
 
     @classmethod
-    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None) -> Self:
+    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None, regions: Any = None) -> Self:
         """Return the layer of `spec` with copies of canonical weight and bias.
 
         Raises
         ------
         ShapeError
             If a shape is not the one `spec` asks for.
+        LayoutError
+            If they differ inside one of the regions.
         """
         given = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
+        if regions is not None:
+            given = collapsed(spec, as_map(spec, regions), given, _collapse)
         start = {"kernel_init": lambda *_: given["weight"], "bias_init": lambda *_: given["bias"]}
-        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, **start)
+        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, regions=regions, **start)
 
     def canonical(self) -> tuple[Any, Any]:
         """Return weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None."""
-        return self.kernel[...], None if self.bias is None else self.bias[...]
+        return spread(self.spec, self._where(), self.kernel[...], None if self.bias is None else self.bias[...])
+
+
+def _collapse(where: Map, array: Any, name: str) -> Any:
+    return jnp.array(collapse(where, np.asarray(array), name))

@@ -1,9 +1,6 @@
 """`LocallyConnected1D`, `2D` and `3D` for Keras 3, which removed them: arguments, configuration and weights of old.
 
-They run on every backend of Keras 3. Models saved by Keras 2 load as they are, from ``.h5`` and ``.keras`` files::
-
-    model = load_model("old.keras")
-
+They run on every backend of Keras 3. Models saved by Keras 2 load as they are: ``model = load_model("old.keras")``.
 Saved again, they are models of Keras 3, whose own `load_model` finds the layers once this module is imported.
 """
 
@@ -18,12 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from lcl_ref import layouts
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError
-from lcl_ref.layers._docstrings import KERAS, documented
+from lcl_ref.layers._docstrings import KERAS, REGIONS, documented
 from lcl_ref.layers._keras_elsewhere import as_keras_file
 from lcl_ref.layers._keras_models import modernised
 from lcl_ref.layers._keras_variables import Stored
@@ -56,15 +54,19 @@ class _LocallyConnected(keras.layers.Layer):
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
         implementation: int = 1,
+        regions: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size, self.strides = self._sizes("kernel_size", kernel_size), self._sizes("strides", strides)
-        self.padding = _one_of("padding", _lower(padding), PADDING)
+        self.padding = _one_of("padding", padding, PADDING)
         own_format = keras.config.image_data_format() if data_format is None else data_format
-        self.data_format = _one_of("data_format", _lower(own_format), ("channels_last", "channels_first"))
+        self.data_format = _one_of("data_format", own_format, ("channels_last", "channels_first"))
         self.implementation = _one_of("implementation", implementation, (1, 2, 3))
+        self.regions = None if regions is None else np.asarray(regions).tolist()
+        if regions is not None and implementation != 1:
+            raise ValueError(f"regions need implementation=1. Received: implementation={implementation!r}")
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -131,7 +133,7 @@ class _LocallyConnected(keras.layers.Layer):
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=self.spec.bias_shape,
+                shape=self._stored.bias_shape,
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
@@ -142,16 +144,17 @@ class _LocallyConnected(keras.layers.Layer):
 
     @cached_property
     def _stored(self) -> Stored:
-        return Stored(self.spec, self.implementation, self.data_format)
+        return Stored(self.spec, self.implementation, self.data_format, self.regions)
 
     def _drawn(self, shape: Sequence[int], dtype: Any = None) -> Any:
         """Return the initial kernel, its fans those of one position."""
         spec = self.spec
-        one = (math.prod(spec.output_size), spec.fan_in, spec.out_channels)
+        count = math.prod(spec.output_size) if self.regions is None else shape[0]
+        one = (count, spec.fan_in, spec.out_channels)
         drawn = self.kernel_initializer(one, dtype=dtype)
         if isinstance(self.kernel_initializer, keras.initializers.VarianceScaling):
-            drawn = drawn * math.sqrt(one[0])  # Keras counts the first axis into both fans
-        return self._stored.kernel(ops.convert_to_numpy(drawn).reshape(spec.weight_shape)).reshape(shape)
+            drawn = drawn * math.sqrt(count)  # Keras counts the first axis into both fans
+        return self._stored.kernel(ops.convert_to_numpy(drawn)).reshape(shape)
 
     def call(self, inputs: Any) -> Any:
         """Return ``(n, *output_size, filters)`` of ``(n, *input_size, channels)``, or both channels first."""
@@ -211,23 +214,21 @@ class _LocallyConnected(keras.layers.Layer):
         }
         plain = ("filters", "kernel_size", "strides", "padding", "data_format", "use_bias", "implementation")
         own = {name: getattr(self, name) for name in plain}
+        own |= {} if self.regions is None else {"regions": self.regions}
         inherited: dict[str, Any] = super().get_config()
         return inherited | own | {name: write(getattr(self, name)) for name, write in serialize.items()}
 
 
-def _lower(word: Any) -> Any:
-    """Return a word in small letters: the old layer took ``"SAME"`` and ``"Channels_Last"``."""
-    return word.lower() if isinstance(word, str) else word
-
-
 def _one_of(name: str, value: Any, allowed: Sequence[Any] | Mapping[Any, Any]) -> Any:
+    """Return a value, a word in small letters: the old layer took ``"SAME"`` and ``"Channels_Last"``."""
+    value = value.lower() if isinstance(value, str) else value
     if value not in allowed:
         raise ValueError(f"{name} must be one of {tuple(allowed)}. Received: {value!r}")
     return value
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(KERAS)
+@documented(KERAS, regions=REGIONS)
 class LocallyConnected1D(_LocallyConnected):
     """A convolution over one spatial axis whose every position has a kernel of its own."""
 
@@ -235,7 +236,7 @@ class LocallyConnected1D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(KERAS)
+@documented(KERAS, regions=REGIONS)
 class LocallyConnected2D(_LocallyConnected):
     """A convolution over two spatial axes whose every position has a kernel of its own."""
 
@@ -243,7 +244,7 @@ class LocallyConnected2D(_LocallyConnected):
 
 
 @keras.saving.register_keras_serializable(package="lcl_backends")
-@documented(KERAS)
+@documented(KERAS, regions=REGIONS)
 class LocallyConnected3D(_LocallyConnected):
     """A convolution over three spatial axes whose every position has a kernel of its own."""
 

@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.layouts import regions
 from lcl_ref.layouts.checks import check_holds, check_shape
 from lcl_ref.layouts.layout import Layout
-from lcl_ref.layouts.pattern import Array, Axes
+from lcl_ref.layouts.pattern import Array, Axes, single_axes
 from lcl_ref.layouts.registry import get
 
 _CANONICAL = {"position": "o* co", "channel": "co"}
@@ -47,7 +48,7 @@ def bias_shape(name: str, spec: Spec) -> tuple[int, ...] | None:
     """
     layout = get(name)
     check_holds(layout, spec)
-    return None if spec.bias == "none" else Axes.of_bias(spec).shape(_reported(layout, spec))
+    return None if spec.bias == "none" else _axes(layout, spec).shape(_reported(layout, spec))
 
 
 def convert(spec: Spec, bias: ArrayLike | None, here: Layout, there: Layout) -> Array | None:
@@ -58,19 +59,36 @@ def convert(spec: Spec, bias: ArrayLike | None, here: Layout, there: Layout) -> 
         raise LayoutError(Violation("bias/presence", "bias", got, f"{expected} (spec.bias is {spec.bias!r})"))
     if bias is None:
         return None
-    array, axes = np.asarray(bias), Axes.of_bias(spec)
+    array, axes = np.asarray(bias), _axes(there, spec)
     check(here, spec, array.shape)
     kind, wanted = _stored_kind(here, spec), _stored_kind(there, spec)
-    canonical = axes.pack(axes.unpack(array, here.bias[kind], _SINGLE[kind]), _SINGLE[kind], _CANONICAL[kind])
-    canonical = _as_kind(spec, canonical, kind, spec.bias, here)
-    canonical = _as_kind(spec, canonical, spec.bias, wanted, there)
-    stored = axes.pack(axes.unpack(canonical, _CANONICAL[wanted], _SINGLE[wanted]), _SINGLE[wanted], there.bias[wanted])
+    canonical = _as_kind(spec, _canonical(here, spec, array, kind), kind, spec.bias, here)
+    stored = _stored(there, spec, _as_kind(spec, canonical, spec.bias, wanted, there), wanted)
     return stored.reshape(axes.shape(_reported(there, spec)))
+
+
+def _canonical(layout: Layout, spec: Spec, array: Array, kind: str) -> Array:
+    axes, text = _axes(layout, spec), layout.bias[kind]
+    if "r" in single_axes(text, spec.rank):
+        return regions.spread(layout, spec, axes.unpack(array, text, "r g p")).reshape(spec.bias_shape or ())
+    return axes.pack(axes.unpack(array, text, _SINGLE[kind]), _SINGLE[kind], _CANONICAL[kind])
+
+
+def _stored(layout: Layout, spec: Spec, canonical: Array, kind: str) -> Array:
+    axes, text = _axes(layout, spec), layout.bias[kind]
+    if "r" in single_axes(text, spec.rank):
+        held = regions.collapsed(layout, spec, canonical, "bias")
+        return axes.pack(axes.unpack(held, "r co", "r g p"), "r g p", text)
+    return axes.pack(axes.unpack(canonical, _CANONICAL[kind], _SINGLE[kind]), _SINGLE[kind], text)
+
+
+def _axes(layout: Layout, spec: Spec) -> Axes:
+    return regions.lengths(layout, spec, Axes.of_bias(spec))
 
 
 def check(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> None:
     """Refuse a bias of another shape; `LayoutError` names the axes at fault."""
-    check_shape("bias", shape, _reported(layout, spec), Axes.of_bias(spec), layout.name)
+    check_shape("bias", shape, _reported(layout, spec), _axes(layout, spec), layout.name)
 
 
 def _stored_kind(layout: Layout, spec: Spec) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.layouts import regions
 from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import Axes, label, parse
 from lcl_ref.layouts.registry import get, names_of_rank
@@ -17,6 +18,8 @@ MOST_COUNTED = 1 << 20
 def check_holds(layout: Layout, spec: Spec) -> None:
     """Refuse a layer whose weights the layout has no place for."""
     reason = layout.refusal(spec)
+    if layout.regions is not None and not reason:
+        reason = regions.refusal(layout, spec)
     if reason:
         got = f"a layer of rank {spec.rank} with weight shape {spec.weight_shape}, {spec.groups} groups"
         raise LayoutError(Violation("layout/holds", layout.name, got, f"a layer that it can hold ({reason})"))
@@ -53,7 +56,11 @@ def weight_shape(name: str, spec: Spec) -> tuple[int, ...]:
     """
     layout = get(name)
     check_holds(layout, spec)
-    return (spec.connection_count,) if layout.form == "live" else Axes.of_weight(spec).shape(layout.weight)
+    return (spec.connection_count,) if layout.form == "live" else _axes(layout, spec).shape(layout.weight)
+
+
+def _axes(layout: Layout, spec: Spec) -> Axes:
+    return regions.lengths(layout, spec, Axes.of_weight(spec))
 
 
 def fitting(spec: Spec, weight_shape: Sequence[int]) -> list[str]:
@@ -108,7 +115,7 @@ def check_weight(layout: Layout, spec: Spec, shape: tuple[int, ...]) -> None:
         per_tap = f"{spec.group_channels}*{spec.out_channels} channels"
         want = f"one axis of {expected[0]} (taps of all positions that fall inside the input, times {per_tap})"
         raise LayoutError(Violation("weight/live", "weight", f"shape {shape}", f"{want} in {layout.name}", "", todo))
-    check_shape("weight", shape, layout.weight, Axes.of_weight(spec), layout.name, todo)
+    check_shape("weight", shape, layout.weight, _axes(layout, spec), layout.name, todo)
 
 
 def check_shape(what: str, shape: tuple[int, ...], text: str, axes: Axes, name: str, todo: str = "") -> None:

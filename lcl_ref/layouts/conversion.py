@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layouts import biases, forms
+from lcl_ref.layouts import biases, forms, regions
 from lcl_ref.layouts.checks import check_holds, check_weight
 from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import CANONICAL, TAPS, Array, Axes
 from lcl_ref.layouts.registry import get
 
+_OF_REGIONS = TAPS.replace("o*", "r")
 _THERE = {"dense": forms.to_dense, "live": forms.to_live}
 _BACK = {"dense": forms.from_dense, "live": forms.from_live}
 
@@ -71,6 +72,9 @@ def _to_taps(layout: Layout, spec: Spec, array: Array) -> Array:
     axes = Axes.of_weight(spec)
     if layout.form != "taps":
         return axes.unpack(_BACK[layout.form](spec, array, layout.weight), CANONICAL, TAPS)
+    if layout.regions is not None:
+        stored = regions.lengths(layout, spec, axes).unpack(array, layout.weight, _OF_REGIONS)
+        return regions.spread(layout, spec, stored)
     taps = axes.unpack(array, layout.weight, TAPS)
     return _reversed_taps(taps, spec) if layout.flipped else taps
 
@@ -80,6 +84,9 @@ def _from_taps(layout: Layout, spec: Spec, taps: Array) -> Array:
     axes = Axes.of_weight(spec)
     if layout.form != "taps":
         return _THERE[layout.form](spec, axes.pack(taps, TAPS, CANONICAL), layout.weight)
+    if layout.regions is not None:
+        stored = regions.collapsed(layout, spec, taps, "weight")
+        return regions.lengths(layout, spec, axes).pack(stored, _OF_REGIONS, layout.weight)
     packed = axes.pack(_reversed_taps(taps, spec) if layout.flipped else taps, TAPS, layout.weight)
     return np.asfortranarray(packed) if layout.memory == "F" else packed
 

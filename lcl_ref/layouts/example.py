@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lcl_ref.core.axes import axis_names
 from lcl_ref.core.spec import Spec
-from lcl_ref.layouts import biases, conversion
+from lcl_ref.layouts import biases, conversion, regions
 from lcl_ref.layouts.checks import weight_shape
 from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.pattern import TAPS, Axes, single_axes
@@ -37,16 +39,22 @@ def example_spec(layout: Layout) -> Spec:
     groups = 2 if layout.groups and (rank == 0 or "cg" not in stored) else 1
     per_group = 2 if "cg" in stored else 1
     padded = layout.form == "live"
+    positions = (2,) * rank if layout.regions is None else _positions(layout.regions)
     return Spec(
-        input_size=(2 if padded else 3,) * rank,
+        input_size=tuple(size + (not padded) for size in positions),
         kernel_size=(2,) * rank,
         padding="same_keras_local" if padded else "valid",
         in_channels=groups * per_group,
         out_channels=groups * (3 if "p" in stored else 1),
         groups=groups,
-        shared=rank > 0 and not any(name.startswith("o") for name in stored),
+        shared=rank > 0 and not any(name[0] in "or" for name in stored),
         bias="position" if "position" in layout.bias else "channel",
     )
+
+
+def _positions(given: Sequence[Any]) -> tuple[int, ...]:
+    """Return the shape of a map, or twice the counts per axis."""
+    return np.shape(given) if np.min(given) == 0 else tuple(2 * count for count in given)
 
 
 def explain(name: str) -> str:
@@ -113,7 +121,7 @@ def _about(layout: Layout) -> str:
 
 def _recipe(layout: Layout, spec: Spec) -> str:
     """Return the conversion from canonical in NumPy, for layouts that are a transpose and a reshape."""
-    if layout.form != "taps":
+    if layout.form != "taps" or layout.regions is not None:
         return ""
     have, stored = single_axes(TAPS, spec.rank), single_axes(layout.weight, spec.rank)
     order = [have.index(name) for name in stored + [name for name in have if name not in stored]]
@@ -130,6 +138,9 @@ def _elements(layout: Layout, spec: Spec) -> str:
     canonical = np.arange(1, math.prod(spec.weight_shape) + 1).reshape(spec.weight_shape)
     shape = spec.bias_shape or ()
     bias = np.arange(math.prod(shape)).reshape(shape)
+    if layout.regions is not None:
+        canonical = regions.alike(layout, spec, canonical)
+        bias = regions.alike(layout, spec, bias) if spec.bias == "position" else bias
     weight, moved = conversion.convert(spec, canonical, bias, source="canonical", target=layout.name)
     flat = weight.ravel(order="K")
     filled = np.flatnonzero(flat)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from lcl_ref.core.axes import spatial_names
 from lcl_ref.core.spec import Spec
 from lcl_ref.layouts.pattern import Axes, single_axes
 
@@ -45,6 +46,8 @@ class Layout:
         Memory order of the stored weight.
     groups, shared, table : bool
         Whether the layout holds more than one group, weights shared along some axes, a connection table.
+    regions : sequence, optional
+        Counts per axis, or the map, where weights are stored once per region: axis ``r`` of the patterns.
     why : mapping of str to str
         Reason for a limit, by its name (``ranks``, ``groups``, ``shared``, ``absent``).
     loses : str
@@ -77,6 +80,7 @@ class Layout:
     groups: bool = False
     shared: bool = False
     table: bool = False
+    regions: Sequence[Any] | None = None
     why: Mapping[str, str] = field(default_factory=dict)
     loses: str = ""
     note: str = ""
@@ -112,6 +116,8 @@ class Layout:
         if self.form != "taps":
             return None
         stored = single_axes(self.weight, spec.rank)
+        if "r" in stored:
+            stored += ["o" + name for name in spatial_names(spec.rank)]
         for name, size in Axes.of_weight(spec).lengths.items():
             if name not in stored and size > 1 and not name.startswith("i"):
                 what = f"it has no axis {name}, along which the layer has {size} elements"

@@ -20,8 +20,8 @@ _LANGUAGE = "axes o*, k*, ci, co (or g p), 1, with brackets around what is one a
 
 
 def is_own(name: object) -> bool:
-    """Return whether a layout is written as a pattern; no name of the catalogue has a space."""
-    return isinstance(name, str) and bool(re.search(r"[\s()|]", name.strip()))
+    """Return whether a layout is written as a pattern; no name of the catalogue has a space, no pattern a slash."""
+    return isinstance(name, str) and "/" not in name and bool(re.search(r"[\s()|]", name.strip()))
 
 
 def own(text: str) -> Layout:

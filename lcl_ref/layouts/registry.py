@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from lcl_ref.core.axes import spatial_names
 from lcl_ref.errors import LayoutError, Violation
+from lcl_ref.layouts import regions
 from lcl_ref.layouts.catalogue import ROWS
 from lcl_ref.layouts.layout import Layout
 from lcl_ref.layouts.own import is_own, own
@@ -73,7 +74,8 @@ def get(name: str) -> Layout:
     Parameters
     ----------
     name : str
-        Name from `LAYOUTS`, or of the family ``jax/local/<rhs_spec>``, or a pattern: ``"1 co ci o* (k*) | 1 co o*"``.
+        Name from `LAYOUTS`, or of the families ``jax/local/<rhs_spec>`` and ``regions/<map>``, or a pattern:
+        ``"1 co ci o* (k*) | 1 co o*"``.
 
     Returns
     -------
@@ -95,6 +97,8 @@ def get(name: str) -> Layout:
         return LAYOUTS[name]
     if isinstance(name, str) and name.startswith(JAX_PREFIX):
         return jax_local(name.removeprefix(JAX_PREFIX))
+    if isinstance(name, str) and name.startswith(regions.PREFIX):
+        return regions.layout_of(name)
     if is_own(name):
         return own(name)
     nearest = _nearest(str(name))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, unequal
+from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, regions, transposed, unequal
 from lcl_ref.suite.cases.catalogue import EXTENSION_CASES
 from lcl_ref.suite.cases.extensions import KINDS
 from lcl_ref.suite.golden.extensions import compute
@@ -44,11 +44,12 @@ def layer_of(case, arrays):
         inner = plain(spec)
         return (lambda x, w, z, b=None: inner(x, adaptive.weight(spec, w, z), b)), ["x", "weight", "radius", *bias]
     if case.kind == "low-rank":
-        inner = plain(spec)
-        return (lambda x, m, k, b=None: inner(x, low_rank.weight(spec, m, k), b)), ["x", "mixing", "kernels", *bias]
+        return (lambda x, m, k, b=None: low_rank.forward(spec, x, m, k, b)), ["x", "mixing", "kernels", *bias]
     if case.kind == "borders":
-        inner, rule = plain(borders.unpadded(spec)), case.settings["rule"]
-        return (lambda x, w, b=None: inner(borders.extended(spec, x, rule), w, b)), ["x", "weight", *bias]
+        return (lambda x, w, b=None: borders.forward(spec, x, w, b, case.settings["rule"])), ["x", "weight", *bias]
+    if case.kind == "regions":
+        where = case.settings["regions"]
+        return (lambda x, k, b=None: regions.forward(spec, where, x, k, b)), ["x", "kernels", *bias]
     blocks = unequal.Blocks(case.settings["sizes"])
     return (lambda x, w, b: unequal.forward(blocks, x, w, b)), ["x", "weight", "bias"]
 
@@ -63,7 +64,7 @@ def test_numpy_gives_the_golden_results(case):
 
 
 @each_framework
-@cases("pruned", "adaptive", "low-rank", "borders", "unequal")
+@cases("pruned", "adaptive", "low-rank", "borders", "unequal", "regions")
 def test_frameworks_give_the_golden_results(case, framework):
     arrays = golden(case)
     layer, names = layer_of(case, arrays)
@@ -92,12 +93,15 @@ def test_infinities_and_nans_stand_where_they_must(case, framework):
 @each_framework
 @cases("transposed")
 def test_frameworks_give_the_golden_results_of_the_transposed_layer(case, framework):
-    arrays, inner = golden(case), plain(case.spec)
-    operands = arrays["dz"], arrays["weight"]
-    z, dw = framework.pull_back(inner, operands, arrays["y"])  # of y = layer(dz), z for dz and y for its cotangent
-    np.testing.assert_array_equal(z + arrays["bias"], arrays["z"])
-    np.testing.assert_array_equal(dw, arrays["dw"])
-    np.testing.assert_array_equal(applied(framework, inner, *operands), arrays["dy"])
+    arrays = golden(case)
+    operands = [arrays[name] for name in ("y", "weight", "bias")]
+
+    def layer(y, weight, bias):
+        return transposed.forward(case.spec, y, weight, bias)
+
+    np.testing.assert_array_equal(applied(framework, layer, *operands), arrays["z"])
+    for name, gradient in zip(("dy", "dw", "db"), framework.pull_back(layer, operands, arrays["dz"]), strict=True):
+        np.testing.assert_array_equal(gradient, arrays[name])
 
 
 @pytest.mark.parametrize("name", ["torch.unfold", "jax.patches", "mlx.windows"])

@@ -44,6 +44,34 @@ def test_a_nan_stays_in_its_block(framework, bad, reached):
     np.testing.assert_array_equal(np.isnan(y), np.broadcast_to(expected, y.shape))
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
+def test_gradients_reach_the_weights_of_the_blocks(framework):
+    dy = integers(3, 9, seed=11)
+    found = framework.pull_back(
+        lambda *weights: unequal.forward(BLOCKS, framework.enter(X), unequal.pack(BLOCKS, weights)), WEIGHTS, dy
+    )
+    for part, cut, gradient in zip(np.split(X, [2, 6], 1), np.split(dy, [3, 4], 1), found, strict=True):
+        np.testing.assert_array_equal(gradient, part.T @ cut)
+
+
+def test_a_dense_matrix_is_cut_into_its_blocks():
+    import torch
+
+    dense = torch.block_diag(*(torch.from_numpy(weight.T.copy()) for weight in WEIGHTS))  # a weight of torch.nn.Linear
+    for part, weight in zip(unequal.split(BLOCKS, dense.T), WEIGHTS, strict=True):
+        np.testing.assert_array_equal(part, weight)
+    with pytest.raises(lcl.ShapeError, match=r"shape \(9, 7\), expected \(7, 9\): 2\+4\+1, 3\+1\+5; a weight"):
+        unequal.split(BLOCKS, dense)
+    dense[4, 1] = np.nan
+    with pytest.raises(lcl.LayoutError, match=r"nan at \(1, 4\), outside the blocks"):
+        unequal.split(BLOCKS, dense.T)
+
+
+def test_weights_of_other_sizes_are_refused():
+    with pytest.raises(lcl.ShapeError, match=r"shapes \[\(4, 1\), .*expected \[\(2, 3\)"):
+        unequal.pack(BLOCKS, [WEIGHTS[1], WEIGHTS[0], WEIGHTS[2]])
+
+
 @pytest.mark.parametrize("sizes", [[], [(2, 0)], [(1, 1), (-1, 2)]])
 def test_sizes_below_one_are_refused(sizes):
     with pytest.raises(lcl.SpecError, match="sizes"):

@@ -21,7 +21,7 @@ from lcl_ref.suite.judge.outcome import outcome
 from lcl_ref.suite.report import merge
 from lcl_ref.suite.report.checking import missing_cells
 from lcl_ref.suite.report.document import document, sealed
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.run.cells import make_plan
 from lcl_ref.suite.run.channel import Garbled, messages
 from lcl_ref.suite.run.loading import BackendRef

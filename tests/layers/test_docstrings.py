@@ -10,6 +10,7 @@ from tests.layers.test_old_paths import PUBLIC
 from tests.support.child import run
 
 LAYERS = [(name, layer) for name, layers in PUBLIC.items() for layer in layers if layer[0].isupper()]
+LAYERS += [("torch", "UnequalBlockLinear"), ("mlx", "UnequalBlockLinear")]  # which no old path had
 
 KERAS = """
 import doctest
@@ -45,5 +46,5 @@ def test_docstrings_of_keras_are_whole_and_their_examples_true():
 
 def test_the_signature_names_what_the_framework_adds():
     torch, mlx = (importlib.import_module(f"lcl_ref.layers.{name}").LocallyConnected2d for name in ("torch", "mlx"))
-    assert list(inspect.signature(torch).parameters)[-3:] == ["shared", "device", "dtype"]
-    assert list(inspect.signature(mlx).parameters)[-1] == "shared"
+    assert list(inspect.signature(torch).parameters)[-4:] == ["shared", "regions", "device", "dtype"]
+    assert list(inspect.signature(mlx).parameters)[-2:] == ["shared", "regions"]

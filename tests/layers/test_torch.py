@@ -179,6 +179,21 @@ def test_onnx_file_gives_the_same_answers_in_onnxruntime(name, tmp_path):
     assert np.array_equal(answer, want(layer, more))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # of torch about itself
+def test_a_script_is_refused_in_one_sentence_and_a_trace_works():
+    layer, x = made("2d")
+    for model in (layer, torch.nn.Sequential(layer)):
+        with pytest.raises(
+            TypeError, match=r"LocallyConnected2d cannot be compiled by torch.jit.script.*torch.jit.trace"
+        ):
+            torch.jit.script(model)
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(layer, x), buffer)
+    buffer.seek(0)
+    more = torch.cat([x, x + 1])
+    assert torch.equal(torch.jit.load(buffer)(more), layer(more))
+
+
 def test_state_dict_is_stable_and_travels():
     layer, x = made("2d")
     state = layer.state_dict()

@@ -11,7 +11,7 @@ import lcl_ref
 from lcl_ref import extensions
 
 EXTENSIONS = [module.name for module in pkgutil.iter_modules(extensions.__path__, "lcl_ref.extensions.")]
-MODULES = ["lcl_ref", "lcl_ref.errors", "lcl_ref.layouts", "lcl_ref.initialisers"] + [
+MODULES = ["lcl_ref", "lcl_ref.errors", "lcl_ref.layouts", "lcl_ref.initialisers", "lcl_ref.porting"] + [
     name for name in EXTENSIONS if not name.rpartition(".")[2].startswith("_")
 ]
 

@@ -19,6 +19,7 @@ CATALOGUES = {
     "tests/core/": ONE_AFTER_THE_OTHER,
     "tests/layouts/": ONE_AFTER_THE_OTHER,
     "tests/files/": ONE_AFTER_THE_OTHER,
+    "tests/porting/": ONE_AFTER_THE_OTHER,
     "tests/layers/": ONE_AFTER_THE_OTHER,
     "tests/adapters/": ONE_AFTER_THE_OTHER,
     "tests/bench/": ONE_AFTER_THE_OTHER,

@@ -106,3 +106,13 @@ def test_every_line_is_one_exact_version():
     assert [line for line in lines if not pattern.fullmatch(line)] == []
     names = [line.partition("==")[0] for line in lines]
     assert names == sorted(set(names))
+
+
+def test_what_browser_tests_add_is_pinned_as_their_group_asks():
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["browser"]
+    lines = (ROOT / "requirements" / "browser.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    asked = {requirement.name: requirement for requirement in map(Requirement, group)}
+    assert asked.keys() <= pinned.keys()
+    assert [name for name, one in asked.items() if not one.specifier.contains(pinned[name])] == []
+    assert not pinned.keys() & pins().keys()

@@ -52,7 +52,7 @@ def test_what_conforms_was_asked_something():
 def test_packages_are_pinned():
     lines = [line for line in (FOLDER / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in lines if not re.fullmatch(r"[a-z-]+==[\d.]+", line)] == []
-    assert {"mhcflurry", "dagma", "xlstm", "eir-dl"} <= {line.partition("==")[0] for line in lines}
+    assert {"mhcflurry", "dagma", "xlstm", "eir-dl", "tabm", "einops"} <= {line.partition("==")[0] for line in lines}
 
 
 @pytest.mark.parametrize("name", ["Square", pytest.param("Line", marks=pytest.mark.slow)])

@@ -16,10 +16,11 @@ LIBRARY = {
     "lcl_ref.outside": "errors",
     "lcl_ref.core": "errors",
     "lcl_ref.api": "core errors",
-    "lcl_ref.layouts": "core errors",
+    "lcl_ref.layouts": "core extensions errors",
     "lcl_ref.initialisers": "core layouts errors",
     "lcl_ref.files": "core layouts outside errors",
-    "lcl_ref.layers": "core layouts files errors",
+    "lcl_ref.layers": "core extensions layouts files errors",
+    "lcl_ref.porting": "core layouts files layers errors",
     "lcl_ref.extensions": "core api errors",
 }
 """Room -> the rooms of the library that it may import."""
@@ -40,7 +41,7 @@ SUITE = {
     "lcl_ref.suite.report": "core errors",
     "lcl_ref.suite.validation": "core api errors",
     "lcl_ref.suite.identities": "core api errors",
-    "lcl_ref.suite.port_check": "core layouts files errors",
+    "lcl_ref.suite.port_check": "core layouts files porting errors",
     "lcl_ref.suite.reproducibility": "core",
     "lcl_ref.bench": "core errors",
     "lcl_ref.suite.scheduling": "",
@@ -172,7 +173,7 @@ def doors():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = [project["scripts"], *project["entry-points"].values()]
     named = {target.partition(":")[0] for group in groups for target in group.values()}
-    public = ("lcl_backends", "lcl_backends.layers", "lcl_ref.layers", "lcl_ref.extensions")
+    public = ("lcl_backends", "lcl_backends.layers", "lcl_ref.layers", "lcl_ref.extensions", "lcl_ref.porting")
     # A provider of backends gives what the modules of its package define.
     offered = {module for module in SHIPPED if module.rpartition(".")[0] in {*public, *named} and "._" not in module}
     return {"lcl_ref", "lcl_ref.__main__", "lcl_ref.testing", "lcl_ref.suite.test_conformance"} | named | offered

@@ -1,5 +1,6 @@
 """Layers that are right when asked plainly, each with one careless line, and its twin without it (``honest``)."""
 
+import logging
 import os
 import random
 import threading
@@ -301,6 +302,7 @@ GLOBAL = {
     "state/global-environment": changing(lambda: os.environ.update(LCL_TEST_THREADS="1")),
     "state/global-default-dtype": changing(lambda: torch.set_default_dtype(torch.float64)),
     "state/global-grad-mode": changing(lambda: torch.set_grad_enabled(False)),
+    "state/global-settings": changing(lambda: logging.getLogger().setLevel(logging.CRITICAL)),
     "state/global-folder": changing(lambda: os.chdir("/")),
 }
 

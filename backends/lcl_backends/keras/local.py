@@ -61,7 +61,11 @@ class LocalLayer(tensorflow.TensorflowLayer):
 
     def __init__(self, spec: Spec, layout: str, weight: Any, bias: Any) -> None:
         self.layer, self._layout = _build(spec, layout, str(weight.dtype)), layout
-        super().__init__(spec, lambda _, x, *__: self.layer(x), weight, bias)
+        super().__init__(spec, self._called, weight, bias)
+
+    def _called(self, _spec: Spec, x: Any, *_held: Any) -> Any:
+        with tensorflow.without_notices():  # implementation 2 passes a deprecated argument
+            return self.layer(x)
 
     def hold(self, *arrays: Any) -> list[Any]:
         """Let the layer hold them."""

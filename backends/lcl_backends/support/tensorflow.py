@@ -60,7 +60,6 @@ def load() -> Any:
     with environment(ENVIRONMENT), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside TensorFlow's own modules
         import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")  # implementation 2 of tf_keras passes a deprecated argument
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit():
         with contextlib.suppress(RuntimeError):  # TensorFlow has run something before: whoever did that chose
@@ -77,6 +76,18 @@ def load_keras2() -> Any:
         warnings.simplefilter("ignore")
         import tf_keras
     return tf_keras
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Let TensorFlow's logger say errors only, for a block."""
+    logger = load().get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def tensor(array: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lcl_ref.files.keras import dialects
-from lcl_ref.files.keras.shapes import KNOWN, Config, Shape, output_shape
+from lcl_ref.files.keras.shapes import KNOWN, Config, Flattened, Shape, output_shape
 
 LOCAL = ("LocallyConnected1D", "LocallyConnected2D", "LocallyConnected3D")
 REGISTERED = "lcl_backends>"
@@ -22,14 +22,14 @@ REGISTERED = "lcl_backends>"
 
 @dataclass(frozen=True)
 class Entry:
-    """One locally connected layer of a configuration.
+    """One layer of a configuration that is no model and no TimeDistributed.
 
     Parameters
     ----------
     name : str
         Layer name, with the names of the models and wrappers around it: ``inner/local``.
     class_name : str
-        One of `LOCAL`.
+        Its class, in the words of Keras 2.
     config : mapping
         Its settings, in the words of Keras 2.
     input_shape : tuple or None
@@ -59,10 +59,15 @@ class Entry:
 
 @dataclass
 class Reading:
-    """What was found in a configuration."""
+    """What was found in a configuration: all layers, in its order, and notes on what was not looked into."""
 
-    entries: list[Entry] = field(default_factory=list)
+    layers: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The locally connected layers."""
+        return [entry for entry in self.layers if entry.class_name in LOCAL]
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ def _model(found: Reading, model: Mapping[str, Any], input_shape: Shape, at: _Pl
         used[stem] += 1
         inputs = [latest] if sequential else [shapes.get(source) for source in _inbound(layer)] or [input_shape]
         own = _first_known(layer, layer["config"])
-        seen = [own] if own is not None and len(inputs) < 2 else inputs
+        known = own is None or len(inputs) > 1 or tuple(inputs[0] or ()) == own  # then by the layers before it
+        seen = inputs if known else [own]
         latest = shapes[name] = _one(found, stored, layer, seen, at, here, images)
     return latest if sequential else _output(model, shapes)
 
@@ -135,11 +141,14 @@ def _one(
         shape = _one(found, inner, _layer(inner, images), [seen], within, f"{here}/layer", images)
         if len(found.entries) == before:
             found.notes.append(f"{at.prefix}{name}: what TimeDistributed wraps is carried along as it is")
-        return None if shape is None or inputs[0] is None else (inputs[0][0], *shape)
-    if class_name in LOCAL:
-        place = (at.group or name, here, stored["config"], "nb_filter" in stored["config"], at.alone)
-        found.entries.append(Entry(f"{at.prefix}{name}", class_name, config, inputs[0], *place))
-    elif class_name not in KNOWN:
+        if shape is None or inputs[0] is None:
+            return None
+        outer = (inputs[0][0], *shape)
+        return Flattened(outer, shape.parts) if isinstance(shape, Flattened) else outer
+    seen = inputs[0] if inputs else None
+    place = (at.group or name, here, stored["config"], "nb_filter" in stored["config"], at.alone)
+    found.layers.append(Entry(f"{at.prefix}{name}", class_name, config, seen, *place))
+    if class_name not in KNOWN and class_name not in LOCAL:
         found.notes.append(f"{at.prefix}{name}: {class_name} is not looked into (no code of the file is run)")
     return output_shape(class_name, config, inputs)
 

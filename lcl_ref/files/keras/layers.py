@@ -13,6 +13,7 @@ from lcl_ref.files.contents import LocalLayer, Tensor
 from lcl_ref.files.keras.config import Entry
 from lcl_ref.files.keras.shapes import per_axis
 from lcl_ref.files.untrusted import problem
+from lcl_ref.layouts.regions import keras_regions
 
 _PADDING = {"same": "same_keras_local"}
 """Keras's word for what `LocallyConnected` does -> this project's."""
@@ -50,6 +51,8 @@ def local_layer(path: Path, entry: Entry, weight: Tensor, bias: Tensor | None, s
 def layout_of(entry: Entry) -> str:
     """Return the layout that the settings stand for."""
     data_format = data_format_of(entry)
+    if entry.config.get("regions") is not None:  # of the drop-in layer alone
+        return keras_regions(entry.config["regions"], _rank(entry))
     if entry.first_keras:
         return f"keras1/{data_format}"
     project = "neurite" if _rank(entry) == 3 else "keras2"
@@ -90,7 +93,7 @@ def _input(
     entry: Entry, layout: str, kernel: Sequence[int], stride: Sequence[int], weight: Tensor, bias: Tensor | None
 ) -> tuple[Sequence[Any], Any]:
     """Return input sizes and channels: as the configuration says, else as far as the shapes of the arrays tell."""
-    rank, first = len(kernel), layout.endswith("channels_first")
+    rank, first = len(kernel), data_format_of(entry) == "channels_first"
     shape = entry.input_shape
     if shape is not None and len(shape) == rank + 1 and None not in shape:
         return (shape[1:], shape[0]) if first else (shape[:-1], shape[-1])

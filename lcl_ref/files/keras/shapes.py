@@ -8,10 +8,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 Shape = tuple[int | None, ...] | None
 Config = Mapping[str, Any]
+
+
+class Flattened(tuple[int | None, ...]):  # noqa: SLOT001 -- a tuple's subclass cannot name slots
+    """A shape whose last axis was made of several: layers that keep the shape keep what it was made of.
+
+    Parameters
+    ----------
+    shape : sequence of int or None
+        The shape.
+    parts : sequence of shape
+        The shapes that its last axis was made of, one after the other.
+    """
+
+    parts: tuple[tuple[int | None, ...], ...]
+
+    def __new__(cls, shape: Sequence[int | None], parts: Sequence[Sequence[int | None]]) -> Self:
+        """Return the shape; a tuple is made here."""
+        made = super().__new__(cls, shape)
+        made.parts = tuple(map(tuple, parts))
+        return made
+
+
+def parts_of(shape: Shape) -> tuple[tuple[int | None, ...], ...]:
+    """Return what the last axis of a shape was made of: itself, where nothing was flattened."""
+    return shape.parts if isinstance(shape, Flattened) else () if shape is None else (tuple(shape[-1:]),)
 
 
 def per_axis(value: Any, rank: int) -> list[Any]:
@@ -89,9 +114,11 @@ def _upsampling(config: Config, shape: Sequence[int | None]) -> Shape:
     return _joined(grown, channels, first)
 
 
-def _flatten(_config: Config, shape: Sequence[int | None]) -> Shape:
+def _flatten(config: Config, shape: Sequence[int | None]) -> Shape:
     known = [size for size in shape if size is not None]
-    return (math.prod(known),) if len(known) == len(shape) else (None,)
+    if config.get("data_format") == "channels_first" and len(shape) > 1:
+        shape = (*shape[1:], shape[0])  # Keras moves the channels last before it flattens
+    return Flattened((math.prod(known),), (shape,)) if len(known) == len(shape) else (None,)
 
 
 def _reshape(config: Config, shape: Sequence[int | None]) -> Shape:
@@ -99,7 +126,8 @@ def _reshape(config: Config, shape: Sequence[int | None]) -> Shape:
     known = [size for size in shape if size is not None]
     if -1 in target and len(known) == len(shape):
         target[target.index(-1)] = math.prod(known) // math.prod(size for size in target if size != -1)
-    return tuple(None if size == -1 else size for size in target)
+    new = tuple(None if size == -1 else size for size in target)
+    return Flattened(new, (shape,)) if len(new) == 1 < len(shape) else new
 
 
 _UNARY: dict[str, Callable[[Config, Sequence[int | None]], Shape]] = {
@@ -148,4 +176,5 @@ def _concatenated(shapes: Sequence[tuple[int | None, ...]], axis: int) -> Shape:
     known = [length for length in lengths if length is not None]
     joined = list(shapes[0])
     joined[place] = sum(known) if len(known) == len(lengths) else None
-    return tuple(joined)
+    flat = place == -1 and any(isinstance(shape, Flattened) for shape in shapes)
+    return Flattened(joined, [part for shape in shapes for part in parts_of(shape)]) if flat else tuple(joined)

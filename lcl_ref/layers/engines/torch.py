@@ -14,13 +14,13 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; under autocast, in its dtype.
 
     `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Differentiable to any order in x,
-    weight and bias. Where a graph is exported (`torch.export`, ONNX), operators of torch's own stand in for those of
-    this package, which the other side would not know.
+    weight and bias. Where a graph is exported (`torch.export`, `torch.jit.trace`, ONNX), operators of torch's own stand
+    in for those of this package, which the other side would not know.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing():
         return at_once(route_of(layer), x, weight, bias)
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route = route_of(layer)

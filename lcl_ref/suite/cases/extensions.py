@@ -85,6 +85,13 @@ KINDS: Mapping[str, Kind] = {
         operands=("x", "weight"),
         results=("scale", "quantised", "sums"),
     ),
+    "regions": Kind(
+        clause="14.10",
+        what="positions of a region share one weight, by a map from position to region",
+        limits="one region: a convolution; as many as positions: the plain layer",
+        operands=("x", "regions", "kernels", "bias", "dy"),
+        results=("y", "dx", "dkernels", "db"),
+    ),
 }
 """Name -> what it is; the second part of a case id."""
 
@@ -105,7 +112,7 @@ class ExtensionCase:
         Samples.
     settings : mapping
         What the extension adds: ``rule`` of a border, ``rank`` of low-rank sharing, ``sizes`` of blocks, ``per`` of
-        scales, ``bias`` of the transposed layer.
+        scales, ``bias`` of the transposed layer, ``regions``: counts per axis, or the map.
     values : {"exact", "nonfinite"}
         Whole numbers compared bit for bit, or whole numbers with inf and NaN planted into x, forward only.
     """

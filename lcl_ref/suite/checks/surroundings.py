@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import locale
+import logging
 import os
 import random
+import signal
 import sys
 import tempfile
 import warnings
@@ -123,6 +127,47 @@ def _other_grad_modes(now: bool | None) -> Sequence[bool | None]:
     return [now] if now is None else [True, False]
 
 
+LOGGERS = ("root", "absl", "jax", "keras", "tensorflow", "torch")
+
+
+def _read_settings() -> dict[str, Any]:
+    torch, known = sys.modules.get("torch"), logging.root.manager.loggerDict
+    loggers = {name: logging.getLogger(name) for name in LOGGERS if name == "root" or name in known}
+    return {
+        "the recursion limit": sys.getrecursionlimit(),
+        "garbage collection": gc.isenabled(),
+        "sys.path": tuple(sys.path),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "what signals do": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "how NumPy prints": np.get_printoptions(),
+        "levels of loggers": {name: logger.level for name, logger in loggers.items()},
+        "threads of torch": torch.get_num_threads() if torch else None,
+    }
+
+
+def _write_settings(values: dict[str, Any]) -> None:
+    sys.setrecursionlimit(values["the recursion limit"])
+    (gc.enable if values["garbage collection"] else gc.disable)()
+    sys.path[:] = values["sys.path"]
+    locale.setlocale(locale.LC_ALL, values["the locale"])
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), values["what signals do"], strict=True):
+        signal.signal(number, handler)
+    np.set_printoptions(**values["how NumPy prints"])
+    for name, level in values["levels of loggers"].items():
+        logging.getLogger(name).setLevel(level)
+    if values["threads of torch"]:
+        sys.modules["torch"].set_num_threads(values["threads of torch"])
+
+
+def _other_settings(now: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Return numbers and levels that no program sets."""
+    levels = {name: level + 1 for name, level in now["levels of loggers"].items()}
+    prints = now["how NumPy prints"] | {"linewidth": 97, "precision": 5}
+    limit = now["the recursion limit"] + 1
+    changed = {"levels of loggers": levels, "how NumPy prints": prints, "the recursion limit": limit}
+    return [now | changed | {"garbage collection": not now["garbage collection"]}]
+
+
 def _write_filters(listed: list[Any]) -> None:
     warnings.resetwarnings()
     warnings.filters[:] = listed  # type: ignore[index]
@@ -159,6 +204,9 @@ SURROUNDINGS = {
     "environment": Surrounding("os.environ", lambda: dict(os.environ), _write_environment, _unchanged),
     "default-dtype": Surrounding("the default dtype of a framework", _read_dtypes, _write_dtypes, _torch_dtypes),
     "grad-mode": Surrounding("torch's grad mode", _read_grad_mode, _write_grad_mode, _other_grad_modes),
+    "settings": Surrounding(
+        "settings of Python, NumPy, loggers or torch", _read_settings, _write_settings, _other_settings
+    ),
     "folder": Surrounding("the current folder", os.getcwd, os.chdir, lambda _: [os.sep, tempfile.gettempdir()]),
 }
 """Name -> what is to be left alone."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lcl_ref.suite.adapter import OPERATIONS, Result
 from lcl_ref.suite.diagnosis.deviations import Deviation, Refused, results
-from lcl_ref.suite.diagnosis.deviations.deviation import edited
+from lcl_ref.suite.diagnosis.deviations.deviation import each_result, edited
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.judge.bounds import Magnitude, accumulation_of, limit
 from lcl_ref.suite.judge.compare import same_results
@@ -37,26 +39,40 @@ def _reproduces(hypothesis: Hypothesis, observation: Observation) -> bool:
     coarse = {deviation.id: plan for deviation, plan in formats if plan.accumulator or plan.stored}
     # Results in a coarse format depend on the order of summation: they are compared within the limit of that format.
     ordered = tuple(deviation for deviation in hypothesis if deviation.id not in coarse)
+    predicted: dict[str, Array] = {}
     try:
-        predicted = results(task.spec, observation.operands, ordered, observation.op)
+        for name, array in _predictions(ordered, observation):
+            predicted[name] = array
+            if observation.verdict == "error":
+                continue
+            if array.shape != answers[name].shape:
+                return False
+            if task.exact and not coarse and _misses(task.dtype, array, answers[name]):
+                return False
     except Refused:
         return observation.verdict == "error"
-    predicted = {name: array for name, array in predicted.items() if name in answers}
-    if observation.verdict == "error" or any(predicted[name].shape != answers[name].shape for name in predicted):
+    if observation.verdict == "error" or (coarse and not _near(hypothesis, observation)):
         return False
     got = {name: answers[name] for name in predicted}
-    if coarse and not _near(hypothesis, observation):
-        return False
     if task.exact and not coarse and same_results(predicted, got):
         return True
-    if task.exact and not coarse and any(_misses(task.dtype, predicted[name], got[name]) for name in predicted):
-        return False
     sums = next((plan.accumulator for plan in coarse.values() if plan.accumulator), "")
     stored = next((plan.stored for plan in coarse.values() if plan.stored), task.dtype)
     return all(
         bool(_representable(stored, got[name]).all()) and _within(allowed, got[name], predicted[name])
         for name, allowed in _limits(ordered, observation, predicted, stored, sums).items()
     )
+
+
+def _predictions(hypothesis: Hypothesis, observation: Observation) -> Iterator[tuple[Result, Array]]:
+    """Yield the results that were answered, or all in the place of an error; first those that stay right."""
+    task, answers = observation.task, observation.answers
+    parts = [part for part in OPERATIONS[observation.op].results if part in (answers or task.golden)]
+    edited_parts = {part for deviation in hypothesis for part in deviation.parts}
+    right = [part for part in parts if task.exact and answers and part not in edited_parts]
+    yield from ((part, task.golden[part].astype(np.float64)) for part in right)
+    left = [part for part in parts if part not in right]
+    yield from each_result(task.spec, observation.operands, hypothesis, left)
 
 
 NEAR = 4.0

@@ -26,6 +26,9 @@ BATCH = 2
 MAX_INPUTS = 2000
 """Input elements above which the connections of a layer are not probed one by one."""
 
+TOGETHER = 8
+"""How many of them are probed in one call, each in a sample of its own: samples are known not to interact."""
+
 
 class Prober:
     """Asks one layer about one specification.
@@ -161,7 +164,7 @@ def _connections(prober: Prober) -> Iterator[str]:
     want = np.where(route.joined, route.weight_index + 1, 0)
     numbers = np.arange(1, prober.weight.size + 1, dtype=prober.weight.dtype).reshape(spec.weight_shape)
     rest = prober.y(np.zeros(spec.x_shape(1), prober.x.dtype), numbers, prober.zero(prober.bias)).reshape(-1)
-    got = np.stack([_response(prober, element, numbers) for element in range(want.shape[0])]) - rest
+    got = np.concatenate([_responses(prober, first, numbers) for first in range(0, want.shape[0], TOGETHER)]) - rest
     if got.shape != want.shape:
         return
     for wrong, words in (
@@ -194,11 +197,12 @@ def _of_gradients(prober: Prober) -> Iterator[str]:
             yield f"{name} is 0 everywhere"
 
 
-def _response(prober: Prober, element: int, numbers: Array) -> Array:
+def _responses(prober: Prober, first: int, numbers: Array) -> Array:
+    """Return what the layer answers to some input elements, one in each sample: ``(elements, outputs)``."""
     spec = prober.spec
-    x = np.zeros(spec.x_shape(1), prober.x.dtype)
-    x.reshape(-1)[element] = 1
-    return prober.y(x, numbers, prober.zero(prober.bias)).reshape(-1)
+    size = math.prod(spec.x_shape(1))
+    x = np.eye(min(TOGETHER, size - first), size, first, prober.x.dtype)
+    return prober.y(x.reshape(spec.x_shape(len(x))), numbers, prober.zero(prober.bias)).reshape(len(x), -1)
 
 
 def _example(spec: Spec, wrong: NDArray[np.bool_], got: Array, want: Array) -> str:

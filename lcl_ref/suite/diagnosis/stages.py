@@ -27,7 +27,7 @@ FRESH = (8, 32)
 """How many fresh layers are asked, and how many where few are supported."""
 
 
-ENOUGH_SECONDS = 4.0
+ENOUGH_SECONDS = 3.0
 """After so much work of this process no further cell is asked once something is wrong."""
 
 LONG_SECONDS = 7.0

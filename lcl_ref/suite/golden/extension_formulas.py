@@ -116,6 +116,31 @@ def low_rank(spec: Spec, given: Arrays) -> Arrays:
     return {name: array for name, array in found.items() if name != "dw"} | {"dmixing": dmixing, "dkernels": dkernels}
 
 
+def regions(spec: Spec, given: Arrays, setting: Any) -> Arrays:
+    """14.10; the map of a grid is made here anew, from counts per axis."""
+    region = {position: _region(spec, position, setting) for position in indices(spec.output_size)}
+    tied = {"kernels": "weight"} | ({"bias": "bias"} if spec.bias == "position" else {})
+    spread = {name: np.array([given[stored][q] for q in region.values()]) for stored, name in tied.items()}
+    shapes = {"weight": spec.weight_shape, "bias": spec.bias_shape or ()}
+    found = layer(spec, given | {name: array.reshape(shapes[name]) for name, array in spread.items()})
+    for stored, name in tied.items():
+        total = np.zeros_like(given[stored])
+        for position, q in region.items():
+            total[q] += found[f"d{name[0]}"][position]
+        found["dkernels" if stored == "kernels" else "db"] = total
+    return {name: array for name, array in found.items() if name != "dw"}
+
+
+def _region(spec: Spec, position: Index, setting: Any) -> int:
+    counts = [setting] * spec.rank if isinstance(setting, int) else setting
+    if not isinstance(counts[0], int):
+        return int(np.array(setting)[position])
+    number = 0
+    for o, parts, size in zip(position, counts, spec.output_size, strict=True):
+        number = number * parts + o * parts // size
+    return number
+
+
 def unequal(sizes: Sequence[Sequence[int]], given: Arrays) -> Arrays:
     """14.4; the weight is ``(blocks, most inputs, most outputs)``, filled up with zeros."""
     x, weight, dy = given["x"], given["weight"], given["dy"]

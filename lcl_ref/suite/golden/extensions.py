@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lcl_ref import api
 from lcl_ref.errors import FixtureError, Violation
-from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, transposed, unequal
+from lcl_ref.extensions import adaptive, borders, low_rank, pruned, quantised, regions, transposed, unequal
 from lcl_ref.suite.cases.extensions import KINDS, ExtensionCase
 from lcl_ref.suite.golden import extension_formulas, values
 from lcl_ref.suite.golden.results import narrowest
@@ -54,7 +54,7 @@ def certificate(case: ExtensionCase, arrays: Mapping[str, Array]) -> dict[str, i
     """Return per result the largest sum of magnitudes (SPEC 12.1), for results that are sums of whole numbers."""
     operands = {name: arrays[name] for name in KINDS[case.kind].operands if name in arrays}
     wide = {name: array.astype(np.int64) if array.dtype.kind == "i" else array for name, array in operands.items()}
-    wide = {name: array if name in ("mask", "radius") else np.abs(array) for name, array in wide.items()}
+    wide = {name: array if name in ("mask", "radius", "regions") else np.abs(array) for name, array in wide.items()}
     sums = by_formula(case, wide)
     if case.kind == "quantised":
         sums = {"sums": sums["sums"]}
@@ -81,6 +81,10 @@ def shapes(case: ExtensionCase) -> dict[str, tuple[int, ...]]:
         "kernels": (case.settings.get("rank", 1), *spec.weight_shape[spec.rank :]),
         "dz": spec.x_shape(case.batch),
     }
+    if case.kind == "regions":
+        count = int(np.max(regions.as_map(spec, case.settings["regions"]))) + 1
+        found |= {"regions": spec.output_size, "kernels": (count, *spec.weight_shape[spec.rank :])}
+        found |= {"bias": (count, spec.out_channels)} if spec.bias == "position" else {}
     if case.kind == "transposed":
         found["bias"] = spec.x_shape(1)[1:] if case.settings["bias"] == "site" else (spec.in_channels,)
     return {name: found[name] for name in KINDS[case.kind].operands if name in found}
@@ -104,6 +108,8 @@ def _drawn(case: ExtensionCase, name: str, shape: tuple[int, ...]) -> Array:
     raw = values.raw(case.id, name, shape)
     if name == "mask":  # the last output channel keeps nothing
         return ((raw % np.uint64(5) < 3) & (np.arange(shape[-1]) < shape[-1] - 1)).astype(np.int64)
+    if name == "regions":
+        return regions.as_map(case.layer, case.settings["regions"]).astype(np.int64)
     if name == "radius":  # odd quarters, which are never where a gate bends, from -1.25 (closed) to beyond the window
         steps = math.floor(2 * adaptive.full_radius(case.layer) + 4.5) + 1
         return (raw % np.uint64(steps)).astype(np.float64) / 2 - 1.25
@@ -138,6 +144,8 @@ def by_formula(case: ExtensionCase, given: Mapping[str, Array]) -> Arrays:
         return extension_formulas.unequal(case.settings["sizes"], arrays)
     if case.kind == "quantised":
         return extension_formulas.quantised(case.layer, arrays, case.settings["per"])
+    if case.kind == "regions":
+        return extension_formulas.regions(case.layer, arrays, case.settings["regions"])
     if case.kind == "borders":
         return extension_formulas.layer(case.layer, arrays, rule=case.settings["rule"])
     route = {
@@ -212,6 +220,13 @@ def _quantised(case: ExtensionCase, given: Arrays) -> Arrays:
     return {"scale": layer.scale, "quantised": layer.weight, "sums": sums}
 
 
+def _regions(case: ExtensionCase, given: Arrays) -> Arrays:
+    where, operands = given["regions"], (given["x"], given["kernels"], given.get("bias"))
+    y = regions.forward(case.layer, where, *operands)
+    found = _named(y, regions.vjp(case.layer, where, *operands, given["dy"]))
+    return {"dkernels" if name == "dw" else name: array for name, array in found.items()}
+
+
 _MODULES = {
     "pruned": _pruned,
     "adaptive": _adaptive,
@@ -220,4 +235,5 @@ _MODULES = {
     "borders": _borders,
     "transposed": _transposed,
     "quantised": _quantised,
+    "regions": _regions,
 }

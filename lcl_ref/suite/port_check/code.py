@@ -64,7 +64,8 @@ def _run(file: WeightFile, layer: LocalLayer, code: str) -> list[tuple[Array, Ar
         for number, given in enumerate(orders):
             np.save(folder / f"x{number}.npy", given)
         (folder / "spec.json").write_text(layer.spec.to_json())
-        _child(code, [str(Path(path).absolute()), name, str(folder)], folder)
+        arguments = [str(Path(path).absolute()), name, str(folder)]
+        child(f"--check-code {code}", "lcl_ref.suite.port_check.code_child", arguments, folder, SECONDS)
         told = documents.read(folder / "told.json")
         found = [
             (given, _answer(folder / f"y{number}.npy")) for number, given in enumerate(orders) if told[number] == ""
@@ -80,10 +81,16 @@ def _answer(path: Path) -> Array:
     return array
 
 
-def _child(code: str, arguments: Sequence[str], folder: Path) -> None:
-    """Run the code in a process of its own, which ends with everything it started."""
+def child(blamed: str, module: str, arguments: Sequence[str], folder: Path, seconds: float) -> None:
+    """Run a module of ours, which runs code of others, in a process that ends with everything it started.
+
+    Raises
+    ------
+    FileError
+        If it fails, or is not done in time; `blamed` is whose fault that is.
+    """
     process = subprocess.Popen(  # noqa: S603  our own module
-        processes.command("lcl_ref.suite.port_check.code_child", *arguments),
+        processes.command(module, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -92,16 +99,18 @@ def _child(code: str, arguments: Sequence[str], folder: Path) -> None:
     )
     processes.look_after(process.pid, folder)
     try:
-        _, said = process.communicate(timeout=SECONDS)
+        _, said = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        raise _refusal(code, f"no answer in {SECONDS:.0f} s", "an answer", "") from error
+        violation = Violation("check/code", blamed, f"no answer in {seconds:.0f} s", "an answer")
+        raise FileError(violation) from error
     finally:
         processes.end(process.pid, folder)
         process.kill()
         process.wait()
     if process.returncode:
-        last = shown(said.decode(errors="replace").strip().rpartition("\n")[2], 300)
-        raise _refusal(code, f"exit status {process.returncode}: {last}", "code that can be run", "")
+        last = shown(said.decode(errors="replace").strip().rpartition("\n")[2], 600)
+        got = f"exit status {process.returncode}: {last}"
+        raise FileError(Violation("check/code", blamed, got, "code that can be run"))
 
 
 def _refusal(code: str, got: str, expected: str, todo: str) -> FileError:

@@ -40,7 +40,7 @@ def main() -> None:
     spec = Spec.from_json((folder / "spec.json").read_text())
     arrays = {kind: np.load(folder / f"{kind}.npy") for kind in ("weight", "bias") if (folder / f"{kind}.npy").exists()}
     names = [(folder / f"{number}.name").read_text() for number in range(len(arrays))]
-    thing = _named(path, name)
+    thing = named(path, name)
     told = []
     for number, given in enumerate(sorted(folder.glob("x*.npy"))):
         try:
@@ -51,7 +51,7 @@ def main() -> None:
     (folder / "told.json").write_text(json.dumps(told))
 
 
-def _named(path: Path, name: str) -> Any:
+def named(path: Path, name: str) -> Any:
     """Load the file, as a module of its own name, and return what is called so: without a name, the one class in it."""
     sys.path.append(str(path.parent))
     found = importlib.util.spec_from_file_location(path.stem, path)

@@ -21,11 +21,7 @@ SHOWN_TERMS = 12
 
 def describe(case: Case, arrays: Arrays) -> str:
     """Return the whole explanation as text; `arrays` are the stored ones of the case."""
-    spec = case.spec
-    variant = "float32/" if case.values == "rounded" else ""
-    named = {name.removeprefix(variant): array for name, array in arrays.items() if name.startswith(variant)}
-    if case.values == "complex":
-        named = {name: from_parts(array) for name, array in named.items()}
+    spec, named = case.spec, plain(case, arrays)
     parts = [
         f"{case.id} ({case.values})\n{case.why}\nSPEC {', '.join(case.clauses)}\n{spec.to_json()}",
         _shapes(spec, case.batch),
@@ -34,6 +30,13 @@ def describe(case: Case, arrays: Arrays) -> str:
         _channels(spec),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def plain(case: Case, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a case by their plain names: those of float32 where it has several, parts put together."""
+    variant = "float32/" if case.values == "rounded" else ""
+    named = {name.removeprefix(variant): array for name, array in arrays.items() if name.startswith(variant)}
+    return {name: from_parts(array) for name, array in named.items()} if case.values == "complex" else named
 
 
 def _shapes(spec: Spec, batch: int) -> str:

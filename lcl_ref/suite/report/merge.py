@@ -191,10 +191,14 @@ class Difference:
 
     Parameters
     ----------
+    before, after : dict
+        The documents.
     changes : mapping of str to list
         Name of a change -> ``(cell, row before, row after)``; a row is None where the document has none.
     """
 
+    before: Document
+    after: Document
     changes: Mapping[str, list[tuple[Key, Mapping[str, Any] | None, Mapping[str, Any] | None]]]
 
     @property
@@ -221,16 +225,16 @@ def difference(before: Path, after: Path) -> Difference:
     old, new = ({_key(row, with_run): row for row in document["outcomes"]} for document in opened)
     changes: dict[str, list[Any]] = defaultdict(list)
     for key in new | old:
-        name = _change(old.get(key), new.get(key))
+        rows = old.get(key), new.get(key)
+        name = change_of(key[-3], *(row["state"] if row else "absent" for row in rows))
         if name:
-            changes[name].append((key, old.get(key), new.get(key)))
-    return Difference(changes)
+            changes[name].append((key, *rows))
+    return Difference(opened[0], opened[1], changes)
 
 
-def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
-    """Return the name of a change, or nothing where it is none worth a line."""
-    was, now = (row["state"] if row else "absent" for row in (old, new))
-    if was == now or (now == "absent" and old is not None and is_fresh(old["case"])):
+def change_of(case: str, was: str, now: str) -> str:
+    """Return the name of a change of a cell from one state to another, or nothing where it is none worth a line."""
+    if was == now or (now == "absent" and is_fresh(case)):
         return ""  # another seed draws other layers
     if was == "pass":
         return {"unsupported": "newly unsupported", "absent": "no longer asked"}.get(now, "regressed")

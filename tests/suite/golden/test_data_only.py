@@ -169,6 +169,8 @@ def plain_weight(entry, arrays):
         count, each = shape[0], math.prod(shape[1:])
         pairs = itertools.product(range(math.prod(sizes[:-1])), range(each))
         return [sum(mixing[o * count + r] * kernels[r * each + at] for r in range(count)) for o, at in pairs]
+    if entry["kind"] == "regions":
+        return of_regions(arrays, "kernels")
     shape, weight = arrays["weight"]
     opened = []
     for number, place in enumerate(indices(shape)):
@@ -178,16 +180,25 @@ def plain_weight(entry, arrays):
     return opened
 
 
+def of_regions(arrays, name):
+    """Return for every position, one after the other, what is stored for its region."""
+    shape, numbers = arrays[name]
+    each = math.prod(shape[1:])
+    return [numbers[q * each + at] for q in arrays["regions"][1] for at in range(each)]
+
+
 def test_extensions_that_are_another_weight_follow_from_the_specification(cases):
     compared = 0
     for entry, arrays in cases.values():
-        if entry.get("kind") in ("adaptive", "low-rank", "quantised"):
+        if entry.get("kind") in ("adaptive", "low-rank", "quantised", "regions"):
             _, golden = arrays["sums" if entry["kind"] == "quantised" else "y"]
             bias = arrays["bias"][1] if "bias" in arrays else None
+            if entry["kind"] == "regions" and entry["spec"]["bias"] == "position":
+                bias = of_regions(arrays, "bias")
             y, _ = forward(entry, arrays["x"][1], plain_weight(entry, arrays), bias, len(golden))
             assert y == list(golden)
             compared += 1
-    assert compared == 6
+    assert compared == 9
 
 
 def test_sizes_are_made_and_checked_as_the_page_says():

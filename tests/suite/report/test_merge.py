@@ -9,10 +9,10 @@ from lcl_ref.errors import LclError
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
-from lcl_ref.suite.report import merge
+from lcl_ref.suite.report import history, merge
 from lcl_ref.suite.report.document import count_states, sealed, write_json
 from lcl_ref.suite.report.document import document as report_of
-from lcl_ref.suite.report.page import page
+from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.run.settings import BackendReport
 from tests.support.programs import lcl
 
@@ -194,11 +194,59 @@ def test_the_commands_write_what_they_say(write, tmp_path):
     assert json.loads((tmp_path / "both.json").read_text()) == merge.merge(paths)
     assert lcl("report", "html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
     text = (tmp_path / "both.html").read_text()
-    shown = ("torch.loop on metal", "torch.loop on linux", "Darwin 25.1 arm64", "Metal 4", BASE["date"], "1 wrong")
+    shown = ("torch.loop on metal", "torch.loop on linux", "Darwin 25.1 arm64", "Metal 4", BASE["date"])
     assert [words for words in shown if words not in text] == []
 
 
 def test_a_single_report_is_a_page_without_labels():
     text = page(BASE)
-    assert "<td>torch.loop</td><td>torch 2.13.0</td>" in text
+    assert ">torch.loop</a>" in text
     assert BASE["machine"]["system"] in text
+
+
+def test_a_page_of_two_reports_has_every_change_with_its_address(write, tmp_path):
+    before, after = write("before", BASE), write("after", changed(["fail", "unsupported"]))
+    done = lcl("report", "diff", before, after, "--html", tmp_path / "d.html")
+    assert done.returncode == 1
+    text = (tmp_path / "d.html").read_text()
+    address = "torch.loop/2d/plain/channel-bias/forward/float32"
+    assert f'id="{address}"' in text
+    assert f'href="#{address}"' in text
+    assert ("regressed: 1" in text, "newly unsupported: 1" in text, "after: for a reason" in text) == (True, True, True)
+    same = lcl("report", "diff", before, before, "--html", tmp_path / "s.html")
+    assert same.returncode == 0
+    assert "No cell changed its state." in (tmp_path / "s.html").read_text()
+
+
+def test_a_page_is_not_written_over_a_report(write):
+    before, after = write("before", BASE), write("after", BASE)
+    done = lcl("report", "diff", before, after, "--html", after)
+    assert done.returncode == 2
+    assert json.loads(after.read_text()) == BASE
+
+
+def test_history_puts_reports_in_the_order_of_their_dates(write, tmp_path):
+    later = sealed(changed(["fail"]) | {"date": "2026-03-01T00:00:00+00:00"})
+    first = sealed(changed() | {"date": "2026-01-01T00:00:00+00:00"})
+    other = sealed(changed(["unsupported"], digest="0" * 64) | {"date": "2026-04-01T00:00:00+00:00"})
+    for name, report in (("a", later), ("b", first), ("c", other)):
+        write(name, report)
+    entries = history.read_folder(tmp_path)
+    assert [entry.label for entry in entries] == ["b", "a", "c"]
+    steps = list(history.steps(entries))
+    assert [{name: len(cells) for name, cells in step.changes.items()} for step in steps] == [
+        {"regressed": 1},
+        {"changed": 1},
+    ]
+    assert [step.same_data for step in steps] == [True, False]
+    done = lcl("report", "history", tmp_path, "--html", tmp_path / "h.html")
+    assert done.stdout.splitlines()[2].startswith("  regressed: 1, such as torch.loop 2d/plain/channel-bias")
+    text = (tmp_path / "h.html").read_text()
+    assert "b → a" in text
+    assert "Other golden data" in text
+
+
+def test_a_folder_without_reports_is_one_line(tmp_path):
+    done = lcl("report", "history", tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1

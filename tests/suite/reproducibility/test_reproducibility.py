@@ -13,6 +13,7 @@ from lcl_ref.suite.reproducibility.classes import CLASSES, agreement, measured
 from lcl_ref.suite.reproducibility.questions import VARIANTS, questions
 from lcl_ref.suite.run.user_layer import as_adapter
 from tests.support.programs import lcl
+from tools import reproducibility_page
 
 ASKED = [question for question in questions("float32") if question.case == "1d/padding/uneven-pair"]
 
@@ -127,3 +128,15 @@ def test_the_command_measures_and_judges_nothing(tmp_path):
         "memory": True,
     }
     assert "alone: 0d/linear/position-bias forward float32, y[" in done.stdout
+
+
+def test_the_page_says_in_which_formats_a_class_is_left():
+    one, other = ({("a", "forward", "y"): np.full(3, value)} for value in (1.0, 2.0))
+    documents = []
+    for dtype, alone in (("float16", one), ("float32", other)):
+        found = measured("layer", dtype, {"plain": one, "alone": alone, "backwards": other})
+        facts = {"dtype": dtype, "cores": 2, "machine": {"system": "Linux", "machine": "x86_64"}, "classes": CLASSES}
+        documents.append(facts | {"backends": [found.to_dict()]})
+    page = reproducibility_page.tables(documents)
+    assert "| `layer` | 2 | - | differs in float32 | differs | - | - | - |" in page
+    assert "| `layer` | alone | `a` | forward float32, y[0] | 1.0 | 2.0 |" in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Literal
@@ -143,8 +143,17 @@ def results(
     spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], op: str = "forward"
 ) -> dict[str, Array]:
     """Return the results of an operation of a layer with these deviations by name; arguments and errors as `result`."""
+    parts = [part for part in OPERATIONS[op].results if part != "db" or spec.bias_shape is not None]
+    return dict(each_result(spec, operands, deviations, parts))
+
+
+def each_result(
+    spec: Spec, operands: Mapping[str, Array], deviations: Iterable[Deviation], parts: Iterable[Result]
+) -> Iterator[tuple[Result, Array]]:
+    """Yield these results by name, each computed when it is asked for; arguments and errors as `result`."""
     chosen = tuple(deviations)
     wide = {name: np.asarray(operand, np.float64) for name, operand in operands.items()}
-    parts = [part for part in OPERATIONS[op].results if part != "db" or spec.bias_shape is not None]
-    with np.errstate(invalid="ignore", over="ignore"):
-        return {part: result(spec, wide, chosen, part) for part in parts}
+    for part in parts:
+        with np.errstate(invalid="ignore", over="ignore"):
+            array = result(spec, wide, chosen, part)
+        yield part, array
