@@ -102,10 +102,10 @@ def fill(
     --------
     >>> import torch
     >>> from lcl_ref.porting import fill
-    >>> fill(torch.nn.Linear(2, 3), "missing.h5")
+    >>> fill(torch.nn.Linear(2, 3), "missing.h5")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    lcl_ref.errors.FileError: missing.h5: got no such file, expected a weight file
+    lcl_ref.errors.FileError: missing.h5: got no such file, expected a weight file...
     """
     framework = importlib.import_module(f"lcl_ref.porting.of_{framework_of(model)}")
     with open_weights(Path(stored)) as file:
