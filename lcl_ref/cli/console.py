@@ -39,14 +39,16 @@ class Console(rich.console.Console):
         """Leave it to the command line what that means."""
         raise NobodyReadsError
 
-    def rows(self, table: Table) -> None:
-        """Print a table; where no terminal is, each row as one line that is not folded, for programs to read."""
-        if self.is_terminal:
-            self.print(table)
-            return
-        page = io.StringIO()
-        Console(file=page, width=NATURAL, no_color=True).print(table)
-        say("\n".join(line.rstrip() for line in page.getvalue().splitlines()), err=self.stderr)
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print texts or a table; where no terminal is, without folding a line, for programs to read."""
+        if not self.is_terminal and objects and isinstance(objects[0], Table):
+            page = io.StringIO()
+            rich.console.Console(file=page, width=NATURAL, no_color=True).print(*objects, **how)
+            say("\n".join(line.rstrip() for line in lines(page.getvalue()).splitlines()), err=self.stderr)
+        elif not self.is_terminal and all(isinstance(one, str | Text) for one in objects):
+            super().print(*objects, **{"soft_wrap": True} | how)
+        else:
+            super().print(*objects, **how)
 
 
 class Rows(Table):

@@ -137,7 +137,7 @@ def inspect(file: Path, spec: Path | None, from_layout: str, layer: str, as_skel
     for found in facts["layers"][:_MOST_LAYERS]:
         table.add_row(*(escape(_short(found[key])) for key in _COLUMNS))
     out = console()
-    out.rows(table)
+    out.print(table)
     if len(facts["layers"]) > _MOST_LAYERS:
         out.print(f"... {len(facts['layers']) - _MOST_LAYERS} more layers (--json lists all)", highlight=False)
     out.print(f"{_others(len(facts['other']))}, {facts['bytes'] / 1e6:.1f} MB in all", highlight=False)
@@ -261,4 +261,4 @@ def _print(findings: list[Finding]) -> None:
         ratio = "" if finding.error_ratio is None else f"{finding.error_ratio:.3f}"
         verdict = f"[{colour}]{finding.state.replace('_', ' ')}[/]"
         table.add_row(escape(finding.layer), finding.side, finding.op, verdict, ratio, escape(finding.message))
-    console().rows(table)
+    console().print(table)

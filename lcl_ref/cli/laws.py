@@ -78,7 +78,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         head = same[0]
         says = f"{head['left']} = {head['right']}: {head['says']}"
         table.add_row(escape(head["law"]), *map(_words, same), escape(says))
-    console().rows(table)
+    console().print(table)
 
 
 def _words(row: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ def layouts(context: click.Context, as_json: bool) -> None:
     table = Rows(*headings)
     for layout in LAYOUTS.values():
         table.add_row(*map(escape, _cells(layout)[: len(headings)]))
-    out.rows(table)
+    out.print(table)
     say(LEGEND)
 
 

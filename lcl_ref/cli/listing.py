@@ -45,7 +45,7 @@ def backends(everything: bool, as_json: bool) -> None:
     for row in rows:
         if row["installed"] or everything:
             table.add_row(*map(escape, _backend_cells(row, wide)))
-    out.rows(table)
+    out.print(table)
     missing = Counter(row["framework"] for row in rows if not row["installed"])
     if missing and not everything:
         words = ", ".join(f"{framework} ({count})" for framework, count in missing.items())
@@ -99,7 +99,7 @@ def cases(cases: Sequence[str], tier: str, as_coverage: bool, as_json: bool, dat
         table.add_row(extension.id, "", extension.values, " ".join(extension.clauses), escape(extension.why))
     for check in (CHECKS[name] for name in checks):
         table.add_row(check.id, "", "check", check.clause, f"catches a layer that {_predicate(check)}")
-    console().rows(table)
+    console().print(table)
     counts = f"{len(chosen)} accepted, {len(refused)} refused, {len(extended)} of extensions, {len(checks)} checks"
     say(counts)
 
@@ -121,7 +121,7 @@ def _print_coverage(chosen: Sequence[Case], store: Store, as_json: bool) -> None
         missing = "; ".join(" + ".join(pair) for pair in row["missing"])
         asked = row["legal"] - len(row["missing"])
         table.add_row(" x ".join(row["parameters"]), str(row["legal"]), str(asked), missing)
-    console().rows(table)
+    console().print(table)
     for name, found in (("pairs", facts), ("triples", facts["triples"])):
         share = 100 * found["covered"] / found["legal"]
         say(f"{found['covered']} of {found['legal']} legal {name} ({share:.1f} %) in {len(chosen)} cases")

@@ -45,7 +45,7 @@ def reproducibility(
     if json_file:
         write_json(json_file, document(found, dtype))
     out = console()
-    out.rows(_table(found))
+    out.print(_table(found))
     for one in found:
         if one.message:
             out.print(f"{escape(one.backend)}: {escape(one.message)}", soft_wrap=True, highlight=False)

@@ -123,7 +123,7 @@ def _print_matrix(out: Console, ran: Ran, told: Told) -> None:
     wide = out.width >= WIDE if out.is_terminal else told.verbose
     room = (80 if wide else out.width) - NUMBERS if out.is_terminal else 0
     if rows and not told.ladder:
-        out.rows(matrix_table(rows, ran.outcomes, wide=wide, room=room))
+        out.print(matrix_table(rows, ran.outcomes, wide=wide, room=room))
     print_absent(out, absent, ran.outcomes)
 
 

@@ -234,12 +234,14 @@ def lcl_outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     jobs, seconds = config.getoption("--lcl-jobs"), config.getoption("--lcl-timeout")
     groups = WorkerGroups(_plan(config)).numbers() if runs > 1 else {}
     settings = Settings(_data(config), jobs, seconds, runs=runs, seed=config.getoption("--lcl-seed") or 0)
-    outcomes = Outcomes(_selected(request), settings, groups)
+    plan, selected = _plan(config), _selected(request)
+    chosen = {ref.name for ref, cells in selected.items() if len(cells) == len(plan[ref])}
+    outcomes = Outcomes(selected, settings, groups)
     yield outcomes
     outcomes.close()
     whole = not config.getoption("--lcl-case") and not config.getoption("--lcl-dtype")
     looked = looked_at(*outcomes.found(), Store(_data(config)), naming=whole, of=config.stash[CELLS])
-    narrow = [one for one in looked.values() if one.narrow and whole]
+    narrow = [one for name, one in looked.items() if one.narrow and whole and name in chosen]
     said = [line for one in narrow for line in (one.sentence, one.not_seen and one.not_seen_sentence) if line]
     config.stash[LOOKED] = said
     if hasattr(config, "workeroutput"):

@@ -84,7 +84,7 @@ def lcl(tmp_path_factory):
 
 def test_entry_points_of_both_kinds_are_run(lcl):
     words = [word for name in ("other.one", "plain", "wave.first", "wave.b") for word in ("-b", name)]
-    done = lcl("run", *words, "--tier", "smoke", "--dtype", "float32", "--op", "forward", "--jobs", "1")
+    done = lcl("run", *words, "--tier", "smoke", "--dtype", "float32", "--op", "forward", "--jobs", "1", "-v")
     assert done.returncode == 0, done.stderr
     assert all(f"{name}: done" in done.stderr for name in ("other.one", "plain", "wave.first", "wave.b"))
 

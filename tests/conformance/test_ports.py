@@ -88,7 +88,7 @@ def test_smoke_tells_a_deviating_layer_from_a_broken_program(mistaken, tmp_path)
 def smoke(word):
     done = lcl("smoke", "-b", word)
     assert done.returncode == 1
-    return done.stdout
+    return " ".join(done.stdout.split())
 
 
 DESCRIBED = ["describe/layers", "describe/refusals"]

@@ -41,7 +41,7 @@ def test_docstrings_are_whole_and_their_examples_true(name, layer):
 
 
 def test_docstrings_of_keras_are_whole_and_their_examples_true():
-    assert run(program=KERAS, backend="jax").splitlines() == ["6 0 True"] * 3
+    assert run(program=KERAS, backend="torch").splitlines() == ["6 0 True"] * 3
 
 
 def test_the_signature_names_what_the_framework_adds():

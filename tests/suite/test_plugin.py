@@ -162,7 +162,9 @@ def noted(repository):
     return folder, lambda: [int(line) for line in notes.read_text().splitlines()] if notes.exists() else []
 
 
-@pytest.mark.parametrize(("options", "imports"), [((), 4), (("--dist", "loadfile"), 3)])
+@pytest.mark.parametrize(
+    ("options", "imports"), [pytest.param((), 4, marks=pytest.mark.slow), (("--dist", "loadfile"), 3)]
+)
 def test_every_process_of_xdist_asks_their_layer_in_one_of_its_own(noted, options, imports):
     """Each also asks once, while it collects, what the layer declines."""
     folder, imported = noted

@@ -16,7 +16,7 @@ from tests.layers.training.trajectories import (
     train,
 )
 
-DTYPES = [torch.float32, torch.float64]
+DTYPES = [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)]
 RULES = list(OPTIMISERS)
 
 
