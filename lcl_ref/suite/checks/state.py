@@ -159,7 +159,7 @@ def writes_operands(subject: Subject, asked: Asked, op: str) -> None:
     before = {name: _whole(ORDERS["offset"](operand)).tobytes() for name, operand in asked.task.operands.items()}
     for call in dict.fromkeys(("forward", op)):
         for _ in range(2):
-            answers_of(layer, call, given)
+            subject.answers(asked.task, call, given, layer)
             for name, operand in given.items():
                 if _whole(operand).tobytes() != before[name]:
                     raise Deviates(f"{call} wrote into {name}, or into the memory around it")

@@ -123,16 +123,26 @@ class Subject:
         PlainlyWrong
             If a plain question is answered the same way, or raises too.
         """
+        answers = self.answers(task, op, given, layer or self.held(task, lay)[1])
+        self.require(task, op, answers, when)
+        return answers
+
+    def answers(self, task: Task, op: str, given: Mapping[str, Array], layer: Prepared) -> Arrays:
+        """Return what a layer answers, right or wrong.
+
+        Raises
+        ------
+        PlainlyWrong
+            If it raises, and does so when it is asked plainly.
+        """
         try:
-            answers = answers_of(layer or self.held(task, lay)[1], op, given)
+            return answers_of(layer, op, given)
         except Unsupported:
             raise
         except Exception as error:
             if self.plain(task, op) is None:
                 raise PlainlyWrong(f"{type(error).__name__}: {error}") from error
             raise
-        self.require(task, op, answers, when)
-        return answers
 
     def require(self, task: Task, op: str, answers: Mapping[str, Array], when: str) -> None:
         """Compare answers with the right ones; raises as `right` does."""

@@ -123,9 +123,14 @@ def test_what_is_plainly_wrong_is_not_for_checks_to_say():
         def forward(self, x):
             return -super().forward(x)
 
-    (forward, *_) = asked(prepares(Negative), ["memory/fortran"])
-    assert forward.state == "not_run"
-    assert "the same way" in forward.message
+    class Raises(Prepared):
+        def forward(self, x):
+            raise ValueError("no")
+
+    for layer, check in ((Negative, "memory/fortran"), (Raises, "memory/fortran"), (Raises, "state/writes-operands")):
+        (forward, *_) = asked(prepares(layer), [check])
+        assert forward.state == "not_run"
+        assert "the same way" in forward.message
 
 
 def test_a_diagnosis_bears_the_name_of_the_check():
