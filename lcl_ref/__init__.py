@@ -5,6 +5,7 @@
 
 import os
 import sys
+import types
 
 if (
     sys.argv[:1] == ["-m"]
@@ -12,6 +13,17 @@ if (
     and os.path.realpath(sys.path[0]) != os.path.realpath(f"{__path__[0]}/..")
 ):
     del sys.path[0]  # `python -m lcl_ref`: the current folder, whose files are no modules of ours
+
+if sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "lcl":  # noqa: PTH119 -- cheaper
+
+    def _interrupted(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+        """Say in a line that the command was interrupted while it was still importing."""
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("lcl: interrupted\n")
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = _interrupted
 
 import importlib
 import typing

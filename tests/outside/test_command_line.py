@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import signal
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ from lcl_ref import Spec
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import SUMS, sums
 from tests.support.command_line import lcl
-from tests.support.programs import LCL, run
+from tests.support.programs import LCL, python, run
 
 QUICK = ("run", "-b", "numpy.matmul", "-c", "0d/linear/no-bias")
 PREFIX = shlex.join(LCL)
@@ -143,3 +144,10 @@ def test_golden_data_that_is_not_the_release_s_is_announced(tmp_path, capsys):
     assert "is not the set of lcl-ref" in done.stdout
     suite = json.loads(report.read_text())["suite"]
     assert suite["fixtures_sha256"] != suite["released_sha256"]
+
+
+@pytest.mark.parametrize(("program", "said"), [("lcl", "lcl: interrupted\n"), ("train.py", "Traceback")])
+def test_ctrl_c_while_the_command_is_imported_is_one_line(program, said):
+    done = python("-c", f"import sys; sys.argv[:] = ['/bin/{program}']; import lcl_ref; raise KeyboardInterrupt")
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.startswith(said)
