@@ -80,12 +80,12 @@ def behaviours(prober: Prober) -> Iterator[str]:
     if x.tobytes() != prober.x.tobytes():
         yield "behaviour/input-mutated"
     answers = [prober.y(prober.x, weight, bias) for _ in range(4)]
-    if any(not np.array_equal(answers[0], answer, equal_nan=True) for answer in answers):
+    if any(not _equal(answers[0], answer) for answer in answers):
         yield "behaviour/nondeterministic"
         return
     other, other_bias = -2 * weight, None if bias is None else -2 * bias
     changed = prober.y(prober.x, other, other_bias)
-    if np.array_equal(answers[0], changed) and answers[0].any():
+    if _equal(answers[0], changed) and answers[0].any():
         yield "behaviour/stale-weights"
 
 
@@ -102,6 +102,13 @@ def findings(prober: Prober, op: str = "forward") -> Iterator[str]:
             yield text
     if not unusual:  # else what one input element does alone says little
         yield from _tried(_connections, prober)
+
+
+def _equal(one: Array, other: Array) -> bool:
+    """Compare by the operators of arrays: in its own process a layer can patch functions of NumPy."""
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())  # noqa: PLR0124 -- NaN, where it differs
 
 
 def _tried(experiment: Callable[[Prober], Iterator[str]], prober: Prober) -> Iterator[str]:
@@ -132,7 +139,7 @@ def _bias(prober: Prober) -> Iterator[str]:
 def _linear_in_x(prober: Prober) -> Iterator[str]:
     other = prober.x[::-1] * 2
     at = [prober.y(x, prober.weight, prober.bias) for x in (prober.x + other, prober.x, other, np.zeros_like(other))]
-    if not np.array_equal(at[0] + at[3], at[1] + at[2]):
+    if not _equal(at[0] + at[3], at[1] + at[2]):
         yield "the output is not linear in x: y(a + b) + y(0) differs from y(a) + y(b)"
 
 
@@ -140,7 +147,7 @@ def _linear_in_weight(prober: Prober) -> Iterator[str]:
     first = prober.weight
     other = np.flip(first) * 2
     at = [prober.y(prober.x, weight, prober.bias) for weight in (first + other, first, other, np.zeros_like(first))]
-    if not np.array_equal(at[0] + at[3], at[1] + at[2]):
+    if not _equal(at[0] + at[3], at[1] + at[2]):
         yield "the output is not linear in the weight: y(v + w) + y(0) differs from y(v) + y(w)"
 
 
@@ -148,7 +155,7 @@ def _batch(prober: Prober) -> Iterator[str]:
     whole = prober.y(prober.x, prober.weight, prober.bias)
     for sample in range(BATCH):
         alone = prober.y(prober.x[sample : sample + 1], prober.weight, prober.bias)
-        if not np.array_equal(whole[sample : sample + 1], alone):
+        if not _equal(whole[sample : sample + 1], alone):
             yield f"sample {sample} of a batch of {BATCH} comes out differently when it is alone: samples interact"
             return
 
@@ -185,13 +192,14 @@ def _of_gradients(prober: Prober) -> Iterator[str]:
     alone = [prober.gradients(x[at : at + 1], dy[at : at + 1]) for at in range(BATCH)]
     elsewhere = prober.gradients(2 * x + 1, dy)
     for name, got in whole.items():
-        summed = np.concatenate([one[name] for one in alone]) if name == "dx" else sum(one[name] for one in alone)
-        if not np.array_equal(double[name], 2 * got):
+        parts = [one[name] for one in alone]
+        summed = np.concatenate(parts) if name == "dx" else np.sum(parts, axis=0)
+        if not _equal(double[name], 2 * got):
             yield f"{name} is not linear in dy: twice the cotangent does not give twice the gradient"
-        elif not np.array_equal(got, summed):
+        elif not _equal(got, summed):
             kind = "is not that of its samples alone" if name == "dx" else "is not the sum of those of its samples"
             yield f"{name} of a batch of {BATCH} {kind}"
-        elif name != "dw" and not np.array_equal(elsewhere[name], got):
+        elif name != "dw" and not _equal(elsewhere[name], got):
             yield f"{name} depends on x"
         elif not got.any() and dy.any():
             yield f"{name} is 0 everywhere"
