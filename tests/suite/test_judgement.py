@@ -2,10 +2,12 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from lcl_ref.api import forward
 from lcl_ref.core import batched
 from lcl_ref.errors import AdapterError, LclError
 from lcl_ref.suite.diagnosis.deviations import COMPUTED, results
@@ -183,3 +185,10 @@ def test_a_loop_over_wrong_layers_says_what_a_run_says(tmp_path, many):
         found = judge(Deviating(COMPUTED[number]), tier="smoke", seed=7)
         assert _verdicts(found) == expected[number], COMPUTED[number].id
         assert not found.conforms
+
+
+def test_a_thread_may_ask_for_a_verdict():
+    """What only the main thread may set is left as it is."""
+    with ThreadPoolExecutor(1) as threads:
+        found = threads.submit(judge, forward, cases=["state/global-*"], seed=1, in_process=True).result()
+    assert {one.state for one in found.outcomes} == {"pass", "unsupported"}

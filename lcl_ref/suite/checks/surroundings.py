@@ -151,7 +151,8 @@ def _write_settings(values: dict[str, Any]) -> None:
     sys.path[:] = values["sys.path"]
     locale.setlocale(locale.LC_ALL, values["the locale"])
     for number, handler in zip((signal.SIGINT, signal.SIGTERM), values["what signals do"], strict=True):
-        signal.signal(number, handler)
+        if signal.getsignal(number) is not handler:  # no thread but the main one may set it, to the same either
+            signal.signal(number, handler)
     np.set_printoptions(**values["how NumPy prints"])
     for name, level in values["levels of loggers"].items():
         logging.getLogger(name).setLevel(level)
