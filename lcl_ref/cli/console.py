@@ -14,9 +14,6 @@ from rich.text import Text
 
 from lcl_ref.outside.text import lines
 
-PIPE_WIDTH = 80
-"""Columns of a table where no terminal says how many there are; text behind it is as long as it is."""
-
 WIDE = 120
 """Columns of a terminal from which on tables have more of them."""
 
@@ -68,9 +65,8 @@ class Rows(Table):
 
 
 def console() -> Console:
-    """Return a console for stdout; where that is no terminal, of a width that does not depend on where it runs."""
-    probe = Console()
-    return probe if probe.is_terminal else Console(width=PIPE_WIDTH)
+    """Return a console for stdout."""
+    return Console()
 
 
 def errors() -> Console:
