@@ -22,6 +22,7 @@ from lcl_ref.suite.cases.tiers import in_tier, tier_of
 from lcl_ref.suite.checks.catalogue import CHECKS, Check
 from lcl_ref.suite.checks.choosing import checks_and_globs_of_cases
 from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge import rounding
 from lcl_ref.suite.report import describe_case
 from lcl_ref.suite.report.pages.explorer import explorer_page
 from lcl_ref.suite.run import registry
@@ -166,13 +167,16 @@ def _case_dict(case: Case) -> dict[str, object]:
 @click.option("--html", "html_file", type=TargetFile(), help="Write a page of one case, to be explored, here.")
 @data_option()
 def explain(case_id: str, html_file: Path | None, data: Path) -> None:
-    """Print what CASE asks: an id or a glob of cases, a check, or fresh/SEED/N."""
+    """Print what CASE asks: an id or a glob of cases, a check, fresh/SEED/N, or the name of a warning."""
     if html_file:
         write_text(html_file, explorer_page(*_one_case(case_id, data)))
         say(str(html_file))
         return
     if is_fresh(case_id):
         say(describe_case.describe(*_draw(existing(case_id))))
+        return
+    if case_id == rounding.NAME:
+        say(rounding.DESCRIPTION)
         return
     checks, globs = checks_and_globs_of_cases([case_id])
     for check in (CHECKS[name] for name in checks):

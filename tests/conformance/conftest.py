@@ -1,7 +1,7 @@
 """Which cells are slow tests, and which ports in other languages cannot be run.
 
-A test run asks the recommended routes the core tier and every other backend the smoke tier; the rest is for
-``make test-all``, and for ``make run``.
+A test run asks the first recommended route of each framework the core tier and every other backend the smoke tier;
+the rest is for ``make test-all``, and for ``make run``.
 """
 
 import os
@@ -27,11 +27,12 @@ FIRST = {(case.id, dtype) for case in select(SMOKE) for dtype in deciding_dtypes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark as slow what lies beyond the smoke tier, but for recommended routes."""
-    recommended = {declaration.name for declaration in declarations() if declaration.recommended}
+    """Mark as slow what lies beyond the smoke tier, but for one recommended route of each framework."""
+    recommended = [declaration for declaration in declarations() if declaration.recommended]
+    whole = {one.framework: one.name for one in reversed(recommended)}.values()
     for item in items:
         cell = getattr(item, "callspec", None) and item.callspec.params.get("lcl_cell")
-        if cell and cell.backend not in recommended and (cell.case, cell.dtype) not in FIRST:
+        if cell and cell.backend not in whole and (cell.case, cell.dtype) not in FIRST:
             item.add_marker("slow")
 
 

@@ -13,6 +13,7 @@ from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.run.user_layer import as_adapter
+from tests.support.marks import quick
 from tests.support.paths import ROOT
 from tests.support.programs import lcl
 from tools import seeds
@@ -30,7 +31,7 @@ def hypotheses(diagnosis):
     return [name for finding in diagnosis.findings for name in (" + ".join(finding.deviations), *finding.same)]
 
 
-@pytest.mark.parametrize("shown", RUNNING, ids=identity)
+@pytest.mark.parametrize("shown", quick(RUNNING, every=3), ids=identity)
 def test_the_mistake_is_named(shown):
     layer = LAYERS[shown]
     diagnosis = diagnose(as_adapter("printed", layer), STORE, cases_of(layer))

@@ -24,6 +24,16 @@ def cases(*kinds, values="exact"):
     return pytest.mark.parametrize("case", chosen, ids=lambda case: case.id)
 
 
+def pairs(*kinds):
+    """Each exact case with each framework; of those that compile, only the first of a kind is quick."""
+    first = {case.kind: case for case in reversed(EXTENSION_CASES)}
+    for case in EXTENSION_CASES:
+        for framework, name in zip(FRAMEWORKS, IDS, strict=True):
+            if case.kind in kinds and case.values == "exact":
+                slow = framework is not FRAMEWORKS[0] and case is not first[case.kind]
+                yield pytest.param(case, framework, id=f"{case.id}-{name}", marks=[pytest.mark.slow] if slow else [])
+
+
 def golden(case):
     arrays = STORE.arrays(case.id)
     return {name: array if case.kind == "quantised" else array.astype(np.float64) for name, array in arrays.items()}
@@ -63,8 +73,9 @@ def test_numpy_gives_the_golden_results(case):
         np.testing.assert_array_equal(array, STORE.arrays(case.id)[name])
 
 
-@each_framework
-@cases("pruned", "adaptive", "low-rank", "borders", "unequal", "regions")
+@pytest.mark.parametrize(
+    ("case", "framework"), pairs("pruned", "adaptive", "low-rank", "borders", "unequal", "regions")
+)
 def test_frameworks_give_the_golden_results(case, framework):
     arrays = golden(case)
     layer, names = layer_of(case, arrays)

@@ -70,6 +70,7 @@ def test_products_of_int8_in_jax_have_the_same_integer_part():
     np.testing.assert_array_equal(np.moveaxis(np.asarray(sums), 2, 0), quantised.integer_part(layer, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=IDS)
 def test_the_largest_sum_fits_and_one_more_term_is_refused(framework):
     spec = lcl.Spec(input_size=(), in_channels=MOST_TERMS, out_channels=1, kernel_size=(), bias="none")

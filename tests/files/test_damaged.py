@@ -16,6 +16,7 @@ import lcl_ref as lcl
 from lcl_ref.cli.convert import convert
 from lcl_ref.files import convert_file, open_weights, specs
 from lcl_ref.files.hdf5.process import Hdf5
+from tests.support.marks import quick
 from tests.support.tables import table
 
 WRONG = table(__file__, "damaged.json")
@@ -357,7 +358,7 @@ def test_there_are_more_than_two_hundred():
     assert len(DAMAGED) > 200
 
 
-@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("name", quick(DAMAGED, every=3))
 def test_damaged_file_is_refused_in_words_and_nothing_is_written(name, tmp_path):
     suffix, data, beside = DAMAGED[name]
     path = put(tmp_path, suffix, data, beside)

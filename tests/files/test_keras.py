@@ -13,6 +13,7 @@ from lcl_ref.files import convert_file, open_weights
 from lcl_ref.files.keras import config
 from lcl_ref.files.keras.shapes import output_shape
 from lcl_ref.layouts import LAYOUTS, get
+from tests.support.marks import quick
 
 
 @pytest.fixture(scope="module", name="tf_keras")
@@ -196,7 +197,7 @@ def test_every_target_layout_computes_what_keras_computes(saved, name, tmp_path,
                 np.testing.assert_array_equal(lcl.forward(spec, x, weight, bias), y)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".h5"])
+@pytest.mark.parametrize("suffix", quick([".safetensors", ".npz", ".h5"], ".safetensors"))
 @pytest.mark.parametrize("name", [*FORMATS, "weights.h5"])
 def test_all_other_arrays_are_carried_along_bit_for_bit(saved, name, suffix, tmp_path):
     _, names, folder = saved
@@ -356,7 +357,7 @@ def test_keras_3_files_are_read(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
-@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("suffix", quick([".h5", ".keras"], ".keras"))
 def test_models_with_the_layers_of_this_project_convert_and_load_again(tmp_path, suffix):
     """Saved by Keras 3, rewritten in another layout, and loaded by Keras 3: the same model."""
     import keras

@@ -8,6 +8,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.files import convert_file, open_weights
+from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 from tests.support.programs import python
 
@@ -52,7 +53,7 @@ KERAS = "keras2/impl1/channels_last"
 CONTAINERS = ("saved_model", "checkpoint", "checkpoint/w.index", "checkpoint/w", "tfjs", "tfjs/model.json", "sharded")
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.parametrize("name", quick(CONTAINERS, "checkpoint", "checkpoint/w", "tfjs", "sharded"))
 def test_layers_are_those_of_the_h5_of_the_same_model(saved, name):
     beside = saved / "model.json" if name.startswith("checkpoint") else None
     assert_same(layers(saved / name, beside), layers(saved / "model.h5"))

@@ -8,6 +8,7 @@ from flax import nnx
 import lcl_ref as lcl
 from lcl_ref.layers import flax_linen, flax_nnx
 from tests.support.layer_answers import golden, integers, random_spec
+from tests.support.marks import quick
 
 BLOCKS = lcl.Spec(input_size=(), in_channels=6, out_channels=9, kernel_size=(), groups=3)
 
@@ -17,7 +18,7 @@ def specs():
     return [BLOCKS, *(random_spec(draw) for _ in range(5))]
 
 
-@pytest.mark.parametrize("spec", specs(), ids=str)
+@pytest.mark.parametrize("spec", quick(specs(), every=3), ids=str)
 def test_layers_and_their_gradients_are_those_of_the_reference(spec):
     operands = integers(spec, 2, 0, "float32", largest=3)
     want = golden(spec, operands)
@@ -37,7 +38,7 @@ def test_layers_and_their_gradients_are_those_of_the_reference(spec):
     assert np.array_equal(loss["kernel"][...], want["dw"])
 
 
-@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize("rank", quick([0, 1, 2], 1))
 def test_batch_axes_are_any_or_none(rank):
     """As `flax.linen.ConvLocal` takes them, under `vmap` over samples too."""
     spec = lcl.Spec(input_size=(6, 5)[:rank], in_channels=4, out_channels=6, kernel_size=(3, 2)[:rank], groups=2)
@@ -53,6 +54,7 @@ def test_batch_axes_are_any_or_none(rank):
         assert call(x[:0].reshape(0, 3, *x.shape[1:])).shape == (0, 3, *want.shape[1:])
 
 
+@pytest.mark.slow
 def test_initial_weights_see_the_fan_of_one_position():
     spec = lcl.Spec(input_size=(12, 12), in_channels=4, out_channels=8, kernel_size=3)
     x = np.zeros(spec.x_shape(1), np.float32)

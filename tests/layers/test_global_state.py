@@ -8,11 +8,13 @@ import pytest
 from tests.support.child import run
 from tests.support.paths import SUPPORT
 
-SYSTEMS = [("torch", None), ("mlx", None), ("flax_linen", None), ("flax_nnx", None)]
-SYSTEMS += [
-    ("keras", "tensorflow"),
-    *(pytest.param("keras", name, marks=pytest.mark.slow) for name in ("jax", "torch")),
+SLOW = [
+    ("mlx", None),
+    ("flax_linen", None),
+    ("flax_nnx", None),
+    *(("keras", name) for name in ("tensorflow", "jax", "torch")),
 ]
+SYSTEMS = [("torch", None), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
 
 
 @cache

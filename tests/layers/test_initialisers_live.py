@@ -11,6 +11,7 @@ import lcl_ref as lcl
 from lcl_ref.initialisers import SCHEMES
 from lcl_ref.initialisers.schemes import FANS
 from lcl_ref.layouts import weight_shape
+from tests.support.marks import quick
 
 LAYERS = {
     1: lcl.Spec(input_size=40, in_channels=3, out_channels=5, kernel_size=4, stride=2),
@@ -79,7 +80,7 @@ def test_tf_keras_computes_these_fans(rank, number, data_format):
         assert tuple(_compute_fans(shape)) == FANS[scheme.fans](spec, shape)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, every=3))
 @pytest.mark.parametrize(("rank", "number", "data_format"), KERAS)
 def test_tf_keras_draws_with_these_moments(rank, number, data_format, name):
     import tf_keras
@@ -92,7 +93,7 @@ def test_tf_keras_draws_with_these_moments(rank, number, data_format, name):
 
 
 @pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize("name", [*NAMES, "default"])
+@pytest.mark.parametrize("name", quick([*NAMES, "default"], "default"))
 def test_flax_draws_with_these_moments(rank, name):
     import jax
     from flax import linen

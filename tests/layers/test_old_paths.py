@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.child import run
+from tests.support.marks import quick
 from tests.support.paths import ROOT
 
 PUBLIC = {
@@ -30,7 +31,7 @@ assert all(getattr(old, layer) is getattr(new, layer) for layer in {layers})
 """
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", quick(PUBLIC, "torch"))
 def test_old_paths_warn_and_give_the_same_layers(name):
     said = run(program=OLD.format(name=name, layers=PUBLIC[name]), backend="jax")
     assert said == f"lcl_backends.layers.{name} has moved: import lcl_ref.layers.{name}\n"

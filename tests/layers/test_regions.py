@@ -87,6 +87,7 @@ def test_mlx(where):
     assert f"{len(kernels)} regions" in repr(layer)
 
 
+@pytest.mark.slow
 def test_flax():
     import jax
     from flax import nnx

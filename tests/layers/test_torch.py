@@ -20,6 +20,7 @@ from lcl_ref.layers.engines.torch import local
 from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
 from tests.support.layer_answers import golden
+from tests.support.marks import quick
 from tests.support.paths import ROOT
 
 LAYERS = {
@@ -151,7 +152,7 @@ def test_autocast_computes_in_its_dtype_and_keeps_the_parameters_gradients(dtype
     assert layer.weight.grad.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", quick(LAYERS, every=3))
 def test_exported_program_needs_nothing_of_this_package(name):
     layer, x = made(name)
     program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))

@@ -285,6 +285,7 @@ def test_a_constant_that_differs_is_refused(old):
         fill(torch_words(1e-5), old / "words.h5")
 
 
+@pytest.mark.slow
 def test_cells_of_flax_and_mlx_compute_with_the_same_gates(old):
     """Each cell's first step, written out: its gates are where the file has them."""
     import jax

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lcl_ref.bench import published
+from tests.support.marks import quick
 from tests.support.paths import ROOT
 from tests.support.programs import lcl
 
@@ -55,7 +56,7 @@ def test_packages_are_pinned():
     assert {"mhcflurry", "dagma", "xlstm", "eir-dl", "tabm", "einops"} <= {line.partition("==")[0] for line in lines}
 
 
-@pytest.mark.parametrize("name", ["Square", pytest.param("Line", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", quick(["Square", "Line"]))
 def test_the_idioms_of_the_forum_conform(name):
     done = lcl("run", "-b", f"{FOLDER / 'forum_layers.py'}:{name}", "--tier", "core", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,12 @@ LEAST_ERRORS = 256
 
 SHARE = 0.75
 
+DESCRIPTION = (
+    f"{NAME} (a warning; SPEC clause 12.11) tells of a layer whose operations seem not to round to nearest: of at least "
+    f"{LEAST_ERRORS} errors of a result, {SHARE:.0%} or more lie upwards, downwards, toward zero or away from it"
+)
+"""What `lcl explain` says of it."""
+
 
 def shares(error: Array, truth: Array) -> dict[str, float]:
     """Return which share of the errors other than 0 lies to each side; nothing where they are too few.

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.layers.training.trajectories import OPTIMISERS, Image, Masked, growth_bound, largest_gap, start, train
+from tests.support.marks import quick
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -14,7 +15,7 @@ def trained(kind, optimiser, dtype, steps=200):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("rule", OPTIMISERS)
+@pytest.mark.parametrize("rule", quick(OPTIMISERS, every=3))
 def test_trajectories_are_equal(rule, dtype):
     optimiser = OPTIMISERS[rule]
     gap = largest_gap(trained(Image, optimiser, dtype), trained(Masked, optimiser, dtype))

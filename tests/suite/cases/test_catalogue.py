@@ -19,6 +19,7 @@ from lcl_ref.core.padding import PADDING_RULES
 from lcl_ref.suite.adapter import OPERANDS
 from lcl_ref.suite.cases.case import Case
 from lcl_ref.suite.cases.catalogue import BY_ID, CASES, EXTENSION_CASES, REFUSALS, select
+from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.golden import fixtures, regenerate, results, store, values
 from tests.support.paths import ROOT
 from tools import clauses
@@ -138,23 +139,29 @@ def test_weights_stay_small() -> None:
     ] == []
 
 
-def test_no_two_positions_have_the_same_weights() -> None:
-    for case in EXACT:
+@pytest.fixture(params=["core", pytest.param("full", marks=pytest.mark.slow)])
+def exact(request: pytest.FixtureRequest) -> list[Case]:
+    """Exact cases of a tier whose operands are drawn for them."""
+    return [case for case in EXACT if TIERS[request.param](case)]
+
+
+def test_no_two_positions_have_the_same_weights(exact: list[Case]) -> None:
+    for case in exact:
         blocks = operands(case)["weight"].reshape(math.prod(case.spec.weight_size), -1)
         assert len({block.tobytes() for block in blocks}) == len(blocks), case.id
 
 
-def test_no_operand_is_zero_and_bias_differs_per_position() -> None:
-    for case in EXACT:
+def test_no_operand_is_zero_and_bias_differs_per_position(exact: list[Case]) -> None:
+    for case in exact:
         assert all(operand.all() for operand in operands(case).values()), case.id
         if case.spec.bias == "position" and math.prod(case.spec.output_size) > 1:
             rows = operands(case)["bias"].reshape(-1, case.spec.out_channels)
             assert len(np.unique(rows, axis=0)) > 1, case.id
 
 
-def test_nearly_all_exact_cases_are_exact_in_every_format() -> None:
-    peaks = {case.id: max(results.certificate(case, operands(case)).values()) for case in EXACT}
-    assert sum(peak <= 2**8 for peak in peaks.values()) >= len(EXACT) - 3
+def test_nearly_all_exact_cases_are_exact_in_every_format(exact: list[Case]) -> None:
+    peaks = {case.id: max(results.certificate(case, operands(case)).values()) for case in exact}
+    assert sum(peak <= 2**8 for peak in peaks.values()) >= len(exact) - 3
     assert max(peaks.values()) <= 2**11
 
 

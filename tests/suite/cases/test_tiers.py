@@ -15,6 +15,7 @@ from lcl_ref.suite.validation import coverage
 from lcl_ref.suite.validation.mutants import PROMISED, kill_matrix
 from tests.support.covering import cheapest, choose_core, choose_smoke, layers, prices
 from tests.support.kills import STORE, matrix
+from tests.support.marks import quick
 from tests.support.programs import lcl as program
 
 
@@ -33,7 +34,7 @@ def anew() -> str:
     return "write into lcl_ref/suite/cases/tiers.toml: " + "; ".join(f"{tier} = {ids}" for tier, ids in added.items())
 
 
-@pytest.mark.parametrize("tier", PROMISED)
+@pytest.mark.parametrize("tier", quick(PROMISED, "smoke"))
 def test_a_run_kills_every_deviation_in_every_operation(tier: str) -> None:
     """By itself: whether old weights are kept shows only where cases follow each other."""
     alone = kill_matrix(STORE, select(in_tier(tier))).killers_by_op

@@ -24,6 +24,7 @@ from lcl_ref.suite.judge.tasks import cell_exists, load_task
 from lcl_ref.suite.run.user_layer import as_adapter
 from tests.support.broken_layers import BROKEN, RIGHT, Gradients, Loops
 from tests.support.broken_torch_layers import IN_TORCH, TorchUnfold
+from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 from tests.support.programs import lcl, python
 
@@ -37,7 +38,7 @@ def named(layer, tier="core"):
 
 
 @tiers
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", quick(BROKEN, every=3))
 def test_mistake_made_by_hand_is_named_first(name, tier):
     began = time.process_time()
     diagnosis = named(BROKEN[name], tier)
@@ -46,7 +47,7 @@ def test_mistake_made_by_hand_is_named_first(name, tier):
     assert all(one.kind in ("deviation", "behaviour", "form") for one in diagnosis.findings)
 
 
-@pytest.mark.parametrize("name", IN_TORCH)
+@pytest.mark.parametrize("name", quick(IN_TORCH, *list(IN_TORCH)[:1]))
 def test_mistake_in_torch_is_named_with_its_gradients(name):
     diagnosis = named(IN_TORCH[name], "full")
     (finding,) = diagnosis.findings

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from tests.support.marks import quick
 from tests.support.planted import MISTAKES, diagnosed, score
 
 QUICK = (
@@ -20,7 +21,7 @@ SECONDS = 20.0
 """Of processor time, which a busy machine makes twice as long; on a quiet one no diagnosis takes over 10."""
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", quick(QUICK, every=3))
 def test_a_few_are_named_or_located(name):
     assert score(MISTAKES[name], diagnosed(name)) in ("named", "located")
 

@@ -17,6 +17,7 @@ from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.port_check import chunked
 from lcl_ref.suite.port_check.verify import verify_port
 from tests.support.layer_answers import golden, integers, random_spec
+from tests.support.marks import quick
 from tests.support.programs import lcl as program
 
 
@@ -70,7 +71,7 @@ def states(findings):
 
 
 @pytest.mark.parametrize("target", ["canonical", "flax/conv_local", "torch/unfold", "keras2/impl3/channels_last"])
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("data_format", quick(["channels_last", "channels_first"], "channels_last"))
 def test_a_right_port_holds_forward_and_gradient(old, data_format, target, tmp_path):
     path = old / f"{data_format}.keras"
     convert_file(path, tmp_path / "new.safetensors", source="stored", target=target)
@@ -94,7 +95,7 @@ def test_a_framework_of_today_can_be_the_new_side(old, tmp_path):
 LAYERS = ("torch.layer", "mlx.layer", "flax.linen_layer", "flax.nnx_layer")
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("suffix", quick([".h5", ".keras"], ".keras"))
 @pytest.mark.parametrize("backend", LAYERS)
 def test_a_network_verifies_for_every_layer_to_drop_in(network, tmp_path, backend, suffix):
     path, new = network / f"model{suffix}", tmp_path / "new.safetensors"

@@ -69,7 +69,7 @@ def test_answers_remembered_from_an_earlier_run_are_seen(name, seen, run, tmp_pa
     assert (status == 1) == bool(wrong(outcomes, fresh=True)) == seen
 
 
-@pytest.mark.parametrize(("name", "status"), [("Right", 0), ("Swapped", 1)])
+@pytest.mark.parametrize(("name", "status"), [pytest.param("Right", 0, marks=pytest.mark.slow), ("Swapped", 1)])
 def test_the_commonest_layer_is_asked_its_own_kind(name, status, run):
     found, outcomes, backend, out = run(f"narrow_torch.py:{name}")
     assert found == status

@@ -11,6 +11,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.suite.cases.tiers import CORE
+from tests.support.marks import quick
 from tests.support.power import Arrays, Changed, Layer, before, failing, of_topic, outcomes
 
 
@@ -66,7 +67,7 @@ MANY = [case for case in of_topic("sizes") if "/positions-" in case.id]
 FEW = [case for case in of_topic("sizes") if case not in MANY]
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", quick(WRONG, every=2))
 def test_only_cases_of_sizes_see_it(name: str) -> None:
     layer, ops = Layer(WRONG[name]), (OPS.get(name, "forward"),)
     assert failing(outcomes(layer, before(), ops)) == set()

@@ -18,11 +18,15 @@ from lcl_ref.suite.golden import results
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.bounds import magnitudes
+from tests.support.marks import quick
 from tools.limits import summation
 from tools.limits.experiments import SIGNS, random_layer, random_operands, stream, tallies
 from tools.limits.reduced_arithmetic import ARITHMETICS, seen, seen_in_catalogue
 from tools.limits.summation import ORDERS, Terms, fma, nearest, odd_sum, terms_of, two_product, two_sum
 
+each_arithmetic = pytest.mark.parametrize(
+    "arithmetic", quick(ARITHMETICS, every=3), ids=lambda one: f"{one.name}, {one.dtype} {one.order}".strip()
+)
 OUTPUTS = 20_000
 EXACT = [
     case for case in select(CORE) if case.values == "exact" and case.batch and case.topic not in ("sizes", "values")
@@ -105,7 +109,7 @@ def test_orders_round_differently():
 
 
 @pytest.mark.parametrize("result", RESULTS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", quick(DTYPES, every=2))
 def test_no_right_answer_is_over_its_limit_or_suspect(dtype, result):
     found = tallies(dtype, result, OUTPUTS, seed=7)
     assert len(found) == len(ORDERS) + 1
@@ -119,7 +123,7 @@ def test_no_right_answer_is_over_its_limit_or_suspect(dtype, result):
 
 
 @pytest.mark.parametrize("signs", SIGNS)
-@pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda one: f"{one.name}, {one.dtype} {one.order}".strip())
+@each_arithmetic
 def test_cheaper_arithmetic_is_flagged_and_named(arithmetic, signs):
     found = seen(arithmetic, signs, cases=24, seed=8)
     serial = arithmetic.order != "blocked"  # in lanes, sums are short and some come out right
@@ -127,7 +131,7 @@ def test_cheaper_arithmetic_is_flagged_and_named(arithmetic, signs):
     assert found.named >= 0.9 * found.cases
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda one: f"{one.name}, {one.dtype} {one.order}".strip())
+@each_arithmetic
 def test_the_rounded_cases_see_every_cheaper_arithmetic(arithmetic):
     found = seen_in_catalogue(arithmetic, Store(default_root()))
     assert found.cases >= (50 if arithmetic.inputs else 10)
