@@ -26,12 +26,17 @@ def cases(*kinds, values="exact"):
 
 def pairs(*kinds):
     """Each exact case with each framework; of those that compile, only the first of a kind is quick."""
-    first = {case.kind: case for case in reversed(EXTENSION_CASES)}
-    for case in EXTENSION_CASES:
-        for framework, name in zip(FRAMEWORKS, IDS, strict=True):
-            if case.kind in kinds and case.values == "exact":
-                slow = framework is not FRAMEWORKS[0] and case is not first[case.kind]
-                yield pytest.param(case, framework, id=f"{case.id}-{name}", marks=[pytest.mark.slow] if slow else [])
+    quick = {case.kind: case for case in reversed(EXTENSION_CASES)}.values()
+    chosen = [case for case in EXTENSION_CASES if case.kind in kinds and case.values == "exact"]
+    return [
+        pytest.param(
+            *(case, framework),
+            id=f"{case.id}-{framework.name}",
+            marks=[] if framework.name == "torch" or case in quick else pytest.mark.slow,
+        )
+        for case in chosen
+        for framework in FRAMEWORKS
+    ]
 
 
 def golden(case):

@@ -17,8 +17,8 @@ LEAST_ERRORS = 256
 SHARE = 0.75
 
 DESCRIPTION = (
-    f"{NAME} (a warning; SPEC clause 12.11) tells of a layer whose operations seem not to round to nearest: of at least "
-    f"{LEAST_ERRORS} errors of a result, {SHARE:.0%} or more lie upwards, downwards, toward zero or away from it"
+    f"{NAME} (a warning; SPEC clause 12.11) tells of a layer whose operations seem not to round to nearest: of "
+    f"{LEAST_ERRORS} errors of a result or more, {SHARE:.0%} or more lie upwards, downwards, toward or away from zero"
 )
 """What `lcl explain` says of it."""
 
