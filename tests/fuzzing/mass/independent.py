@@ -44,12 +44,13 @@ def _safetensors(data):
 
 
 def _hdf5(data):
+    """Return the arrays; those of a whole model also without its group, which a file of damaged configuration keeps."""
     found = {}
 
     def visit(prefix, group):
         for name, node in group.items():  # not `visititems`, which comes to each object once, at one of its places
             if isinstance(node, h5py.Dataset):
-                found[f"{prefix}{name}".removeprefix("model_weights/")] = node[()]
+                found[f"{prefix}{name}"] = found[f"{prefix}{name}".removeprefix("model_weights/")] = node[()]
             else:
                 visit(f"{prefix}{name}/", node)
 
