@@ -239,6 +239,7 @@ layer.vjp(np.ones((1, 3, 1)), np.ones((1, 2, 1)))
     assert run(code, merge=True) == ""
 
 
+@pytest.mark.slow
 def test_keras_on_another_backend_is_refused():
     code = """
 import os
@@ -260,6 +261,7 @@ except lcl.AdapterError as error:
     assert "process of its own" in message
 
 
+@pytest.mark.slow
 def test_float64_on_jax_leaves_the_process_as_it_was():
     code = """
 import jax

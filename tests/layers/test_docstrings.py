@@ -40,6 +40,7 @@ def test_docstrings_are_whole_and_their_examples_true(name, layer):
     assert not said, "".join(said)
 
 
+@pytest.mark.slow
 def test_docstrings_of_keras_are_whole_and_their_examples_true():
     assert run(program=KERAS, backend="torch").splitlines() == ["6 0 True"] * 3
 

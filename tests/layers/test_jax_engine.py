@@ -114,6 +114,7 @@ def test_the_input_is_copied_once():
     assert operands[0].nbytes < compiled.memory_analysis().temp_size_in_bytes < 2 * operands[0].nbytes
 
 
+@pytest.mark.slow
 def test_working_memory_stays_below_the_windows_and_weights_are_not_copied():
     given = {name: jnp.asarray(array) for name, array in integers(LARGE, 32, 0, "float32").items()}
     apply = jax.jit(layer(LARGE, engine.product))

@@ -118,7 +118,7 @@ def test_vmap_and_gradients_per_sample():
 
 # torch 2.13's tracer of autograd functions warns of what it does itself.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", quick(LAYERS, "2d", "block", "3d"))
 def test_compiled_layer_is_one_graph_with_the_same_answers(name):
     layer, x = made(name)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
@@ -166,9 +166,7 @@ def test_exported_program_needs_nothing_of_this_package(name):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of torch about torch
-@pytest.mark.parametrize(
-    "name", [name if name in ("2d", "block") else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
-)
+@pytest.mark.parametrize("name", quick(LAYERS, "2d"))
 def test_onnx_file_gives_the_same_answers_in_onnxruntime(name, tmp_path):
     layer, x = made(name, torch.float32)
     torch.onnx.export(

@@ -16,6 +16,7 @@ from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 from tests.layers.test_torch import set_thresholds
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import golden, integers
+from tests.support.marks import quick
 
 
 class TestContract(EngineContract):
@@ -48,7 +49,7 @@ def tensors(operands):
     return [None if array is None else torch.tensor(array) for array in operands.values()]
 
 
-@pytest.mark.parametrize("room", [4 << 20, 20_000, 2_000])
+@pytest.mark.parametrize("room", quick([4 << 20, 20_000, 2_000], 20_000))
 @pytest.mark.parametrize("spec", OVERLAPPING.values(), ids=OVERLAPPING)
 def test_rows_that_windows_share_give_the_same_answers(monkeypatch, spec, room):
     set_thresholds(monkeypatch, tile_bytes=room)

@@ -24,7 +24,7 @@ def reasons(report):
     ("tier", "backend", "least", "reason"),
     [
         ("core", "my_layer.py", 50, "every position has its own weight here"),
-        ("core", "my_torch_layer.py:Layer", 10, "the module is two-dimensional"),
+        pytest.param("core", "my_torch_layer.py:Layer", 10, "the module is two-dimensional", marks=pytest.mark.slow),
         pytest.param("full", "my_layer.py", 400, "every position has its own weight here", marks=pytest.mark.slow),
         pytest.param("full", "my_torch_layer.py:Layer", 80, "the module is two-dimensional", marks=pytest.mark.slow),
     ],

@@ -27,7 +27,7 @@ class AdapterContract:
     adapters: tuple
     frameworks: tuple[str, ...]
     """Packages without which the adapters can be read."""
-    layers = 40
+    layers = 20
     """So many are drawn for each adapter and dtype; some frameworks compile a program for each."""
     batches = (1, 3, 0)
 
@@ -55,7 +55,7 @@ class AdapterContract:
 
     @pytest.mark.slow
     def test_many_random_layers(self, adapter, dtype):
-        self.check(adapter, dtype, 10 * self.layers)
+        self.check(adapter, dtype, 20 * self.layers)
 
     def one(self, adapter):
         """A layer of windows that overlap, where the adapter has such, and its operands, which can be written."""
