@@ -52,5 +52,6 @@ def check(folder, layers, dtype):
 place = Path(sys.argv[1])
 for name, spec in SPECS.items():
     check(place / name, {name: spec}, np.float64 if name == "image" else np.float32)
-check(place / "several", {name: SPECS[name] for name in ("line", "blocks", "sheets")}, np.float32)
+several = {f"inner {name}/local.1": SPECS[name] for name in ("line", "blocks", "sheets")}
+check(place / "several", several, np.float32)
 sys.stdout.write("done\n")
