@@ -33,11 +33,30 @@ from pathlib import Path
 from lcl_ref.bench.child import resident
 from lcl_ref.files import convert_file
 start = time.perf_counter()
-convert_file(Path(sys.argv[1]), Path(sys.argv[2]), source="stored", target=sys.argv[3])
+spec = Path(sys.argv[4]) if sys.argv[4] else None
+convert_file(Path(sys.argv[1]), Path(sys.argv[2]), source="stored", target=sys.argv[3], spec=spec)
 seconds = time.perf_counter() - start
 own, children = (resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(json.dumps([seconds, sum(os.times()[:4]), (resident("VmHWM") or own) + children]))
 """
+
+TENSORFLOW = """
+import os, sys
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+import h5py
+import tensorflow as tf
+folder, whole = sys.argv[1:]
+holder = tf.Module()
+holder.held = []
+with h5py.File(whole) as file:
+    weights = file["model_weights"]
+    for layer in weights:
+        for name, dataset in weights[layer][layer].items():
+            holder.held.append(tf.Variable(dataset[()], name=f"{layer}/{name.removesuffix(':0')}"))
+tf.saved_model.save(holder, f"{folder}/saved_model")
+tf.train.Checkpoint(model=holder).write(f"{folder}/checkpoint/w")
+"""
+"""Writes the variables alone: of a model of this size Keras takes minutes to trace the positions one by one."""
 
 
 def main() -> int:
@@ -50,8 +69,10 @@ def main() -> int:
         arrays = weights(parser.parse_args().share)
         print(f"{sum(array.nbytes for array in arrays.values()) / 1e6:.0f} MB of weights")
         print(f"{'conversion':34}{'clock s':>9}{'processor s':>13}{'peak / size':>13}")
-        for old, new, layout in conversions(folder, arrays):
-            told = subprocess.run([sys.executable, "-c", CHILD, old, new, layout], capture_output=True, check=True)
+        for old, new, layout, spec in conversions(folder, arrays):
+            told = subprocess.run(
+                [sys.executable, "-c", CHILD, old, new, layout, spec], stdout=subprocess.PIPE, check=True
+            )
             clock, processor, peak = json.loads(told.stdout)
             share = peak / max(size(old), size(new))
             print(f"{f'{old.name} -> {new.name}':34}{clock:9.1f}{processor:13.1f}{share:13.2f}", flush=True)
@@ -64,27 +85,32 @@ def size(path: Path) -> int:
     return sum(one.stat().st_size for one in (path.rglob("*") if path.is_dir() else [path]))
 
 
-def conversions(folder: Path, arrays: dict[str, Any]) -> Iterator[tuple[Path, Path, str]]:
-    """Yield old file, new file and layout: every container is written from one that holds the model, and read."""
+def conversions(folder: Path, arrays: dict[str, Any]) -> Iterator[tuple[Path, Path, str, str]]:
+    """Yield old file, new file, layout and specification: every container is written from another, and read."""
     whole, canonical = folder / "old.h5", "canonical"
-    keras = "keras2/impl1/channels_last"
+    first, last = "keras2/impl1/channels_last", "keras2/impl3/channels_last"
     write_h5(whole, arrays, "model_weights/{0}/{0}/{1}:0", model())
     for target, layout in (("new.safetensors", canonical), ("new.npz", canonical), ("new.pt", "torch/unfold")):
-        yield whole, folder / target, layout
-        yield folder / target, folder / "back.safetensors", canonical
+        yield whole, folder / target, layout, ""
+        yield folder / target, folder / "back.safetensors", canonical, ""
         (folder / target).unlink()
-    yield whole, folder / "again.h5", "keras2/impl3/channels_last"
+    yield whole, folder / "again.h5", last, ""
+    yield folder / "again.h5", folder / "new.safetensors", canonical, ""
     (folder / "again.h5").unlink()
+    subprocess.run([sys.executable, "-c", TENSORFLOW, folder, whole], capture_output=True, check=True)
     whole.unlink()
+    (folder / "model.json").write_text(json.dumps(model()))
+    for name in ("saved_model", "checkpoint"):
+        yield folder / name, folder / "new.safetensors", canonical, str(folder / "model.json")
+        shutil.rmtree(folder / name)
     write_archive(folder / "old.keras", arrays)
-    yield folder / "old.keras", folder / "new.safetensors", canonical
-    yield folder / "old.keras", folder / "new.keras", "keras2/impl3/channels_last"
-    yield folder / "old.keras", folder / "new.h5", keras
+    yield folder / "old.keras", folder / "new.safetensors", canonical, ""
+    yield folder / "old.keras", folder / "new.keras", last, ""
+    yield folder / "old.keras", folder / "new.h5", first, ""
     for name in ("old.keras", "new.keras", "new.h5"):
         (folder / name).unlink()
     write_tfjs(folder / "web", arrays)
-    yield folder / "web", folder / "new.safetensors", canonical
-    shutil.rmtree(folder / "web")
+    yield folder / "web", folder / "new.safetensors", canonical, ""
 
 
 def weights(share: float) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def convert(
     positions o*, taps k*, input channels ci and output channels co.
 
     The content of IN and the suffix of OUT tell the formats: .h5, .keras, .safetensors, .npz, .weights, .pt. All other
-    arrays are carried along untouched; the specification of every layer is written beside OUT.
+    arrays are carried along untouched; the specification of every layer is written beside OUT. The layers alone go into
+    .onnx, .tflite and saved_model (also NAME.saved_model), with --to canonical.
     """
     known: Known | None = answers(source, spec, layer, code) if code else pair
     if known and not from_layout:

@@ -56,6 +56,12 @@ class Blocks:
         return sum(outputs for _, outputs in self.sizes)
 
     @property
+    def inputs(self) -> list[slice]:
+        """Where the inputs of each block are."""
+        ends = np.cumsum([inputs for inputs, _ in self.sizes]).tolist()
+        return list(map(slice, [0, *ends], ends))
+
+    @property
     def packed_shape(self) -> tuple[int, int, int]:
         """``(blocks, most inputs, most outputs)``."""
         inputs, outputs = zip(*self.sizes, strict=True)

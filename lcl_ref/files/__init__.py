@@ -2,7 +2,7 @@
 
 Formats: Keras ``.h5`` (whole models and weights only) and ``.keras`` (packed or a folder), ``.safetensors``, ``.npz``,
 a PyTorch ``state_dict``, SavedModel folders and checkpoints of TensorFlow, TensorFlow.js, darknet ``.weights``. Any
-other is told by its content (`lcl_ref.files.recognising`). ONNX is written only.
+other is told by its content (`lcl_ref.files.recognising`). ONNX and TensorFlow Lite are written only.
 Files are data: nothing in them is unpickled or instantiated, and what a header claims is checked before it is believed.
 """
 

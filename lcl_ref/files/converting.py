@@ -93,7 +93,7 @@ def convert_file(
         chosen = _choose(old, layer, source)
         checking.check(old, chosen, known)
         report, plan = _plan(old, chosen, target)
-        names = targets.keras_names(new_path, old, report.layers)
+        names = targets.new_names(new_path, old, report.layers)
         plan = [replace(array, name=names.get(array.name, array.name)) for array in plan]
         renamed = (
             replace(one, weight=names.get(one.weight, one.weight), bias=names.get(one.bias, one.bias))
@@ -104,9 +104,12 @@ def convert_file(
         with replacing(new_path, beside) as (file, document):
             left = targets.write(file, new_path, old, plan, report.layers)
             report = replace(report, left=(*report.left, *left))
-            everything = [*report.layers, *(found for found in old.layers if found not in chosen)]
+            others = (found for found in old.layers if found not in chosen and found.weight not in left)
+            everything = [*report.layers, *others]
             network = [
-                replace(one, arrays=tuple(names.get(array, array) for array in one.arrays)) for one in old.network
+                replace(one, arrays=tuple(names.get(array, array) for array in one.arrays))
+                for one in old.network
+                if not set(one.arrays) & set(left)
             ]
             document.write_text(specs.document(new_path.name, everything, report.left, report.notes, network))
     return report

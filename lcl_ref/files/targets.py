@@ -7,14 +7,15 @@ from pathlib import Path
 
 from lcl_ref.files.contents import Array, LocalLayer, WeightFile
 from lcl_ref.files.darknet import weights as darknet
-from lcl_ref.files.export import onnx
+from lcl_ref.files.export import onnx, tensorflow
 from lcl_ref.files.keras import whole, writing
 from lcl_ref.files.keras.writing import Produce
 from lcl_ref.files.torch import writing as torch
 from lcl_ref.files.untrusted import problem
 from lcl_ref.files.writing import Planned, checked, write_npz, write_safetensors
 
-SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights", ".pt", ".pth", ".onnx")
+SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".npz", ".weights", ".pt", ".pth", ".onnx", *tensorflow.DTYPES)
+"""A folder that is called ``saved_model`` counts as one that ends so."""
 
 
 def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers: Sequence[LocalLayer]) -> list[str]:
@@ -45,6 +46,9 @@ def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers
     elif target.suffix == ".onnx":
         written = onnx.write(path, target, layers, produce)
         return [name for name in by_name if name not in written]
+    elif (kind := _suffix(target)) in tensorflow.DTYPES:
+        written = tensorflow.write(path, target, layers, produce, kind)
+        return [name for name in by_name if name not in written]
     elif target.suffix == ".weights":
         return _write_darknet(path, target, old, layers, produce)
     elif target.suffix == ".keras" or (target.suffix in (".h5", ".hdf5") and old.config is not None):
@@ -56,8 +60,14 @@ def write(path: Path, target: Path, old: WeightFile, plan: list[Planned], layers
     return []
 
 
-def keras_names(target: Path, old: WeightFile, layers: Sequence[LocalLayer]) -> dict[str, str]:
-    """Return the names by which Keras 2 finds arrays of weights alone: those of its layers, in a group of the layer."""
+def _suffix(target: Path) -> str:
+    return target.suffix or f".{target.name}"
+
+
+def new_names(target: Path, old: WeightFile, layers: Sequence[LocalLayer]) -> dict[str, str]:
+    """Return arrays that get other names: those that TensorFlow takes, or by which Keras 2 finds weights alone."""
+    if _suffix(target) in tensorflow.DTYPES:
+        return tensorflow.names(layers)
     if target.suffix not in (".h5", ".hdf5") or old.config is not None:
         return {}
     names: dict[str, str] = {}

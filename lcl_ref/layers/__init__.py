@@ -1,14 +1,16 @@
 """Layers to drop into a model: one module per framework, which imports that framework and no other.
 
-======================  ==================================================================  ==============
-module                  layers                                                              channels
-======================  ==================================================================  ==============
-`torch`                 `LocallyConnected1d`, `2d`, `3d`, `BlockLinear`, of unequal blocks  first
-`mlx`                   the same                                                            last
-`flax_linen`            `LocallyConnected` of a `Spec`                                      last
-`flax_nnx`              the same                                                            last
-`keras`                 `LocallyConnected1D`, `2D`, `3D` of Keras 2, for Keras 3            first or last
-======================  ==================================================================  ==============
+======================  ========================================================  ==============
+module                  layers                                                    channels
+======================  ========================================================  ==============
+`torch`                 `LocallyConnected1d`, `2d`, `3d`, `BlockLinear`           first
+`mlx`                   the same                                                  last
+`flax_linen`            `LocallyConnected` of a `Spec`                            last
+`flax_nnx`              the same                                                  last
+`keras`                 `LocallyConnected1D`, `2D`, `3D` of Keras 2, for Keras 3  first or last
+======================  ========================================================  ==============
+
+Each has `UnequalBlockLinear`, too, block-diagonal with blocks of unequal sizes.
 
 Importing or calling one changes no state of its framework or of the process. They import `lcl_ref.core`,
 `lcl_ref.errors` and `lcl_ref.layouts`, never an adapter or the suite.

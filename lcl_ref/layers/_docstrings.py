@@ -95,16 +95,9 @@ Parameters
 ----------
 sizes : sequence of (int, int)
     Inputs and outputs of each block, in order.
-bias : bool
-    Whether there is one.$placement
-
-Attributes
-----------
-weights : list of $array
-    Per block ``(inputs, outputs)``, from ``+-1 / sqrt(inputs)``, as `$linear` starts.
-bias : $array$or_none
-    ``(sum of outputs,)``, each part from the range of its block.
-
+$flag : bool
+    Whether there is a bias.$placement
+$held
 Raises
 ------
 SpecError
@@ -113,12 +106,21 @@ SpecError
 Notes
 -----
 Input ``(*, sum of inputs)``, output ``(*, sum of outputs)`` (SPEC 14.4): a product per block, and an infinity or NaN
-stays in its block. `from_blocks` takes weights that are there; `lcl_ref.extensions.unequal.split` cuts them out of a
+stays in its block. $taken takes weights that are there; `lcl_ref.extensions.unequal.split` cuts them out of a
 dense matrix, such as that of `torch.block_diag`.
 
 Examples
 --------
 $example
+"""
+
+UNEQUAL_ATTRIBUTES = """
+Attributes
+----------
+$kernels : list of $array
+    Per block ``(inputs, outputs)``, $start.
+bias : $array$or_none
+    ``(sum of outputs,)``, $bias_start.
 """
 
 OF_SPEC = """
@@ -146,6 +148,13 @@ Examples
 $example
 """
 
+FLAX_PLACEMENT = """
+dtype : dtype, optional
+    To compute in; by default that of the input.
+param_dtype : dtype
+    Of the parameters.
+kernel_init, bias_init : callable
+    ``(key, shape, dtype) -> array``, of each block. By default LeCun normal, and zeros."""
 
 KERAS = """
 Parameters

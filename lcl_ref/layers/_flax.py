@@ -1,19 +1,22 @@
-"""Shared by the layers of flax.linen and flax.nnx: the call, and how parameters start."""
+"""Shared by the layers of flax.linen and flax.nnx: the calls, and how parameters start."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from lcl_ref.core.spec import Spec
+from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import check_sample
 from lcl_ref.layers.engines.jax import local
 
 bias_start = jax.nn.initializers.zeros
+block_start = jax.nn.initializers.lecun_normal()
 
 
 def kernel_start(spec: Spec) -> Callable[..., Any]:
@@ -51,3 +54,21 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
     flat = x.reshape(math.prod(batch), *sample)
     y = local(spec, *(array if array is None else jnp.asarray(array, wanted) for array in (flat, kernel, bias)))
     return y.reshape(*batch, *y.shape[1:])
+
+
+def apply_blocks(blocks: Blocks, x: Any, kernels: Sequence[Any], bias: Any, dtype: Any) -> Any:
+    """Return ``y (..., sum of outputs)`` of ``x (..., sum of inputs)`` in `dtype`, or that of x.
+
+    Raises
+    ------
+    ShapeError
+        If the last axis of x has another length.
+    """
+    check_sample(x, (blocks.in_channels,), leading=(), meaning="the inputs of all blocks last")
+    cast = partial(jnp.asarray, dtype=x.dtype if dtype is None else dtype)
+    parts = zip(blocks.inputs, kernels, strict=True)
+    y = jnp.concatenate([_matmul(cast(x[..., where]), cast(kernel)) for where, kernel in parts], -1)
+    return y if bias is None else y + cast(bias)
+
+
+_matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)

@@ -1,17 +1,21 @@
-"""`LocallyConnected` for flax.linen: channels last, params ``kernel`` and ``bias`` in canonical layout."""
+"""`LocallyConnected` for flax.linen: channels last, params ``kernel`` and ``bias`` in canonical layout.
+
+`UnequalBlockLinear` has blocks of unequal sizes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.regions import as_map
+from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import spread, stored_shapes
-from lcl_ref.layers._docstrings import OF_SPEC, REGIONS, documented
-from lcl_ref.layers._flax import apply, bias_start, hashable, kernel_start
+from lcl_ref.layers._docstrings import FLAX_PLACEMENT, OF_SPEC, REGIONS, UNEQUAL, documented
+from lcl_ref.layers._flax import apply, apply_blocks, bias_start, block_start, hashable, kernel_start
 
 _EXAMPLE = """\
 >>> import jax
@@ -58,3 +62,51 @@ class LocallyConnected(linen.Module):
         kernel = self.param("kernel", start, shapes["weight"], self.param_dtype)
         bias = self.param("bias", self.bias_init, shapes["bias"], self.param_dtype) if "bias" in shapes else None
         return apply(self.spec, x, *spread(self.spec, where, kernel, bias), self.dtype)
+
+
+_UNEQUAL = """\
+>>> import jax
+>>> from lcl_ref.layers.flax_linen import UnequalBlockLinear
+>>> layer = UnequalBlockLinear([(2, 3), (4, 1), (1, 5)])
+>>> variables = layer.init(jax.random.key(0), jax.numpy.zeros((4, 7)))
+>>> layer.apply(variables, jax.numpy.zeros((4, 7))).shape
+(4, 9)
+>>> {name: array.shape for name, array in variables["params"].items()}
+{'kernel_0': (2, 3), 'kernel_1': (4, 1), 'kernel_2': (1, 5), 'bias': (9,)}"""
+
+
+@documented(
+    UNEQUAL,
+    flag="use_bias",
+    placement=FLAX_PLACEMENT,
+    held="",
+    taken="`apply`",
+    example=_UNEQUAL,
+)
+class UnequalBlockLinear(linen.Module):
+    """A linear map whose matrix is block-diagonal, with blocks of unequal sizes."""
+
+    sizes: Sequence[tuple[int, int]]
+    use_bias: bool = True
+    dtype: Any = None
+    param_dtype: Any = "float32"
+    kernel_init: Callable[..., Any] = block_start
+    bias_init: Callable[..., Any] = bias_start
+
+    def __post_init__(self) -> None:
+        """Check the sizes, and keep them as tuples."""
+        self.sizes = hashable(Blocks(self.sizes).sizes)
+        super().__post_init__()
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        """Return ``y (..., sum of outputs)`` of ``x (..., sum of inputs)``: any batch axes, or none."""
+        blocks = Blocks(self.sizes)
+        kernels = [
+            self.param(f"kernel_{number}", self.kernel_init, size, self.param_dtype)
+            for number, size in enumerate(blocks.sizes)
+        ]
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (blocks.out_channels,), self.param_dtype)
+        return apply_blocks(blocks, x, kernels, bias, self.dtype)

@@ -1,8 +1,11 @@
-"""`LocallyConnected` for flax.nnx: channels last, ``kernel`` and ``bias`` in canonical layout."""
+"""`LocallyConnected` for flax.nnx: channels last, ``kernel`` and ``bias`` in canonical layout.
+
+`UnequalBlockLinear` has blocks of unequal sizes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -11,9 +14,10 @@ from flax import nnx
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.regions import Map, as_map, collapse
-from lcl_ref.layers._arguments import check_shapes, collapsed, spread, stored_shapes
-from lcl_ref.layers._docstrings import OF_SPEC, REGIONS, documented
-from lcl_ref.layers._flax import apply, bias_start, hashable, kernel_start
+from lcl_ref.extensions.unequal import Blocks
+from lcl_ref.layers._arguments import check_bias, check_shapes, collapsed, spread, stored_shapes
+from lcl_ref.layers._docstrings import FLAX_PLACEMENT, OF_SPEC, REGIONS, UNEQUAL, UNEQUAL_ATTRIBUTES, documented
+from lcl_ref.layers._flax import apply, apply_blocks, bias_start, block_start, hashable, kernel_start
 
 _EXAMPLE = """\
 >>> import jax
@@ -88,3 +92,69 @@ class LocallyConnected(nnx.Module):
 
 def _collapse(where: Map, array: Any, name: str) -> Any:
     return jnp.array(collapse(where, np.asarray(array), name))
+
+
+_UNEQUAL = """\
+>>> import jax
+>>> from flax import nnx
+>>> from lcl_ref.layers.flax_nnx import UnequalBlockLinear
+>>> layer = UnequalBlockLinear([(2, 3), (4, 1), (1, 5)], rngs=nnx.Rngs(0))
+>>> layer(jax.numpy.zeros((4, 7))).shape
+(4, 9)
+>>> [kernel.shape for kernel in layer.kernels]
+[(2, 3), (4, 1), (1, 5)]"""
+
+
+@documented(
+    UNEQUAL,
+    flag="use_bias",
+    placement=f"{FLAX_PLACEMENT}\nrngs : nnx.Rngs\n    Where the parameters are drawn from.",
+    held=UNEQUAL_ATTRIBUTES,
+    kernels="kernels",
+    array="nnx.Param",
+    or_none=" or None",
+    start="as `kernel_init` draws them",
+    bias_start="as `bias_init` draws it",
+    taken="`from_blocks`",
+    example=_UNEQUAL,
+)
+class UnequalBlockLinear(nnx.Module):
+    """A linear map whose matrix is block-diagonal, with blocks of unequal sizes."""
+
+    def __init__(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        *,
+        rngs: nnx.Rngs,
+        use_bias: bool = True,
+        dtype: Any = None,
+        param_dtype: Any = "float32",
+        kernel_init: Callable[..., Any] = block_start,
+        bias_init: Callable[..., Any] = bias_start,
+    ) -> None:
+        self.blocks, self.dtype = Blocks(hashable(sizes)), dtype
+        self.kernels = nnx.List([nnx.Param(kernel_init(rngs.params(), size, param_dtype)) for size in sizes])
+        self.bias = nnx.data(None)
+        if use_bias:
+            self.bias = nnx.Param(bias_init(rngs.params(), (self.blocks.out_channels,), param_dtype))
+
+    def __call__(self, x: Any) -> Any:
+        """Return ``y (..., sum of outputs)`` of ``x (..., sum of inputs)``: any batch axes, or none."""
+        kernels = [kernel[...] for kernel in self.kernels]
+        return apply_blocks(self.blocks, x, kernels, None if self.bias is None else self.bias[...], self.dtype)
+
+    @classmethod
+    def from_blocks(cls, weights: Sequence[Any], bias: Any = None, dtype: Any = None) -> Self:
+        """Return the layer of copies of weights ``(inputs, outputs)``, one per block, and of a bias or None.
+
+        Raises
+        ------
+        ShapeError
+            If the bias is not ``(sum of outputs,)``.
+        """
+        sizes = [tuple(weight.shape) for weight in weights]
+        if bias is not None:
+            check_bias(Blocks(sizes), bias)
+        given = iter(weights)
+        start = {"kernel_init": lambda *_: jnp.array(next(given)), "bias_init": lambda *_: jnp.array(bias)}
+        return cls(sizes, rngs=nnx.Rngs(0), use_bias=bias is not None, dtype=dtype, **start)

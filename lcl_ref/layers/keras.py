@@ -24,6 +24,7 @@ from lcl_ref.errors import LclError
 from lcl_ref.layers._docstrings import KERAS, REGIONS, documented
 from lcl_ref.layers._keras_elsewhere import as_keras_file
 from lcl_ref.layers._keras_models import modernised
+from lcl_ref.layers._keras_unequal import UnequalBlockLinear  # noqa: F401  offered here
 from lcl_ref.layers._keras_variables import Stored
 from lcl_ref.layers.engines.keras import local
 

@@ -25,7 +25,7 @@ from lcl_ref.layers._arguments import (
     spread,
     stored_shapes,
 )
-from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, UNEQUAL, documented
+from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, UNEQUAL, UNEQUAL_ATTRIBUTES, documented
 from lcl_ref.layers.engines.mlx import local
 from lcl_ref.layers.engines.mlx_operands import from_numpy
 
@@ -195,6 +195,12 @@ class BlockLinear(_Local):
 
 
 _UNEQUAL = {
+    "flag": "bias",
+    "held": UNEQUAL_ATTRIBUTES,
+    "kernels": "weights",
+    "start": "from ``+-1 / sqrt(inputs)``, as `mlx.nn.Linear` starts",
+    "bias_start": "each part from the range of its block",
+    "taken": "`from_blocks`",
     "example": """\
 >>> import mlx.core as mx
 >>> from lcl_ref.layers.mlx import UnequalBlockLinear

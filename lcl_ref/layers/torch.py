@@ -24,7 +24,7 @@ from lcl_ref.layers._arguments import (
     spread,
     stored_shapes,
 )
-from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, UNEQUAL, documented
+from lcl_ref.layers._docstrings import BLOCKS, CONVOLUTION, REGIONS, UNEQUAL, UNEQUAL_ATTRIBUTES, documented
 from lcl_ref.layers.engines.torch import local
 
 
@@ -208,6 +208,12 @@ class BlockLinear(_Local):
 
 
 _UNEQUAL = {
+    "flag": "bias",
+    "held": UNEQUAL_ATTRIBUTES,
+    "kernels": "weights",
+    "start": "from ``+-1 / sqrt(inputs)``, as `torch.nn.Linear` starts",
+    "bias_start": "each part from the range of its block",
+    "taken": "`from_blocks`",
     "example": """\
 >>> import torch
 >>> from lcl_ref.layers.torch import UnequalBlockLinear

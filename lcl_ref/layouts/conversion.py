@@ -9,7 +9,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layouts import biases, forms, regions
 from lcl_ref.layouts.checks import check_holds, check_weight
 from lcl_ref.layouts.layout import Layout
-from lcl_ref.layouts.pattern import CANONICAL, TAPS, Array, Axes
+from lcl_ref.layouts.pattern import TAPS, Array, Axes
 from lcl_ref.layouts.registry import get
 
 _OF_REGIONS = TAPS.replace("o*", "r")
@@ -64,14 +64,16 @@ def convert(
     check_holds(there, spec)
     array = np.asarray(weight)
     check_weight(here, spec, array.shape)
-    return _from_taps(there, spec, _to_taps(here, spec, array)), biases.convert(spec, bias, here, there)
+    taps = _to_taps(here, spec, array)
+    copy = True if np.may_share_memory(taps, array) else None
+    return _from_taps(there, spec, taps, copy), biases.convert(spec, bias, here, there)
 
 
 def _to_taps(layout: Layout, spec: Spec, array: Array) -> Array:
     """Return ``(o*, k*, cg, g, p)``, a view where the layout is regular."""
     axes = Axes.of_weight(spec)
     if layout.form != "taps":
-        return axes.unpack(_BACK[layout.form](spec, array, layout.weight), CANONICAL, TAPS)
+        return _BACK[layout.form](spec, array, layout.weight)
     if layout.regions is not None:
         stored = regions.lengths(layout, spec, axes).unpack(array, layout.weight, _OF_REGIONS)
         return regions.spread(layout, spec, stored)
@@ -79,15 +81,16 @@ def _to_taps(layout: Layout, spec: Spec, array: Array) -> Array:
     return _reversed_taps(taps, spec) if layout.flipped else taps
 
 
-def _from_taps(layout: Layout, spec: Spec, taps: Array) -> Array:
-    """Return the weight in `layout`: the inverse of `_to_taps`."""
+def _from_taps(layout: Layout, spec: Spec, taps: Array, copy: bool | None = True) -> Array:
+    """Return the weight in `layout`: the inverse of `_to_taps`; `copy` as of `Axes.pack`."""
     axes = Axes.of_weight(spec)
     if layout.form != "taps":
-        return _THERE[layout.form](spec, axes.pack(taps, TAPS, CANONICAL), layout.weight)
+        return _THERE[layout.form](spec, taps, layout.weight)
     if layout.regions is not None:
         stored = regions.collapsed(layout, spec, taps, "weight")
         return regions.lengths(layout, spec, axes).pack(stored, _OF_REGIONS, layout.weight)
-    packed = axes.pack(_reversed_taps(taps, spec) if layout.flipped else taps, TAPS, layout.weight)
+    ordered = _reversed_taps(taps, spec) if layout.flipped else taps
+    packed = axes.pack(ordered, TAPS, layout.weight, copy)
     return np.asfortranarray(packed) if layout.memory == "F" else packed
 
 

@@ -116,12 +116,15 @@ class Axes:
         split = array.reshape([self.lengths[name] for name in stored] + [1] * len(missing))
         return split.transpose([[*stored, *missing].index(name) for name in wanted])
 
-    def pack(self, view: Array, order: str, text: str) -> Array:
-        """Store the single axes of pattern `order` by pattern `text`, in new memory: the inverse of `unpack`."""
+    def pack(self, view: Array, order: str, text: str, copy: bool | None = True) -> Array:
+        """Store the single axes of pattern `order` by pattern `text`: the inverse of `unpack`.
+
+        In new memory, or with `copy` None only where the order of the elements changes.
+        """
         have, stored = single_axes(order, self.rank), single_axes(text, self.rank)
         dropped = [name for name in have if name not in stored]
         moved = view.transpose([have.index(name) for name in [*stored, *dropped]])
-        return np.array(moved, order="C").reshape(self.shape(text))
+        return np.array(moved, order="C", copy=copy).reshape(self.shape(text))
 
     def arithmetic(self, axis: tuple[str, ...]) -> str:
         """Return the length of one stored axis with where it comes from: ``18 = 3*2*3 (ky*kx*cg)``."""

@@ -167,7 +167,12 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     finally:
         with held_back():
             for path in temporary:
-                path.unlink(missing_ok=True)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or what a writer made a folder of."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -244,7 +249,7 @@ def _settle(temporary: list[Path], places: list[Path]) -> None:
                     break
         finally:
             for place, kept in list(zip(places, old, strict=True))[: done if done < len(places) else 0]:
-                kept.replace(place) if kept.exists() else place.unlink()
+                kept.replace(place) if kept.exists() else _remove(place)
             for kept in old:
                 kept.unlink(missing_ok=True)
     _sync(places[0].parent)

@@ -16,7 +16,7 @@ LAYERS = {  # input size, kernel, stride; 16 -> 16 channels each
     "L6": (25, 5, 1),
 }
 DENSE = {"F7": (7056, 4096), "F8": (4096, 8631)}
-SECONDS, TIMES_SIZE = 30, 2.5
+SECONDS, TIMES_SIZE = 30, 2.2
 
 CONVERT = """
 import json, os, resource, sys

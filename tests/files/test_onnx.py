@@ -22,6 +22,12 @@ SPECS = {
     "table": lcl.Spec(
         input_size=5, in_channels=4, out_channels=3, kernel_size=2, channel_table=((0, 2), (1, 3), (3, 0))
     ),
+    "sheets": lcl.Spec(
+        input_size=(4, 5, 3), in_channels=4, out_channels=6, kernel_size=2, groups=2, shared=(True, False, False)
+    ),
+    "stripes": lcl.Spec(
+        input_size=(4, 5, 3), in_channels=2, out_channels=3, kernel_size=2, shared=(False, True, False)
+    ),
     "blocks": lcl.Spec(input_size=(), in_channels=6, out_channels=4, kernel_size=(), groups=2),
 }
 

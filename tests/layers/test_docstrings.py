@@ -10,12 +10,12 @@ from tests.layers.test_old_paths import PUBLIC
 from tests.support.child import run
 
 LAYERS = [(name, layer) for name, layers in PUBLIC.items() for layer in layers if layer[0].isupper()]
-LAYERS += [("torch", "UnequalBlockLinear"), ("mlx", "UnequalBlockLinear")]  # which no old path had
+LAYERS += [(name, "UnequalBlockLinear") for name in PUBLIC]  # which no old path had
 
 KERAS = """
 import doctest
 from lcl_ref.layers import keras as layers
-for name in ("LocallyConnected1D", "LocallyConnected2D", "LocallyConnected3D"):
+for name in ("LocallyConnected1D", "LocallyConnected2D", "LocallyConnected3D", "UnequalBlockLinear"):
     text = getattr(layers, name).__doc__
     example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     print(len(example.examples), doctest.DocTestRunner().run(example).failed, all(
@@ -42,7 +42,7 @@ def test_docstrings_are_whole_and_their_examples_true(name, layer):
 
 @pytest.mark.slow
 def test_docstrings_of_keras_are_whole_and_their_examples_true():
-    assert run(program=KERAS, backend="torch").splitlines() == ["6 0 True"] * 3
+    assert run(program=KERAS, backend="torch").splitlines() == ["6 0 True"] * 3 + ["5 0 True"]
 
 
 def test_the_signature_names_what_the_framework_adds():

@@ -1,16 +1,21 @@
 """Layers of unequal blocks: every block computes with its own weight, and gradients reach it."""
 
+import jax
 import mlx.core as mx
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from mlx import nn
 from mlx.utils import tree_flatten
 
 import lcl_ref as lcl
+from lcl_ref.layers import flax_linen, flax_nnx
 from lcl_ref.layers import mlx as of_mlx
 from lcl_ref.layers import torch as of_torch
 from tests.extensions.arrays import integers
+from tests.support.child import run
+from tests.support.paths import SUPPORT
 
 SIZES = [(2, 3), (4, 1), (1, 5)]
 WEIGHTS = [integers(*size, seed=seed).astype(np.float32) for seed, size in enumerate(SIZES)]
@@ -45,6 +50,47 @@ def test_mlx():
         np.testing.assert_array_equal(np.array(gradient), expected)
     bare = of_mlx.UnequalBlockLinear.from_blocks(WEIGHTS)
     np.testing.assert_array_equal(np.array(bare(mx.array(X))), Y - BIAS)
+
+
+def test_linen():
+    layer = flax_linen.UnequalBlockLinear(SIZES)
+    variables = layer.init(jax.random.key(0), X)
+    assert {name: array.shape for name, array in variables["params"].items()} == {
+        **{f"kernel_{number}": size for number, size in enumerate(SIZES)},
+        "bias": (9,),
+    }
+    params = {f"kernel_{number}": weight for number, weight in enumerate(WEIGHTS)} | {"bias": BIAS}
+    y, pull = jax.vjp(lambda params, x: layer.apply({"params": params}, x), params, X)
+    gradients, _ = pull(DY)
+    np.testing.assert_array_equal(y, Y)
+    for number, expected in enumerate(DW):
+        np.testing.assert_array_equal(gradients[f"kernel_{number}"], expected)
+    bare = flax_linen.UnequalBlockLinear(SIZES, use_bias=False)
+    assert "bias" not in bare.init(jax.random.key(0), X)["params"]
+    with pytest.raises(lcl.SpecError, match="sizes"):
+        flax_linen.UnequalBlockLinear([(2, 0)])
+    with pytest.raises(lcl.ShapeError, match=r"\(\*, 7\)"):
+        layer.apply(variables, X[..., 1:])
+
+
+def test_nnx():
+    layer = flax_nnx.UnequalBlockLinear.from_blocks(WEIGHTS, BIAS)
+    np.testing.assert_array_equal(nnx.jit(layer)(X), Y)
+    gradients = nnx.grad(lambda layer, x: (layer(x) * DY).sum())(layer, X)
+    for number, expected in enumerate(DW):
+        np.testing.assert_array_equal(gradients["kernels"][number][...], expected)
+    bare = flax_nnx.UnequalBlockLinear.from_blocks(WEIGHTS)
+    np.testing.assert_array_equal(bare(X[0, 0]), (Y - BIAS)[0, 0])
+    with pytest.raises(lcl.SpecError, match="sizes"):
+        flax_nnx.UnequalBlockLinear([(2, 0)], rngs=nnx.Rngs(0))
+    with pytest.raises(lcl.ShapeError, match="bias"):
+        flax_nnx.UnequalBlockLinear.from_blocks(WEIGHTS, BIAS[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_keras(tmp_path, backend):
+    assert run(SUPPORT / "keras_unequal.py", tmp_path / "net.keras", backend=backend).split()[-1] == "done"
 
 
 @pytest.mark.parametrize("layers", [of_torch, of_mlx], ids=["torch", "mlx"])

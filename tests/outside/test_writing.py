@@ -1,5 +1,6 @@
 """The one way to write: what is refused before the work, and what stands there whatever happens on the way."""
 
+import contextlib
 import errno
 import os
 import random
@@ -209,3 +210,14 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a", tmp_path / "b"):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_made_a_folder_is_moved_or_removed_as_one(tmp_path):
+    for fails in (True, False):
+        with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():  # noqa: SIM117
+            with replacing(tmp_path / "a") as (made,):
+                made.unlink()
+                made.mkdir()
+                (made / "inside").write_text("x")
+                assert 1 / (not fails)
+        assert [path.name for path in tmp_path.rglob("*")] == ([] if fails else ["a", "inside"])

@@ -32,7 +32,7 @@ def old(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("side", SIDES)
 def test_outputs_and_gradients_are_those_of_the_old_network(old, side):
-    done = python(PROGRAM, side.partition("-")[0], old, env=os.environ | SIDES[side])
+    done = python(PROGRAM, side.partition("-")[0], old, env=os.environ | SIDES[side], timeout=1200)  # a minute alone
     assert done.returncode == 0, done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
     assert {name: filled for name, (filled, _) in counted.items()} == FILLED

@@ -1,20 +1,15 @@
-"""ONNX: each layer as a graph of standard operations, channels last, with its canonical arrays as initialisers.
-
-A window is a slice per tap of the padded input; all windows of a position meet its weights in one batched product.
-"""
+"""ONNX: each layer as a graph of standard operations, with its canonical arrays as initialisers."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lcl_ref.core.spec import Spec
 from lcl_ref.files.contents import Array, LocalLayer
+from lcl_ref.files.export import graph
 from lcl_ref.files.keras.writing import Produce
 from lcl_ref.files.untrusted import problem
 
@@ -43,14 +38,14 @@ def write(path: Path, target: Path, layers: Sequence[LocalLayer], produce: Produ
     if any(layer.layout != "canonical" for layer in layers):
         raise problem(target, "format", "layers in another layout", "--to canonical in an .onnx file")
     parts = [_Graph(onnx, layer, f"{layer.name}." if len(layers) > 1 else "", target, produce) for layer in layers]
-    graph = onnx.helper.make_graph(
+    whole = onnx.helper.make_graph(
         [node for part in parts for node in part.nodes],
         "locally connected layers",
         [part.value("x", part.layer.spec.x_shape) for part in parts],
         [part.value("y", part.layer.spec.y_shape) for part in parts],
         [array for part in parts for array in part.arrays],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
+    model = onnx.helper.make_model(whole, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return [name for layer in layers for name in (layer.weight, layer.bias) if name]
@@ -66,11 +61,9 @@ class _Graph:
         self.dtype = weight.dtype
         if str(self.dtype) not in DTYPES:
             raise problem(target, "dtype", f"array {layer.weight!r} of dtype {self.dtype}", ", ".join(DTYPES))
-        y = self._product(self._windows(), self._weights(self._array(layer.weight, weight)))
-        spec = layer.spec
-        outputs = self._reshaped(y, [-1, *spec.output_size, spec.out_channels], "" if spec.bias != "none" else "y")
-        if spec.bias != "none":
-            self._node("Add", [outputs, self._array(layer.bias, produce(layer.bias))], name="y")
+        held = self._array(layer.weight, weight)
+        bias = self._array(layer.bias, produce(layer.bias)) if layer.bias else None
+        self._node("Identity", [graph.answer(self, layer.spec, f"{prefix}x", held, bias)], name="y")
 
     def value(self, name: str, shape: Any) -> Any:
         """Return an input or output, any batch."""
@@ -89,51 +82,36 @@ class _Graph:
     def _numbers(self, values: Sequence[int]) -> str:
         return self._array(f"{self._prefix}shape {len(self.arrays)}", np.array(values, np.int64))
 
-    def _reshaped(self, value: str, shape: Sequence[int], name: str = "") -> str:
-        return self._node("Reshape", [value, self._numbers(shape)], name)
+    def gather(self, x: str, table: Sequence[int], axis: int) -> str:
+        """As all below, one of `graph.Operations`."""
+        return self._node("Gather", [x, self._numbers(table)], axis=axis)
 
-    def _groups(self) -> tuple[int, int]:
-        """Return groups and channels of one; a connection table is a group per output."""
-        spec = self.layer.spec
-        return (spec.out_channels if spec.channel_table else spec.groups), spec.group_channels
+    def pad(self, x: str, pairs: Sequence[Sequence[int]]) -> str:
+        """Return x with zeros around."""
+        return self._node("Pad", [x, self._numbers([pair[side] for side in (0, 1) for pair in pairs])], mode="constant")
 
-    def _windows(self) -> str:
-        """Return ``(o*, g, n, taps * cg)``."""
-        spec, rank = self.layer.spec, self.layer.spec.rank
-        x = f"{self._prefix}x"
-        if spec.channel_table:
-            table = self._numbers(list(itertools.chain.from_iterable(spec.channel_table)))
-            x = self._node("Gather", [x, table], axis=rank + 1)
-        if any(map(any, spec.padding)):
-            lo, hi = ([0, *(pair[side] for pair in spec.padding), 0] for side in (0, 1))
-            x = self._node("Pad", [x, self._numbers([*lo, *hi])], mode="constant")
-        taps = [self._tap(x, spec, tap) for tap in np.ndindex(*spec.kernel_size)]
-        groups, channels = self._groups()
-        stacked = self._node("Concat", taps, axis=rank + 1)
-        split = self._reshaped(stacked, [-1, *spec.output_size, len(taps), groups, channels])
-        order = [*range(1, rank + 1), rank + 2, 0, rank + 1, rank + 3]
-        moved = self._node("Transpose", [split], perm=order)
-        return self._reshaped(moved, [*spec.output_size, groups, -1, len(taps) * channels])
+    def slices(self, x: str, parts: Sequence[slice]) -> str:
+        """Return a part; of rank 0 there is none to take."""
+        lists = [[one.start for one in parts], [one.stop for one in parts]]
+        lists += [list(range(1, len(parts) + 1)), [one.step for one in parts]]
+        return self._node("Slice", [x, *map(self._numbers, lists)]) if parts else x
 
-    def _tap(self, x: str, spec: Spec, tap: Sequence[int]) -> str:
-        """Return what one tap of all windows sees, ``(n, o*, 1, ci)``."""
-        if spec.rank:
-            starts = [k * spread for k, spread in zip(tap, spec.dilation, strict=True)]
-            ends = [s + (n - 1) * d + 1 for s, n, d in zip(starts, spec.output_size, spec.stride, strict=True)]
-            axes = list(range(1, spec.rank + 1))
-            x = self._node("Slice", [x, *map(self._numbers, (starts, ends, axes, spec.stride))])
-        return self._node("Unsqueeze", [x, self._numbers([spec.rank + 1])])
+    def concatenate(self, parts: Sequence[str], axis: int) -> str:
+        """Return arrays behind each other."""
+        return self._node("Concat", list(parts), axis=axis)
 
-    def _weights(self, weight: str) -> str:
-        """Return ``(o*, g, taps * cg, p)``, with positions of 1 along shared axes."""
-        spec = self.layer.spec
-        rank, (groups, channels) = spec.rank, self._groups()
-        flat = math.prod(spec.kernel_size) * channels
-        split = self._reshaped(weight, [*spec.weight_size, flat, groups, spec.out_channels // groups])
-        return self._node("Transpose", [split], perm=[*range(rank), rank + 1, rank, rank + 2])
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """Return x in another shape."""
+        return self._node("Reshape", [x, self._numbers(shape)])
 
-    def _product(self, windows: str, weights: str) -> str:
-        """Return ``(n, o*, g, p)``."""
-        rank = self.layer.spec.rank
-        product = self._node("MatMul", [windows, weights])
-        return self._node("Transpose", [product], perm=[rank + 1, *range(rank), rank, rank + 2])
+    def transpose(self, x: str, order: Sequence[int]) -> str:
+        """Return x with its axes in another order."""
+        return self._node("Transpose", [x], perm=list(order))
+
+    def product(self, left: str, right: str) -> str:
+        """Return products of matrices."""
+        return self._node("MatMul", [left, right])
+
+    def add(self, left: str, right: str) -> str:
+        """Return a sum."""
+        return self._node("Add", [left, right])
