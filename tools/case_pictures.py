@@ -26,6 +26,9 @@ RANKS = (2, 1, 3, 0)
 MOST_ALONG_AN_AXIS = 20
 """A larger layer is not drawn whole."""
 
+LISTED = 10
+"""Cases of a clause that are seen at once; the rest is to be unfolded, where there are more than twice as many."""
+
 CLAUSE = re.compile(r"^\*\*(\d+\.\d+)\*\* ", re.MULTILINE)
 NEXT_BLOCK = re.compile(r"^(?=\*\*\d+\.\d+\*\* |#)", re.MULTILINE)
 CASE_WORD = re.compile(r"`([0-3]d/[\w/-]+)`")
@@ -75,9 +78,19 @@ def _closed(clause: str, found: Sequence[Entry]) -> str:
 
 
 def explorable(text: str, place: str, known: Iterable[str]) -> str:
-    """Return a page whose ids of cases lead to the explorer at `place`."""
+    """Return a page whose ids of cases lead to the explorer at `place`, and whose long lists of them are folded."""
     names = set(known)
-    return CASE_WORD.sub(lambda word: f"[{word[0]}]({place}#{word[1]})" if word[1] in names else word[0], text)
+    text = CASE_WORD.sub(lambda word: f"[{word[0]}]({place}#{word[1]})" if word[1] in names else word[0], text)
+    return "\n".join(_folded(line) for line in text.split("\n"))
+
+
+def _folded(line: str) -> str:
+    words = line.split(", ")
+    if len(words) <= 2 * LISTED:
+        return line
+    head, rest = ", ".join(words[:LISTED]), ", ".join(words[LISTED:])
+    more = f"<summary>{len(words) - LISTED} more</summary>"
+    return f'{head}\n\n<details markdown="1">{more}\n\n{rest}\n\n</details>'
 
 
 def write_assets(pages: Path, shown: Mapping[str, Entry]) -> None:

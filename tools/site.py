@@ -3,6 +3,7 @@
 Clauses of SPEC.md get anchors and pictures of cases, and what tests them in docs/clauses.md is linked; the API has a
 page per public module, written by mkdocstrings. Links to files that are no pages lead into the repository where
 ``LCL_REPOSITORY_URL`` says where it is; without it the words stay. The report of the last ``make run`` comes along.
+The tutorial is run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
-from tools import case_pictures
+from tools import case_pictures, notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "build" / "pages"
@@ -86,6 +87,7 @@ def gather() -> None:
     if REPORT.exists():
         _copy(REPORT, PAGES / REPORT.name)
     known = case_pictures.write_explorer(PAGES)
+    notebook.write_page(PAGES)
     repository = os.environ.get("LCL_REPOSITORY_URL", "").rstrip("/")
     for path in files:
         if path.suffix == ".md":

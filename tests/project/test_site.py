@@ -38,6 +38,12 @@ def test_ids_of_cases_lead_to_the_explorer():
     assert text == "[`1d/plain/odd-kernel`](../e.html#1d/plain/odd-kernel), `refused/x/y`"
 
 
+def test_a_long_list_of_cases_is_folded():
+    text = case_pictures.explorable(f"**1.1** {', '.join('abcdefghijklmnopqrstuvwxyz')}.\n", "../e.html", [])
+    assert text.startswith("**1.1** a, b, c, d, e, f, g, h, i, j\n\n<details")
+    assert "<summary>16 more</summary>\n\nk, l" in text
+
+
 def test_every_page_and_every_module_of_the_api_has_its_place():
     def pages(entry):
         children = entry.values() if isinstance(entry, dict) else entry
@@ -45,7 +51,7 @@ def test_every_page_and_every_module_of_the_api_has_its_place():
 
     listed = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     gathered = {path.relative_to(ROOT).as_posix() for pattern in site.GATHERED for path in ROOT.glob(pattern)}
-    expected = {name for name in gathered if name.endswith(".md")} | {"conformance_data/README.md"}
+    expected = {name for name in gathered if name.endswith(".md")} | {"conformance_data/README.md", "docs/tutorial.md"}
     assert sorted(listed) == sorted(expected | {f"api/{name}.md" for name in site.API})
     modules = {name for _, names in site.API.values() for name in names}
     public = {path.stem for path in (ROOT / "lcl_ref" / "layers").glob("[a-z]*.py")}
