@@ -17,7 +17,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-browser fuzz lint types fixtures fixtures-check docs-tables check bench \
+.PHONY: help setup run test test-all test-browser test-python fuzz lint types fixtures fixtures-check docs-tables check bench \
   published docs docs-serve package clean
 
 help:  ## show this list
@@ -67,6 +67,20 @@ test-all: $(STAMP)  ## run the tests, the slow ones, those in a browser, and eve
 
 test-browser: $(STAMP) build/browser.stamp  ## open the pages in Chromium (CHROMIUM=/path names another than the system's)
 	PYTHONPATH=build/browser $(BIN)/python -m pytest -m browser tests/browser $(BROWSER_ARGS)
+
+# A framework comes to a new Python late; what needs none is tried here, in an environment of its own.
+WITHOUT_FRAMEWORKS := tests/core/test_checks.py tests/core/test_errors.py tests/core/test_reference.py tests/core/test_spec.py \
+  tests/layouts/test_layouts.py tests/suite/judge tests/suite/golden/test_fixtures.py tests/suite/golden/test_generated.py
+
+test-python:  ## what needs no framework, on another Python: PYTHON=python3.14
+	rm -rf build/python
+	$(PYTHON) -m venv build/python
+	build/python/bin/python -m pip install --quiet '.[pytest,fuzz]'
+	cd build && python/bin/lcl run -b 'numpy.*' --tier smoke
+	build/python/bin/lcl fixtures check
+	@# On Python 3.14 Hypothesis warns, now and then, of its own use of `register_random`; warnings are errors here.
+	PYTHONPATH=backends build/python/bin/python -m pytest -q -m "not slow" -W 'ignore:It looks like `register_random`' \
+	  $(WITHOUT_FRAMEWORKS)
 
 build/browser.stamp: requirements/browser.txt
 	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/browser -r requirements/browser.txt
@@ -130,6 +144,7 @@ package: build/check/stamp  ## build the wheel in dist/ and check it, the workfl
 	build/check/bin/twine check --strict dist/*
 	build/check/bin/check-wheel-contents dist/*.whl
 	build/check/bin/pyroma --min=10 dist/*.tar.gz
+	build/check/bin/python -c "from rattler_build import Stage0Recipe as R; print(*R.from_file('recipe/recipe.yaml').render())"
 	build/check/bin/zizmor --offline --quiet .
 	build/check/bin/sp-repo-review .
 	$(PYTHON) -m venv build/alone

@@ -164,12 +164,12 @@ def _case_dict(case: Case) -> dict[str, object]:
 
 @click.command()
 @click.argument("case_id", metavar="CASE")
-@click.option("--html", "html_file", type=TargetFile(), help="Write a page of one case, to be explored, here.")
+@click.option("--html", "html_file", type=TargetFile(), help="Write a page to explore these cases here.")
 @data_option()
 def explain(case_id: str, html_file: Path | None, data: Path) -> None:
     """Print what CASE asks: an id or a glob of cases, a check, fresh/SEED/N, or the name of a warning."""
     if html_file:
-        write_text(html_file, explorer_page(*_one_case(case_id, data)))
+        write_text(html_file, explorer_page(_to_explore(case_id, data)))
         say(str(html_file))
         return
     if is_fresh(case_id):
@@ -187,14 +187,15 @@ def explain(case_id: str, html_file: Path | None, data: Path) -> None:
         say(describe_case.describe(case, store.arrays(case.id)))
 
 
-def _one_case(case_id: str, data: Path) -> tuple[Case, describe_case.Arrays]:
-    """Return the one case that a word names, and its arrays."""
+def _to_explore(case_id: str, data: Path) -> list[tuple[Case, describe_case.Arrays]]:
+    """Return the cases that a word names, each with its arrays."""
     if is_fresh(case_id):
-        return _draw(existing(case_id))
-    found = [] if checks_and_globs_of_cases([case_id])[0] else select([case_id])
-    if len(found) != 1:
-        raise click.UsageError(f"--html is of one case; {case_id!r} names {len(found)} (`lcl cases` lists them)")
-    return found[0], Store(data).arrays(found[0].id)
+        return [_draw(existing(case_id))]
+    globs = checks_and_globs_of_cases([case_id])[1]
+    if not globs:
+        raise click.UsageError(f"--html is of cases, and {case_id!r} is a check (`lcl cases` lists both)")
+    store = Store(data)
+    return [(case, store.arrays(case.id)) for case in select(globs)]
 
 
 def _draw(drawn: DrawnCase) -> tuple[Case, describe_case.Arrays]:

@@ -49,7 +49,7 @@ def test_a_sum_ends_in_the_golden_number_and_its_terms_add_up_to_it(visit, case)
     golden = Store(default_root()).arrays(CASE)["y"][1, 2, 5, 2]
     assert lines[0] == "y[1, 2, 5, 2]"
     assert lines[-1] == f"  = {golden}"
-    terms = "termsOf(layerOf(data.spec), data.batch, 1, [2, 5], 2)"
+    terms = "termsOf(layerOf(shown.spec), shown.batch, 1, [2, 5], 2)"
     assert page.evaluate(f"{terms}.reduce((sum, term) => sum + term.value, 0)") == golden
     assert any("in the padding" in line for line in lines)
 
@@ -75,8 +75,24 @@ def test_it_fits_and_axe_finds_nothing(visit, case, axe, width, scheme):
     assert axe(page) == []
 
 
-def test_what_is_not_one_case_is_one_line(tmp_path):
-    for word in ("2d/padding/*", "memory/fortran"):
+def test_a_page_of_many_cases_shows_the_one_that_its_address_names(visit, axe, tmp_path):
+    assert lcl("explain", "[23]d/[ps]*/*", "--html", tmp_path / "all.html").returncode == 0
+    visitor = visit(390)
+    page = visitor.open(tmp_path / "all.html", f"#{CASE}")
+    assert page.input_value("#case") == CASE
+    assert page.inner_text("#why").startswith("catches")
+    assert page.input_value("[name=stride]") == "3, 2"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert axe(page) == []
+    page.select_option("#case", "3d/shared/first-axis")
+    page.wait_for_function("location.hash === '#3d/shared/first-axis'")
+    assert page.input_value("[name=shared]") == "yes, no, no"
+    page.go_back()
+    page.wait_for_function(f"document.getElementById('case').value === '{CASE}'")
+
+
+def test_what_is_no_case_is_one_line(tmp_path):
+    for word in ("nosuch/*", "memory/fortran"):
         done = lcl("explain", word, "--html", tmp_path / "x.html")
         assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
         assert not (tmp_path / "x.html").exists()

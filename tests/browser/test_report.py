@@ -140,6 +140,7 @@ def test_the_place_of_a_wrong_element_is_read_as_the_judge_writes_it(visit, fold
         assert element["index"] == {"n": 1, "co": 0}
         assert (element["got"], element["expected"], element["wrong"], element["of"]) == ("3.5", "3.0", "1", "4")
         assert (element["limit"] is not None) == limit
+        assert element["rest"] == ""
 
 
 def test_cells_are_reached_by_keyboard(visit, folder):
@@ -210,3 +211,5 @@ def test_a_report_of_every_backend_is_small_and_opens_in_less_than_a_second(visi
     page.evaluate("document.getElementById('cells').scrollIntoView()")
     rows(page).first.wait_for()
     assert page.locator("#matrix thead th").count() > 50
+    too_high = "[...document.querySelectorAll('#matrix a')].filter((cell) => cell.scrollHeight > cell.clientHeight)"
+    assert page.evaluate(f"{too_high}.length") == 0

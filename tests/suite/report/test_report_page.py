@@ -20,7 +20,7 @@ from lcl_ref.suite.report.document import document
 from lcl_ref.suite.report.history import Entry
 from lcl_ref.suite.report.merge import Difference
 from lcl_ref.suite.report.pages.comparison import comparison_page
-from lcl_ref.suite.report.pages.explorer import explorer_page
+from lcl_ref.suite.report.pages.explorer import MOST_OF_EACH, explorer_page
 from lcl_ref.suite.report.pages.history import history_page
 from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.reproducibility.classes import Measured, Witness
@@ -174,7 +174,7 @@ TOP = re.compile(r"^(?:async )?(?:function|const|let|class) (\w+)", re.MULTILINE
 
 def test_scripts_that_share_a_page_share_no_name():
     """They are one script, in which a second function of a name would silently take the place of the first."""
-    pages = [page(small(PASS)), explorer_page(*one_case()), mutants_page(KillMatrix(CATALOGUE, (CASE,), {}))]
+    pages = [page(small(PASS)), explorer_page([one_case()]), mutants_page(KillMatrix(CATALOGUE, (CASE,), {}))]
     for text in pages:
         names = Counter(TOP.findall(Page(text).contents("script")))
         assert len(names) > 5
@@ -187,11 +187,27 @@ def one_case():
 
 
 def test_a_page_of_a_case_has_its_golden_numbers_and_its_words():
-    found = Page(explorer_page(*one_case()))
+    found = Page(explorer_page([one_case()]))
     arrays = Store(default_root()).arrays(CASE.id)
-    assert found.data["numbers"]["y"] == arrays["y"].ravel().tolist()
-    assert found.data["spec"] == CASE.spec.to_dict()
+    (only,) = found.data["cases"]
+    assert only["numbers"]["y"] == arrays["y"].ravel().tolist()
+    assert only["spec"] == CASE.spec.to_dict()
     assert "worked element y[0, " in found.text
+
+
+def test_a_page_of_many_cases_offers_them_by_topic_and_leaves_out_long_numbers():
+    store = Store(default_root())
+    cases = [(case, store.arrays(case.id)) for case in select(["1d/plain/odd-kernel", "2d/padding/same-upper*"])]
+    found = Page(explorer_page(cases))
+    assert [one["id"] for one in found.data["cases"]] == [case.id for case, _ in cases]
+    assert [one["numbers"] is not None for one in found.data["cases"]] == [
+        sum(store.arrays(case.id)[name].size for name in ("x", "weight", "bias", "y")) <= MOST_OF_EACH
+        for case, _ in cases
+    ]
+    assert {attributes.get("label") for tag, attributes in found.elements if tag == "optgroup"} == {
+        "1d/plain",
+        "2d/padding",
+    }
 
 
 def test_links_of_the_overview_are_addresses_of_backends():

@@ -34,8 +34,8 @@ def rendered(template: str, scripts: Sequence[str], data: Any, **facts: Any) -> 
     **facts : object
         What the template shows.
     """
-    script = "\n".join(_file(name) for name in ("page.js", *scripts))
-    style = _file("style.css")
+    script = "\n".join(_file(name) for name in ("elements.js", "page.js", *scripts))
+    style = _file("drawing.css") + _file("style.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"

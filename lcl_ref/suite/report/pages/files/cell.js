@@ -43,7 +43,8 @@ function answerPart(answer, element) {
     rows.push(["error / limit", answer.ratio === 0 ? "0, exact" : answer.ratio.toPrecision(3)]);
   if (answer.kind) rows.push(["kind of error", answer.kind]);
   const reason = { unsupported: "Reason: ", not_run: "Reason: ", pass: "Note: " }[answer.state] ?? "";
-  const text = answer.message ? make("p", {}, reason + answer.message) : null;
+  const said = element ? element.rest : answer.message;
+  const text = said ? make("p", {}, reason + said) : null;
   return make("section", {}, make("h3", {}, "What came of it"), facts(rows), text, ...mistakePart(answer.mistake));
 }
 

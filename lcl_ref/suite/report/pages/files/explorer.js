@@ -1,7 +1,10 @@
-// One layer: its fields, what follows from them, and the golden numbers while the fields are those of the case.
+// A layer: its fields, what follows from them, and the golden numbers while the fields are those of the case.
+
+let shown = data.cases[0];
 
 const form = document.getElementById("spec");
 const element = document.getElementById("element");
+const choice = document.getElementById("case");
 const MOST_TERMS = 60;
 const LISTS = ["input_size", "kernel_size", "stride", "padding", "dilation", "shared"];
 
@@ -45,12 +48,12 @@ function specOfForm() {
   spec.shared = size.length ? list("shared", parse.yes) : [];
   spec.groups = one("groups");
   spec.bias = form.elements.bias.value;
-  spec.channel_table = isSame(spec.in_channels, spec.out_channels) ? (data.spec.channel_table ?? null) : null;
+  spec.channel_table = isSame(spec.in_channels, spec.out_channels) ? (shown.spec.channel_table ?? null) : null;
   return { spec: checked(spec), batch: one("batch", 0) };
 }
 
 function isSame(inputs, outputs) {
-  return inputs === data.spec.in_channels && outputs === data.spec.out_channels;
+  return inputs === shown.spec.in_channels && outputs === shown.spec.out_channels;
 }
 
 function checked(spec) {
@@ -82,7 +85,7 @@ function fillForm({ spec, batch }) {
 
 /** Return a number of the golden data by its indices. */
 function numberAt(name, shape, indices) {
-  return data.numbers[name][indices.reduce((at, index, axis) => at * shape[axis][1] + index, 0)];
+  return shown.numbers[name][indices.reduce((at, index, axis) => at * shape[axis][1] + index, 0)];
 }
 
 function taps(layer) {
@@ -117,8 +120,11 @@ function termsOf(layer, batch, n, position, f) {
 }
 
 function sumText(layer, batch, position) {
-  if (!data.numbers) return "This case's numbers are too many, or of a kind that is not shown.";
-  if (JSON.stringify({ ...layerOf(data.spec), batch: data.batch }) !== JSON.stringify({ ...layer, batch }))
+  if (!shown.numbers) {
+    const alone = choice ? `\n\n    lcl explain ${shown.id} --html page.html\n\nmakes a page of this case alone.` : "";
+    return `This case's numbers are too many, or of a kind that is not shown.${alone}`;
+  }
+  if (JSON.stringify({ ...layerOf(shown.spec), batch: shown.batch }) !== JSON.stringify({ ...layer, batch }))
     return "The golden numbers are those of the case; these fields are others.";
   const [n, f] = [Number(element.elements.n.value), Number(element.elements.co.value)];
   if (!(n >= 0 && n < batch && f >= 0 && f < layer.outputs))
@@ -159,9 +165,23 @@ form.addEventListener("input", refresh);
 form.addEventListener("submit", (event) => event.preventDefault());
 element.addEventListener("input", () => redraw());
 element.addEventListener("submit", (event) => event.preventDefault());
-document.getElementById("again").addEventListener("click", () => {
-  fillForm(data);
+document.getElementById("again").addEventListener("click", () => show(shown));
+
+/** Show a case as it is stored. */
+function show(one) {
+  shown = one;
+  document.getElementById("why").textContent = `${one.why} (SPEC ${one.clauses.join(", ")})`;
+  fillForm(one);
   refresh();
-});
-fillForm(data);
-refresh();
+}
+
+/** Show the case that the address names, or else the first. */
+function showAddressed() {
+  const id = location.hash.slice(1);
+  show(data.cases.find((one) => one.id === id) ?? data.cases[0]);
+  if (choice) choice.value = shown.id;
+}
+
+choice?.addEventListener("change", () => (location.hash = choice.value));
+window.addEventListener("hashchange", showAddressed);
+showAddressed();

@@ -76,7 +76,7 @@ function countsOf(layer) {
 const PLACE =
   /^(y|dx|dw|db): \[([^\]]*)\] got (\S+), expected ([^\s;]+); (\d+) of (\d+) elements wrong(?:; (?:limit ([^\s,]+)|every bit must agree), error (\S+) of the limit)?/;
 
-/** Return what a message says of the worst element: result, place, numbers; null where it speaks of none. */
+/** Return what a message says of the worst element: result, place, numbers, and the rest; null where it speaks of none. */
 function elementOf(message) {
   const found = PLACE.exec(message);
   if (!found) return null;
@@ -87,7 +87,8 @@ function elementOf(message) {
       .map((part) => part.split("="))
       .map(([name, at]) => [name, Number(at)]),
   );
-  return { result, index, got, expected, wrong, of, limit, share };
+  const rest = message.slice(found[0].length).replace(/^[\s;,]+/, "");
+  return { result, index, got, expected, wrong, of, limit, share, rest };
 }
 
 /** Return where an element lies: the position it belongs to, and the input site, each null where it has none. */
