@@ -206,6 +206,8 @@ class Declaration:
         while `modules` are imported, which takes half as long.
     own_process : bool
         Whether no other backend may run in its process, before or after it.
+    by_name : bool
+        Whether only its own name selects it, and no glob: it takes many times as long as other backends.
     recommended : bool
         Whether it is the route to use with its framework: what ``lcl bench`` measures without being told names.
     published : bool
@@ -231,6 +233,7 @@ class Declaration:
     environment: Mapping[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
     own_process: bool = False
+    by_name: bool = False
     recommended: bool = False
     published: bool = False
     family: str = ""
