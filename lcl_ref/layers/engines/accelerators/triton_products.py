@@ -28,7 +28,7 @@ INTERPRET = bool(triton.knobs.runtime.interpret)
 ONE_AT_A_TIME = threading.Lock()
 """The interpreter counts programs in one place for all threads."""
 
-INTERPRETED = 1 << 16
+INTERPRETED = 1 << 18
 """So many numbers of a factor the interpreter takes at a time."""
 
 
