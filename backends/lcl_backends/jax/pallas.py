@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from lcl_backends.support import Capabilities
@@ -21,6 +21,9 @@ class Adapter:
             channel_table=True,
             dtypes=("float16", "bfloat16", "float32", "float64"),
             why={"dtypes": "Pallas multiplies no complex numbers"},
+            declines={
+                "state/global-environment": "the first Pallas kernel of a process has JAX set MOSAIC_GPU_CUDA_ROOT"
+            },
         ),
         by_name=True,
         holds="tiles",
@@ -33,8 +36,6 @@ class Adapter:
 
 @cache
 def _apply() -> Any:
-    from functools import partial
-
     from lcl_ref.layers.engines.accelerators.pallas_products import local
 
     return partial(local, interpret=True)
