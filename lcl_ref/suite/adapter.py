@@ -187,14 +187,12 @@ class Declaration:
     ----------
     name : str
         ``<framework>.<route>``, the registered name.
-    framework : str
-        Name of the distribution whose version the report shows.
+    framework, layout : str
+        Name of the distribution whose version the report shows; layout (`lcl layouts`) of the weight it gets.
     modules : sequence of str
         Modules that must import for the adapter to be available.
     summary : str
         One sentence: how the route computes the layer.
-    layout : str
-        Layout (`lcl layouts`) of the weight it feeds the framework.
     capabilities : Capabilities
         What it supports.
     aliases : sequence of str
@@ -207,7 +205,7 @@ class Declaration:
     own_process : bool
         Whether no other backend may run in its process, before or after it.
     by_name : bool
-        Whether only its own name selects it, and no glob: it takes many times as long as other backends.
+        Whether only its own name selects it, and no glob: it takes long.
     recommended : bool
         Whether it is the route to use with its framework: what ``lcl bench`` measures without being told names.
     published : bool
