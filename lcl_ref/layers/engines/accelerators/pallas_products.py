@@ -19,11 +19,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines import jax as jax_engine
+from lcl_ref.layers.engines import jax_tiles
 from lcl_ref.layers.engines.accelerators import kernel_tables, pallas_kernels
 from lcl_ref.layers.engines.accelerators.pallas_kernels import Blocks, Product
 from lcl_ref.layers.engines.jax_operands import add_bias, split_channels
-from lcl_ref.layers.engines.jax_tiles import mapped
 
 SMALLEST, LARGEST = 16, 64
 """Lengths of a block: matrix units want so many rows and columns, and so many fit the registers of a program."""
@@ -111,7 +110,7 @@ def _primitive(run: Callable[..., Any], shape: Callable[[Spec, int], Sequence[in
     mlir.register_lowering(primitive, mlir.lower_fun(partial(_anywhere, run), multiple_results=False))
     for platform in PLATFORMS:
         mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False), platform=platform)
-    batching.primitive_batchers[primitive] = partial(mapped, primitive)
+    batching.primitive_batchers[primitive] = partial(jax_tiles.mapped, primitive)
     return primitive
 
 
@@ -125,7 +124,7 @@ def _anywhere(run: Callable[..., Any], first: Any, second: Any, *, spec: Spec, d
 
 
 def _plain(spec: Spec, x: Any, weight: Any) -> Any:
-    return jax_engine.product(spec, split_channels(spec, x), weight).reshape(spec.y_shape(len(x)))
+    return jax_tiles.OUTPUT.bind(split_channels(spec, x), weight, spec=spec).reshape(spec.y_shape(len(x)))
 
 
 def _plain_input_gradient(spec: Spec, dy: Any, weight: Any) -> Any:
