@@ -17,8 +17,8 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-browser test-python fuzz lint types fixtures fixtures-check docs-tables check bench \
-  published docs docs-serve package clean
+.PHONY: help setup kernel run test test-all test-browser test-python test-triton fuzz lint types fixtures \
+  fixtures-check docs-tables check bench published docs docs-serve package clean
 
 help:  ## show this list
 	@awk -F ':[^#]*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -51,18 +51,18 @@ run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS
 
 # Arrays are small: the threads of one framework would only wait, and longer where they share the cores with a worker.
 # Every process imports the tests anew: let it keep their bytecode, also where none is kept by default.
-test test-all test-browser: export OMP_NUM_THREADS ?= 1
-test test-all test-browser: export PYTHONDONTWRITEBYTECODE :=
+test test-all test-browser test-triton: export OMP_NUM_THREADS ?= 1
+test test-all test-browser test-triton: export PYTHONDONTWRITEBYTECODE :=
 
 # One process per core, but no more than there are companies of backends (lcl_ref/suite/run/process_sharing.py), each of
 # which is asked by one. TEST_ARGS="-n 0" runs the tests in this process.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --lcl-require '*'
 
 test: $(STAMP)  ## run the tests
-	$(PYTEST) -m "not slow and not browser" --lcl-tier core $(TEST_ARGS)
+	$(PYTEST) -m "not slow and not browser and not triton" --lcl-tier core $(TEST_ARGS)
 
 test-all: $(STAMP)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
-	$(PYTEST) -m "not browser" $(TEST_ARGS)
+	$(PYTEST) -m "not browser and not triton" $(TEST_ARGS)
 	$(MAKE) test-browser
 
 test-browser: $(STAMP) build/browser.stamp  ## open the pages in Chromium (CHROMIUM=/path names another than the system's)
@@ -84,6 +84,15 @@ test-python:  ## what needs no framework, on another Python: PYTHON=python3.14
 
 build/browser.stamp: requirements/browser.txt
 	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/browser -r requirements/browser.txt
+	@touch $@
+
+# Triton takes 290 MB to fetch and 1 GB unpacked, and the lock has torch's build for CPUs, which comes without it.
+test-triton: export TRITON_INTERPRET := 1
+test-triton: $(STAMP) build/triton.stamp  ## the fused kernels of torch: interpreted, and compiled for graphics cards
+	PYTHONPATH=build/triton $(BIN)/python -m pytest -m triton tests/layers/accelerators $(TEST_ARGS)
+
+build/triton.stamp: requirements/triton.txt
+	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/triton -r requirements/triton.txt
 	@touch $@
 
 FUZZ_FILES ?= 10000

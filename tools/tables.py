@@ -28,7 +28,7 @@ def backends_table(store: Store) -> str:
         "| backend | how it computes the layer | ranks | " + " | ".join(ALL_DTYPES) + " |",
         "|---|---|---|" + "---|" * len(ALL_DTYPES),
     ]
-    plan = make_plan(resolve([]), store)
+    plan = make_plan(resolve(list(declared)), store)
     for ref, cells in plan.items():
         declaration = declared[ref.name]
         asked = [cell for cell in cells if supports(declaration.capabilities, cell, store)]

@@ -13,12 +13,14 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lcl_ref.bench.machine import keep_to, turn
+from lcl_ref.bench.machine import flush_caches, keep_to, turn
+from lcl_ref.bench.session import TRAIN
 from lcl_ref.bench.spot_check import worst_error
 from lcl_ref.bench.workloads import SERIES, WORKLOADS, Workload
 from lcl_ref.errors import LclError
@@ -28,6 +30,9 @@ from lcl_ref.suite.run.worker import availability
 from lcl_ref.suite.to_numpy import to_numpy
 
 LINE_BYTES = 64
+
+RATE = 1e-3
+"""Of the descent: small, so that weights stay of a size."""
 
 
 class Bench:
@@ -65,9 +70,16 @@ class Bench:
         dx, dw, db = map(done, self._layer.vjp(x, dy))
         return first | {"dx": dx, "dw": dw, "db": db}
 
+    def train(self) -> None:
+        """Make a step with an optimiser: forward, gradients, and plain descent on the weights that the layer holds."""
+        done(self._layer.descend(self._operands["x"], self._operands["dy"], RATE))
+
     def time(self, op: str, clock: str) -> dict[str, Any]:
-        """Return the seconds of a turn."""
-        return {"seconds": turn(lambda: self.call(op), clock)}
+        """Return the seconds of a turn, warm and cold; nothing where the layer cannot do that."""
+        if op == TRAIN and not hasattr(self._layer, "descend"):
+            return {}
+        work = self.train if op == TRAIN else partial(self.call, op)
+        return {"seconds": turn(work, clock), "cold": turn(work, clock, flush_caches)}
 
     def error(self) -> dict[str, Any]:
         """Return the worst sampled error / limit of output and gradients."""

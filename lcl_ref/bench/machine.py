@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lcl_ref.bench.workloads import Workload
 from lcl_ref.outside import processes
@@ -27,23 +30,47 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor"
 MATRIX = 1024
 """Side of the square matrices whose product is timed."""
 
+UNKNOWN_CACHE_BYTES = 64 << 20
+
 LONG_SECONDS = 4.0
 TURN_SECONDS = 0.05
 
 
-def turn(work: Callable[[], object], clock: str) -> float:
+def turn(work: Callable[[], object], clock: str, before: Callable[[], object] = lambda: None) -> float:
     """Return the median seconds, by a clock, of a few calls in a row, but the first: as steps of training follow.
 
     The first finds caches full of the last backend's work, and memory the system has taken back meanwhile. A call of
-    more than `LONG_SECONDS` hardly notices, and is made once.
+    more than `LONG_SECONDS` hardly notices, and is made once. `before` runs before each call, and is not timed.
     """
+    before()
     first = seconds(work, clock)
     if first > LONG_SECONDS:
         return first
-    taken = [seconds(work, clock)]
-    while sum(taken) < TURN_SECONDS:
+    taken: list[float] = []
+    while not taken or sum(taken) < TURN_SECONDS:
+        before()
         taken.append(seconds(work, clock))
     return statistics.median(taken)
+
+
+def flush_caches() -> None:
+    """Read and write twice as much memory as the largest cache holds, so that the next call finds nothing of its own.
+
+    A layer inside a network meets its weights like that: between two of its calls, all other layers read theirs.
+    """
+    memory = _other_memory()
+    np.add(memory, 1, out=memory)
+
+
+@cache
+def _other_memory() -> NDArray[np.uint8]:
+    return np.zeros(2 * largest_cache_bytes(), np.uint8)
+
+
+def largest_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Return the size of the last-level cache (Linux), or `UNKNOWN_CACHE_BYTES` where the system does not tell."""
+    sizes = [file.read_text(encoding="ascii").strip() for file in folder.glob("index*/size")]
+    return max((int(size[:-1]) << 10 for size in sizes if size.endswith("K")), default=UNKNOWN_CACHE_BYTES)
 
 
 def seconds(work: Callable[[], object], clock: str) -> float:
@@ -104,9 +131,10 @@ class Machine:
         """Return the seconds `op` takes at least: its memory traffic or its arithmetic, whichever is slower.
 
         Forward reads the weights once; a step reads them once, writes their gradient once, and multiplies three times
-        as often. At the median rates of the run, or the latest.
+        as often; so does a step of training, with the weights in place of their gradient. At the median rates of the
+        run, or the latest.
         """
-        steps = op == "step"
+        steps = op != "forward"
         rates = (self.reads, self.writes, self.products)
         read, written, multiplied = (kept[-1] if latest else statistics.median(kept) for kept in rates)
         traffic = workload.weight_bytes / read + steps * workload.weight_bytes / written

@@ -15,6 +15,9 @@ from lcl_ref.suite.run.loading import BackendRef
 
 OPS = ("forward", "step")
 
+TRAIN = "train"
+"""A step with an optimiser, which leaves weights changed; of backends that can."""
+
 
 @dataclass
 class Measurement:
@@ -42,30 +45,34 @@ class Measurement:
         The framework it runs on.
     published : bool
         Whether it is a layer that people install, called as it is.
+    cold : dict
+        Operation -> seconds of every round, where no call finds anything of its own in a cache.
     """
 
     backend: str
     workload: str
     factor: int
     products: int
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in OPS})
-    limits: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in OPS})
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in (*OPS, TRAIN)})
+    limits: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in (*OPS, TRAIN)})
     extra_bytes: dict[str, int | None] = field(default_factory=dict)
     error_ratio: float | None = None
     message: str = ""
     family: str = ""
     published: bool = False
+    cold: dict[str, list[float]] = field(default_factory=lambda: {op: [] for op in (*OPS, TRAIN)})
 
     def median(self, op: str) -> float:
         """Return the median seconds of an operation."""
         return statistics.median(self.seconds[op])
 
-    def over(self, op: str, others: Sequence[float]) -> float:
+    def over(self, op: str, others: Sequence[float], *, cold: bool = False) -> float:
         """Return how many times as long an operation takes as the seconds of `others` in the same rounds.
 
         The median of their quotients: what slows the machine down for some rounds slows both.
         """
-        return statistics.median(mine / other for mine, other in zip(self.seconds[op], others, strict=False))
+        own = (self.cold if cold else self.seconds)[op]
+        return statistics.median(mine / other for mine, other in zip(own, others, strict=False))
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Settings:
     """How a run is made: rounds, seconds a backend may take at one layer, threads, seconds a call may take, clock."""
 
     rounds: int = 5
-    seconds: float = 3.0
+    seconds: float = 6.0
     threads: int = 1
     timeout: float = 60.0
     clock: str = "wall"
@@ -154,10 +161,11 @@ class Session:
         return len(taken) < 2 or sum(map(sum, measurement.seconds.values())) < self._settings.seconds
 
     def _round(self, measurement: Measurement, workload: Workload) -> None:
-        for op in OPS:
+        for op in (*OPS, TRAIN):
             answer = self._ask(measurement, "time", op, self._settings.clock)
             if "seconds" in answer:
                 measurement.seconds[op].append(answer["seconds"])
+                measurement.cold[op].append(answer["cold"])
                 measurement.limits[op].append(self.machine.limit(workload, op, latest=True))
 
     def _ask(self, measurement: Measurement, *request: Any) -> dict[str, Any]:

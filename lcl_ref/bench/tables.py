@@ -13,13 +13,11 @@ from rich.table import Table
 
 import lcl_ref
 from lcl_ref.bench.machine import Machine
-from lcl_ref.bench.session import OPS, Measurement, Settings
+from lcl_ref.bench.regression import FORMAT
+from lcl_ref.bench.session import OPS, TRAIN, Measurement, Settings
 from lcl_ref.bench.workloads import FACTORS, Workload
 from lcl_ref.outside.writing import replacing
 from lcl_ref.suite.report.document import machine as machine_facts
-
-FORMAT = "lcl-bench/1"
-
 
 LEAST_SECONDS = 1e-3
 """Layers with a limit below this are left out of the means: there, the overhead of calls rules."""
@@ -35,13 +33,16 @@ def table(workload: Workload, found: Sequence[Measurement], machine: Machine) ->
     )
     result.add_column("backend (* published)", overflow="fold")
     for op in OPS:
-        for heading in (f"{op} ms", "spread", "x limit", "x publ.", "+MB"):
+        for heading in (f"{op} ms", "spread", "x limit", "cold", "x publ.", "+MB"):
             result.add_column(heading, justify="right", no_wrap=True)
+    for heading in (f"{TRAIN} ms", "x limit", "cold"):
+        result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("error", no_wrap=True)
     best = {op: best_published(found, op) for op in OPS}
     for measurement in sorted(_timed(found), key=lambda each: each.median("step")):
         cells = [cell for op in OPS for cell in _cells(measurement, op, best[op])]
-        result.add_row(escape(measurement.backend) + " *" * measurement.published, *cells, _error(measurement))
+        name = escape(measurement.backend) + " *" * measurement.published
+        result.add_row(name, *cells, *_train(measurement), _error(measurement))
     return result
 
 
@@ -66,10 +67,21 @@ def _cells(measurement: Measurement, op: str, best: Measurement | None) -> list[
     return [
         f"{median * 1e3:.2f}",
         f"{100 * (max(seconds) - min(seconds)) / median:.0f} %",
-        f"{measurement.over(op, measurement.limits[op]):.1f}",
+        *_over_limit(measurement, op),
         "-" if best is None else f"{measurement.over(op, best.seconds[op]):.2f}",
         "?" if extra is None else f"{extra / 1e6:.0f}",
     ]
+
+
+def _over_limit(measurement: Measurement, op: str) -> list[str]:
+    """Return the multiples of the limit, warm and cold."""
+    return [f"{measurement.over(op, measurement.limits[op], cold=cold):.1f}" for cold in (False, True)]
+
+
+def _train(measurement: Measurement) -> list[str]:
+    if not measurement.seconds[TRAIN]:
+        return ["-"] * 3
+    return [f"{measurement.median(TRAIN) * 1e3:.2f}", *_over_limit(measurement, TRAIN)]
 
 
 def summary(

@@ -187,14 +187,12 @@ class Declaration:
     ----------
     name : str
         ``<framework>.<route>``, the registered name.
-    framework : str
-        Name of the distribution whose version the report shows.
+    framework, layout : str
+        Name of the distribution whose version the report shows; layout (`lcl layouts`) of the weight it gets.
     modules : sequence of str
         Modules that must import for the adapter to be available.
     summary : str
         One sentence: how the route computes the layer.
-    layout : str
-        Layout (`lcl layouts`) of the weight it feeds the framework.
     capabilities : Capabilities
         What it supports.
     aliases : sequence of str
@@ -206,6 +204,8 @@ class Declaration:
         while `modules` are imported, which takes half as long.
     own_process : bool
         Whether no other backend may run in its process, before or after it.
+    by_name : bool
+        Whether only its own name selects it, and no glob: it takes long.
     recommended : bool
         Whether it is the route to use with its framework: what ``lcl bench`` measures without being told names.
     published : bool
@@ -231,6 +231,7 @@ class Declaration:
     environment: Mapping[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
     own_process: bool = False
+    by_name: bool = False
     recommended: bool = False
     published: bool = False
     family: str = ""

@@ -8,7 +8,7 @@ import pytest
 
 from lcl_ref.errors import AdapterError
 from lcl_ref.suite.run.loading import load, resolve
-from lcl_ref.suite.run.registered import named
+from lcl_ref.suite.run.registered import named, registered
 
 PYPROJECT = """
 [build-system]
@@ -123,6 +123,15 @@ def test_no_glob_and_no_full_run_asks_a_backend_twice():
     assert sorted(targets) == ["numpy.channel_loop", "numpy.fast", "numpy.loop"]
     everything = [ref.target for ref in resolve([])]
     assert len(everything) == len(set(everything))
+
+
+def test_what_takes_long_is_asked_by_its_own_name_only():
+    slow = {name for name, one in registered().items() if one.readable and one.declaration.by_name}
+    assert slow == {"jax.pallas", "torch.triton"}
+    asked = [ref.name for words in ([], ["*"], ["jax.*", "torch.*"], ["jax", "torch"]) for ref in resolve(words)]
+    assert "jax.fast" in asked
+    assert not slow & set(asked)
+    assert [ref.name for ref in resolve(["torch.triton", "jax.pallas"])] == ["torch.triton", "jax.pallas"]
 
 
 def test_adapters_are_found_by_name_and_alias():

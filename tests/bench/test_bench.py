@@ -4,22 +4,23 @@ import contextlib
 import json
 import os
 import sys
+import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import lcl_ref as lcl
-from lcl_ref.bench import published, tables
+from lcl_ref.bench import machine, published, regression, tables
 from lcl_ref.bench.child import Bench, family, find, operands
-from lcl_ref.bench.machine import Machine
+from lcl_ref.bench.machine import Machine, turn
 from lcl_ref.bench.memory_estimate import batches_that_fit, needed
 from lcl_ref.bench.process import BackendProcess
-from lcl_ref.bench.session import OPS, Measurement
+from lcl_ref.bench.session import OPS, TRAIN, Measurement
 from lcl_ref.bench.spot_check import worst_error
 from lcl_ref.bench.workloads import FACTORS, SERIES, WORKLOADS, Workload
 from lcl_ref.cli import cli
-from lcl_ref.cli.bench import _refs
+from lcl_ref.cli.bench import MODULES, _refs, recommended_names
 from lcl_ref.outside import scratch
 from lcl_ref.suite.run.loading import resolve
 from lcl_ref.suite.run.registered import named
@@ -150,7 +151,7 @@ def test_command_prints_a_table_and_writes_its_numbers(tmp_path):
     assert [each["name"] for each in document["workloads"]] == ["mhcflurry"]
     for measurement in document["measurements"]:
         assert measurement["error_ratio"] <= 1
-        assert all(len(measurement["seconds"][op]) == 2 for op in OPS)
+        assert all(len(measurement[kind][op]) == 2 for op in (*OPS, TRAIN) for kind in ("seconds", "cold", "limits"))
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -294,3 +295,96 @@ def test_scaling_is_drawn_with_its_exponents(tmp_path):
     text = picture.read_text()
     assert all(f"{op}, growing {series}" in text for op in OPS for series in SERIES)
     assert "a: 1.00" in text
+
+
+def test_a_turn_prepares_every_call_and_does_not_time_that():
+    calls, began = [], time.perf_counter()
+    work = lambda: (calls.append("call"), time.sleep(0.03))  # noqa: E731
+    taken = turn(work, "wall", before=lambda: (calls.append("before"), time.sleep(0.001)))
+    assert calls[:4] == ["before", "call"] * 2
+    assert calls.count("before") == calls.count("call")
+    assert 0.03 <= taken < (time.perf_counter() - began) / 2
+
+
+def test_caches_are_flushed_by_twice_what_the_largest_holds(tmp_path):
+    for number, size in enumerate(["32K", "512K", "8192K"]):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "size").write_text(size + "\n")
+    assert machine.largest_cache_bytes(tmp_path) == 8 << 20
+    assert machine.largest_cache_bytes(tmp_path / "nothing") == machine.UNKNOWN_CACHE_BYTES
+    memory = machine._other_memory()
+    before = int(memory[0])
+    machine.flush_caches()
+    assert (memory.nbytes, int(memory[-1])) == (2 * machine.largest_cache_bytes(), (before + 1) % 256)
+
+
+@pytest.mark.parametrize("name", ["numpy.fast", "torch.fast", "torch.layer"])
+def test_a_step_of_training_takes_the_gradient_off_the_weights(name):
+    spec = lcl.Spec(input_size=(4, 3), in_channels=2, out_channels=3, kernel_size=2, bias="channel")
+    stream = np.random.default_rng(0)
+    x, weight, bias, dy = (
+        stream.integers(-3, 4, shape).astype(np.float32) for shape in spec.operand_shapes(2).values()
+    )
+    layer = named(name).load()().prepare(spec, weight, bias, "float32")
+    layer.descend(x, dy, 0.5)
+    _, dw, db = lcl.vjp(spec, x, weight, bias, dy)
+    assert np.array_equal(layer.forward(x), lcl.forward(spec, x, weight - dw / 2, bias - db / 2))
+
+
+def test_what_users_call_is_measured_by_default_and_interpreted_kernels_never():
+    chosen = {ref.name for ref in _refs((), everything=False, published=False)}
+    assert set(MODULES) | set(recommended_names()) == chosen
+    assert not {"torch.triton", "jax.pallas"} & {ref.name for ref in _refs((), everything=True, published=False)}
+
+
+def document(*measurements, threads=2):
+    return {
+        "format": tables.FORMAT,
+        "machine": {"threads": threads, "clock": "wall"},
+        "measurements": [vars(each) for each in measurements],
+    }
+
+
+def test_runs_are_compared_by_multiples_of_the_limit_or_of_a_control():
+    old = document(measured("a", SMALL, 4.0), measured("b", SMALL, 8.0), measured("gone", SMALL, 1.0))
+    new = document(measured("a", SMALL, 8.0), measured("b", SMALL, 8.0), measured("new", SMALL, 1.0))
+    found = regression.changes(new, old)
+    assert {(each.backend, each.op, each.old, each.new) for each in found[:2]} == {
+        ("a", "forward", 2.0, 4.0),
+        ("a", "step", 4 / 6, 8 / 6),
+    }
+    assert [each.factor for each in found] == [2.0, 2.0, 1.0, 1.0]
+    slow_day = document(measured("a", SMALL, 40.0), measured("b", SMALL, 80.0))
+    assert [each.factor for each in regression.changes(slow_day, old, "b")] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("new", "control", "said"),
+    [
+        (document(measured("a", SMALL, 1.0), threads=1), None, "threads: got 1, expected 2"),
+        (document(measured("other", SMALL, 1.0)), None, "none in common"),
+        (document(measured("a", SMALL, 1.0)), "b", "none in common, expected .* both runs have measured, and b"),
+    ],
+)
+def test_runs_that_cannot_be_compared_say_why(new, control, said):
+    with pytest.raises(lcl.LclError, match=said):
+        regression.changes(new, document(measured("a", SMALL, 1.0)), control)
+
+
+def test_a_file_that_is_no_run_is_refused(tmp_path):
+    file = tmp_path / "report.json"
+    file.write_text('{"format": "lcl-report/1"}')
+    with pytest.raises(lcl.LclError, match="format 'lcl-report/1', expected 'lcl-bench/1'"):
+        regression.read(file)
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1e-3, 4), (1e3, 0)])
+def test_the_status_says_whether_anything_grew(tmp_path, factor, status):
+    words = ("-b", "numpy.fast", "--workload", "blocks-256", "--rounds", "2", "--seconds", "0.1", "--threads", "1")
+    file = tmp_path / "bench.json"
+    old = document(measured("numpy.fast", find("blocks-256", 0), factor), threads=1)
+    old["measurements"][0]["limits"] = {op: [1.0] * 2 for op in OPS}
+    file.write_text(json.dumps(old))
+    done = run(*words, "--against", str(file))
+    assert (done.exception, done.return_value) == (None, status), done.output
+    assert f"{len(OPS) if status else 0} of {len(OPS)} ratios grew by more than 25 %" in done.output

@@ -5,6 +5,7 @@ import tomllib
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, distribution
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,6 +21,12 @@ ROOTS = {
     "editables": "hatchling asks for it only while it builds an editable install",
 }
 """What the lock is the closure of, with the reason."""
+
+BESIDE = [
+    ("browser.txt", "dependency-groups", "browser"),
+    ("triton.txt", "optional-dependencies", "triton"),
+]
+"""File of what `make test-browser` and `make test-triton` add to the lock, and where the project asks for it."""
 
 
 def group(name):
@@ -117,11 +124,14 @@ def test_every_line_is_one_exact_version():
     assert names == sorted(set(names))
 
 
-def test_what_browser_tests_add_is_pinned_as_their_group_asks():
-    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["browser"]
-    lines = (ROOT / "requirements" / "browser.txt").read_text().splitlines()
+@pytest.mark.parametrize(("file", "table", "name"), BESIDE)
+def test_what_some_tests_add_is_pinned_as_the_project_asks(file, table, name):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = (ROOT / "requirements" / file).read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
-    asked = {requirement.name: requirement for requirement in map(Requirement, group)}
+    asked = {
+        requirement.name: requirement for requirement in map(Requirement, (project | project["project"])[table][name])
+    }
     assert asked.keys() <= pinned.keys()
     assert [name for name, one in asked.items() if not one.specifier.contains(pinned[name])] == []
     assert not pinned.keys() & pins().keys()

@@ -62,6 +62,14 @@ class MlxLayer(MlxTransforms):
         ]
         return found
 
+    def descended(self, gradients: Sequence[Any], rate: float) -> list[Any]:
+        """Compute the new weights, which MLX would leave for later."""
+        import mlx.core as mx
+
+        held = super().descended(gradients, rate)
+        mx.eval(held)
+        return held
+
     def scope(self) -> Any:
         """Compute float64 on the CPU."""
         return stream(self.dtype)

@@ -136,3 +136,15 @@ class PreparedLayer(ABC):
         x = np.zeros(self.spec.x_shape(len(y)), self.dtype)
         with self.scope():
             return self.to_numpy(self.gradients([self.to_native(x), *self.held], self._native(y), 1)[0])
+
+    def descend(self, x: Any, dy: Any, rate: float) -> Any:
+        """Take a step of plain descent on what is held, as training does, and return the new weights."""
+        with self.scope():
+            operands = [self._native(x), *self.held]
+            _, *gradients = self.gradients(operands, self._native(dy), len(operands))
+            self.held = self.descended(gradients, rate)
+            return self.held[0]
+
+    def descended(self, gradients: Sequence[Any], rate: float) -> list[Any]:
+        """Return what is held less `rate` times its gradients, computed."""
+        return [part - rate * gradient for part, gradient in zip(self.held, gradients, strict=True)]

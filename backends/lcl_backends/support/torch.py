@@ -118,6 +118,15 @@ class TorchLayer(TorchTransforms):
         inputs = inputs.detach().requires_grad_()
         return torch.autograd.grad(self.apply(inputs, *held), [inputs, *held][:count], cotangent)
 
+    def descended(self, gradients: Sequence[torch.Tensor], rate: float) -> list[Any]:
+        """Change the parameters in place, as the optimisers of torch do."""
+        import torch
+
+        with torch.no_grad():
+            for part, gradient in zip(self.held, gradients, strict=True):
+                part.sub_(gradient, alpha=rate)
+        return list(self.held)
+
     def canonical(self, gradients: Sequence[torch.Tensor]) -> tuple[Any, Any]:
         """Send the gradients back through the conversion."""
         waiting = iter(gradients)

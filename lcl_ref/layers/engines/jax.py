@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_tiles, tiling
-from lcl_ref.layers.engines.jax_operands import layer
+from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan, room
+from lcl_ref.layers.engines.jax_operands import accelerated, layer
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
@@ -24,6 +26,10 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 
     Half types are summed in float32 and rounded once. Every transformation of JAX takes it, to any order.
     """
+    if jax_plan(jax.default_backend(), is_complex=jnp.iscomplexobj(weight)) is Plan.FUSED:
+        from lcl_ref.layers.engines.accelerators import pallas_products
+
+        return pallas_products.local(spec, x, weight, bias)
     return layer(spec, product)(x, weight, bias)
 
 
@@ -34,7 +40,7 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     """
     if tiling.side_by_side(spec):
         return (_by_block if _few_blocks(spec, x) else _side_by_side)(spec, x, weight)
-    if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= ROOM_BYTES:
+    if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated()):
         return _at_once(spec, x, weight)
     return _by_tiles(spec, x, weight)
 

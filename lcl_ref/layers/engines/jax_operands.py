@@ -51,3 +51,10 @@ def split_channels(spec: Spec, x: Any) -> Any:
     order = gathered(spec)
     ordered = x if order is None else x[..., order]
     return ordered.reshape(*x.shape[:-1], groups(spec), spec.group_channels)
+
+
+def accelerated() -> bool:
+    """Return whether JAX computes on anything but a processor."""
+    import jax
+
+    return bool(jax.default_backend() != "cpu")

@@ -24,7 +24,9 @@ from jax.interpreters import ad, batching, mlir
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import tiling
+from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, room
 from lcl_ref.layers.engines.index_tables import groups, width
+from lcl_ref.layers.engines.jax_operands import accelerated
 from lcl_ref.layers.engines.tiling import Run
 
 TILE_BYTES = 2 << 20
@@ -82,7 +84,7 @@ class _Walk(tiling.Walk):
     """A loop over tiles of flat positions, and the windows of one."""
 
     def __init__(self, spec: Spec, batch: int, itemsize: int) -> None:
-        super().__init__(spec, batch, itemsize, TILE_BYTES)
+        super().__init__(spec, batch, itemsize, room(TILE_BYTES, BUDGET_BYTES, accelerated=accelerated()))
         self._spec = spec
 
     def _places(self, own: Run, tied: Run) -> Any:
@@ -168,19 +170,19 @@ def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[in
     primitive.def_impl(jax.jit(run, static_argnames="spec"))
     primitive.def_abstract_eval(lambda first, _, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
-    batching.primitive_batchers[primitive] = partial(_mapped, primitive)
+    batching.primitive_batchers[primitive] = partial(mapped, primitive)
     return primitive
 
 
-def _mapped(primitive: Any, operands: Any, axes: Any, *, spec: Spec) -> Any:
+def mapped(primitive: Any, operands: Any, axes: Any, **how: Any) -> Any:
     """Run a primitive once per mapped element: each call fills the machine already."""
-    mapped = [axis is not None for axis in axes]
+    moves_along = [axis is not None for axis in axes]
     moving = [jnp.moveaxis(array, axis, 0) for array, axis in zip(operands, axes, strict=True) if axis is not None]
 
     def one(slices: Any) -> Any:
         left = iter(slices)
-        chosen = [next(left) if moves else operand for operand, moves in zip(operands, mapped, strict=True)]
-        return primitive.bind(*chosen, spec=spec)
+        chosen = [next(left) if moves else operand for operand, moves in zip(operands, moves_along, strict=True)]
+        return primitive.bind(*chosen, **how)
 
     return lax.map(one, moving), 0
 

@@ -9,8 +9,9 @@ import mlx.core as mx
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import mlx_tiles, tiling
+from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, room
 from lcl_ref.layers.engines.index_tables import groups
-from lcl_ref.layers.engines.mlx_operands import split_channels, tile, widened
+from lcl_ref.layers.engines.mlx_operands import accelerated, split_channels, tile, widened
 
 SMALL_BYTES = 4 << 20
 """Windows up to this size are made all at once: tiles would gain nothing."""
@@ -34,8 +35,8 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 
 def _small(spec: Spec, batch: int, itemsize: int) -> bool:
     """Return whether windows are few, or none overlaps since there is one position."""
-    room = SAMPLE_BYTES if batch == 1 else SMALL_BYTES
-    return math.prod(spec.output_size) == 1 or tiling.windows_bytes(spec, batch, itemsize) <= room
+    most = SAMPLE_BYTES if batch == 1 else room(SMALL_BYTES, KEPT_BYTES, accelerated=accelerated())
+    return math.prod(spec.output_size) == 1 or tiling.windows_bytes(spec, batch, itemsize) <= most
 
 
 def _at_once(spec: Spec, x: Any, weight: Any, dtype: Any) -> Any:

@@ -40,3 +40,10 @@ def tile(spec: Spec, x: Any) -> Any:
     """``(n, i*, g, cg) -> (n, o1, k1, o2, k2, ..., g, cg)``: windows that tile the input are a reshape."""
     sizes = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
     return x.reshape(len(x), *sizes, *x.shape[-2:])
+
+
+def accelerated() -> bool:
+    """Return whether MLX computes on a graphics processor."""
+    import mlx.core as mx
+
+    return bool(mx.default_device() == mx.Device(mx.gpu))

@@ -22,8 +22,9 @@ import mlx.core as mx
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import tiling
+from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, room
 from lcl_ref.layers.engines.index_tables import gathered, groups, width
-from lcl_ref.layers.engines.mlx_operands import split_channels, widened
+from lcl_ref.layers.engines.mlx_operands import accelerated, split_channels, widened
 from lcl_ref.layers.engines.mlx_sum import Sum
 from lcl_ref.layers.engines.tiling import Tile
 
@@ -67,7 +68,7 @@ def _output(spec: Spec, x: Any, weight: Any) -> Any:
     y = Sum((len(x), *spec.output_size, groups(spec), width(spec)), dtype)
     for part in tiling.parts(spec, len(x), dtype.size):
         sites = (_batch_first if first else _batch_last)(spec, x[part].astype(dtype))
-        for tile in tiling.tiles(spec, len(x[part]), dtype.size, TILE_BYTES):
+        for tile in tiling.tiles(spec, len(x[part]), dtype.size, _tile_bytes()):
             windows, matrices = _windows(spec, sites, tile, first), _matrices(spec, weight, tile).astype(dtype)
             if first and matrices.shape[-1] < WIDE and matrices.nbytes <= TILE_BYTES:  # loops too short: dot products
                 matrices = mx.contiguous(matrices.swapaxes(-1, -2)).swapaxes(-1, -2)
@@ -83,7 +84,7 @@ def _input_gradient(spec: Spec, dy: Any, weight: Any) -> Any:
     for part in tiling.parts(spec, len(dy), dtype.size):
         batch = len(dy[part])
         total = Sum(tiling.padded_shape(spec, batch), dtype)
-        for tile in tiling.tiles(spec, batch, dtype.size, TILE_BYTES):
+        for tile in tiling.tiles(spec, batch, dtype.size, _tile_bytes()):
             matrices = total.before(_matrices(spec, weight, tile).astype(dtype))
             rows = _rows(spec, dy[(part, *tile)].astype(dtype), first)
             product = (rows @ matrices.swapaxes(-1, -2)).swapaxes(-1, -2) if first else matrices @ rows
@@ -97,7 +98,7 @@ def _weight_gradient(spec: Spec, x: Any, dy: Any) -> Any:
     dtype, first = widened(mx.result_type(x, dy)), _samples_first(spec)
     dw, parts = Sum(spec.weight_shape, dtype), tiling.parts(spec, len(x), dtype.size)
     whole, weights = tiling.windows_bytes(spec, len(x), dtype.size), spec.parameter_count * dtype.size
-    room = whole if len(parts) == 1 and SLIGHT * whole <= weights else TILE_BYTES // 2
+    room = whole if len(parts) == 1 and SLIGHT * whole <= weights else _tile_bytes() // 2
     for part in parts:
         sites = _batch_first(spec, x[part].astype(dtype))
         for tile in tiling.tiles(spec, len(sites), dtype.size, room):
@@ -108,6 +109,11 @@ def _weight_gradient(spec: Spec, x: Any, dy: Any) -> Any:
             add = part.start > 0 or any(run.start > 0 for run, shared in zip(tile, spec.shared, strict=True) if shared)
             dw.put(where, _from_matrices(spec, product, where), add=add)
     return dw.value
+
+
+def _tile_bytes() -> int:
+    """Return what to aim for, by the device: one on which calls are dear and memory is not takes the whole budget."""
+    return room(TILE_BYTES, BUDGET_BYTES, accelerated=accelerated())
 
 
 def _samples_first(spec: Spec) -> bool:

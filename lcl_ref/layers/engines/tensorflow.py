@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +23,7 @@ from tensorflow.compiler.tf2xla.python import xla
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, tiling
+from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, KEPT_BYTES, room
 from lcl_ref.layers.engines.index_tables import groups, width
 from lcl_ref.layers.engines.tiling import Run
 
@@ -49,11 +50,18 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     return tf.cast(y if bias is None else y + tf.cast(bias, wide), x.dtype)
 
 
+@cache
+def _accelerated() -> bool:
+    """Return whether TensorFlow places operations on anything but a processor."""
+    return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
+
+
 def _product(spec: Spec, x: Any, weight: Any) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
     if tiling.side_by_side(spec):
         return _side_by_side(spec, x, weight)
-    if x.shape[0] is not None and tiling.windows_bytes(spec, x.shape[0], x.dtype.size) <= ROOM_BYTES:
+    most = room(ROOM_BYTES, KEPT_BYTES, accelerated=_accelerated())
+    if x.shape[0] is not None and tiling.windows_bytes(spec, x.shape[0], x.dtype.size) <= most:
         return _at_once(spec, x, weight)
     return _output(spec)(x, weight)
 
@@ -177,7 +185,8 @@ class _Walk(tiling.Walk):
 
     def __init__(self, spec: Spec, x: Any) -> None:
         batch = USUAL_BATCH if x.shape[0] is None else x.shape[0]
-        super().__init__(spec, batch, x.dtype.size, TILE_BYTES)
+        most = room(TILE_BYTES, BUDGET_BYTES, accelerated=_accelerated())
+        super().__init__(spec, batch, x.dtype.size, most)
         self._spec, self._batch = spec, _batch(x)
 
     def _places(self, own: Run, tied: Run) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of, torch_plan, with_plan, without_plan
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
 from lcl_ref.layers.engines.torch_autograd import Output, applied
 from lcl_ref.layers.engines.torch_route import Way, route_of
@@ -13,7 +14,8 @@ from lcl_ref.layers.engines.torch_route import Way, route_of
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; under autocast, in its dtype.
 
-    `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Differentiable to any order in x,
+    `layer` is `Spec.to_json` of the layer: text is what operators of torch take. Its plan follows from the device,
+    unless it is given with one (`lcl_ref.layers.engines.accelerators.plans`). Differentiable to any order in x,
     weight and bias. Where a graph is exported (`torch.export`, `torch.jit.trace`, ONNX), operators of torch's own stand
     in for those of this package, which the other side would not know.
     """
@@ -22,12 +24,15 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or traced:
-        return at_once(route_of(layer), x, weight, bias)
+        return at_once(route_of(without_plan(layer)), x, weight, bias)
+    chosen = layer.startswith("{")
+    if chosen:
+        layer = with_plan(layer, torch_plan(x.device.type, is_complex=weight.is_complex()))
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
-        route = route_of(layer)
+        route, fused = route_of(layer), plan_of(layer) is Plan.FUSED
         way = route.way(x.shape[0], x.dtype)
-        if way is Way.ONE_PRODUCT:
+        if way is Way.ONE_PRODUCT and (chosen or not fused):
             return one_product(route, x, weight, bias)
-        if way is Way.AT_ONCE:
+        if way is Way.AT_ONCE and not fused:
             return at_once(route, x, weight, bias)
     return applied(Output, layer, x, weight, bias)

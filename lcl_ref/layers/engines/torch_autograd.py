@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lcl_ref.layers.engines import torch_operators as operators
-from lcl_ref.layers.engines import torch_products as products
+from lcl_ref.layers.engines.accelerators.torch_products_of import products_of
 from lcl_ref.layers.engines.torch_route import wide
 
 
@@ -46,7 +46,7 @@ class Output(_Product):
         if torch.compiler.is_compiling():
             result: Tensor = operators.output(x, weight, bias, layer)
             return result
-        return products.output(layer, x, weight, bias)
+        return products_of(layer).output(layer, x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -72,7 +72,7 @@ class InputGradient(_Product):
         if torch.compiler.is_compiling():
             result: Tensor = operators.input_gradient(dy, weight, layer)
             return result
-        return products.input_gradient(layer, dy, weight)
+        return products_of(layer).input_gradient(layer, dy, weight)
 
     @staticmethod
     def backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,7 +97,7 @@ class WeightGradient(_Product):
         if torch.compiler.is_compiling():
             result: Tensor = operators.weight_gradient(x, dy, layer)
             return result
-        return products.weight_gradient(layer, x, dy)
+        return products_of(layer).weight_gradient(layer, x, dy)
 
     @staticmethod
     def backward(ctx: Any, ddw: Tensor) -> tuple[Tensor | None, ...]:

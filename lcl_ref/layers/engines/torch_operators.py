@@ -8,26 +8,26 @@ from __future__ import annotations
 from torch import Tensor
 from torch.library import custom_op
 
-from lcl_ref.layers.engines import torch_products as products
+from lcl_ref.layers.engines.accelerators.torch_products_of import products_of
 from lcl_ref.layers.engines.torch_route import route_of
 
 
 @custom_op("lcl::output", mutates_args=())
 def output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:
     """Return ``y (n, o*, co)``."""
-    return products.output(layer, x, weight, bias)
+    return products_of(layer).output(layer, x, weight, bias)
 
 
 @custom_op("lcl::input_cotangent", mutates_args=())
 def input_gradient(dy: Tensor, weight: Tensor, layer: str) -> Tensor:
     """Return ``dx (n, i*, ci)``."""
-    return products.input_gradient(layer, dy, weight)
+    return products_of(layer).input_gradient(layer, dy, weight)
 
 
 @custom_op("lcl::weight_cotangent", mutates_args=())
 def weight_gradient(x: Tensor, dy: Tensor, layer: str) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``."""
-    return products.weight_gradient(layer, x, dy)
+    return products_of(layer).weight_gradient(layer, x, dy)
 
 
 def _shape_output(x: Tensor, weight: Tensor, bias: Tensor | None, layer: str) -> Tensor:  # noqa: ARG001 -- as the operator

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from lcl_ref.core.padding import window_extent
-from lcl_ref.layers.engines import torch_thresholds
 from lcl_ref.layers.engines.torch_geometry import Index
-from lcl_ref.layers.engines.torch_route import Route, route_of, route_of_spec, wide
+from lcl_ref.layers.engines.torch_route import Route, limits_of, route_of, route_of_spec, wide
 from lcl_ref.layers.engines.torch_thresholds import Thresholds
 
 PLANS_KEPT = 256
@@ -99,7 +98,7 @@ def plan_of(layer: str, product: Product, data: Tensor, weight_dtype: torch.dtyp
     """Return the plan of one product: `data` is x, or dy for the gradient of the input."""
     contiguous = product == "input_gradient" or data.is_contiguous()  # that gradient is new, and so in order
     operands = Operands(data.shape[0], data.dtype, weight_dtype, contiguous)
-    return _plan(layer, product, operands, torch_thresholds.THRESHOLDS)
+    return _plan(layer, product, operands, limits_of(layer))
 
 
 @lru_cache(PLANS_KEPT)

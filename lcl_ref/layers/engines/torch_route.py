@@ -33,6 +33,7 @@ import torch
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import torch_thresholds
+from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of, without_plan
 from lcl_ref.layers.engines.torch_geometry import Geometry, inverse, rows_overlap, side_by_side
 from lcl_ref.layers.engines.torch_thresholds import Thresholds
 
@@ -160,8 +161,13 @@ def _route(layer: str, limits: Thresholds) -> Route:
 
 
 def route_of(layer: str) -> Route:
-    """Return the route of a layer, given as `Spec.to_json`."""
-    return _route(layer, torch_thresholds.THRESHOLDS)
+    """Return the route of a layer, given as `Spec.to_json`, with or without a plan."""
+    return _route(without_plan(layer), limits_of(layer))
+
+
+def limits_of(layer: str) -> Thresholds:
+    """Return the thresholds that the plan of a layer goes by."""
+    return torch_thresholds.LARGE if plan_of(layer) is Plan.LARGE else torch_thresholds.THRESHOLDS
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

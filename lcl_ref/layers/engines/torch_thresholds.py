@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, KEPT_BYTES
+
 
 class Thresholds(NamedTuple):
     """The numbers, found by timing the layers of `lcl bench` on one core (`docs/speed.md` has the times)."""
@@ -50,3 +52,6 @@ class Thresholds(NamedTuple):
 
 THRESHOLDS = Thresholds()
 """The thresholds in use."""
+
+LARGE = Thresholds(small_bytes=KEPT_BYTES, tile_bytes=BUDGET_BYTES, part_bytes=BUDGET_BYTES)
+"""The thresholds of an accelerator: products as large as the budget allows, not as a cache does. Not timed yet."""

@@ -83,6 +83,7 @@ def resolve(words: list[str]) -> list[BackendRef]:
     """Return the backends that `words` name; all registered ones for no words.
 
     A name selects itself and its variants (``keras.local1`` also ``keras.local1.channels_first``); globs are allowed.
+    What declares `by_name` is selected by its own name only.
 
     Raises
     ------
@@ -115,9 +116,13 @@ def _resolve(word: str) -> list[BackendRef]:
 
 
 def _registered_as(word: str) -> list[BackendRef]:
-    """Return the registered backends that a name, an alias or a glob selects; aliases are no match of a glob."""
+    """Return the registered backends that a name, an alias or a glob selects.
+
+    No glob matches an alias, nor what is to be asked by its own name only.
+    """
     known = registered(family_of(word))
     chosen = [one for name, one in known.items() if fnmatch.fnmatchcase(name, word) or name.startswith(f"{word}.")]
+    chosen = [one for one in chosen if one.name == word or not (one.readable and one.declaration.by_name)]
     called = chosen or [one for one in known.values() if word in one.aliases]
     return [BackendRef(one.name if chosen else word, "registered", one.name, one.location) for one in called]
 
