@@ -7,7 +7,11 @@ from torch import Tensor
 
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
 from lcl_ref.layers.engines.torch_autograd import Output, applied
+from lcl_ref.layers.engines.torch_kernel import BITS, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
+
+NARROW = 32
+"""The kernel multiplies blocks of so many outputs faster than torch does."""
 
 
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -26,8 +30,14 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route = route_of(layer)
         way = route.way(x.shape[0], x.dtype)
-        if way is Way.ONE_PRODUCT:
+        if way is Way.ONE_PRODUCT and not (_kernel_serves(layer, x) and route.outputs <= NARROW):
             return one_product(route, x, weight, bias)
-        if way is Way.AT_ONCE:
+        if way is Way.AT_ONCE and not _kernel_serves(layer, x):
             return at_once(route, x, weight, bias)
     return applied(Output, layer, x, weight, bias)
+
+
+def _kernel_serves(layer: str, x: Tensor) -> bool:
+    """Return whether the compiled kernel computes a layer of any size: not where a map of torch's would call it often."""
+    mapped = torch._C._functorch.peek_interpreter_stack() is not None  # noqa: SLF001 -- there is no public question
+    return x.dtype in BITS and x.is_cpu and not mapped and layer_of(layer) is not None
