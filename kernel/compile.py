@@ -19,12 +19,24 @@ FLAGS = ("-std=gnu11", "-O2", "-ftree-vectorize", "-ffp-contract=fast", "-fPIC",
 
 def compiled(output: Path, *more: str) -> Path:
     """Return the shared library, made by the compiler that the environment names (``CC``), ``cc`` if none."""
-    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS, *more, "-o", str(output), str(HERE / "src/kernel.c")]
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    command = [*compiler, *FLAGS, *more, "-o", str(output), str(HERE / "src/kernel.c"), *for_jax()]
     try:
         subprocess.run(command, check=True)
     except FileNotFoundError:
-        sys.exit(f"lcl-ref-kernel: no C compiler {command[0]!r}: install one, name one by CC=..., or do without the kernel")
+        sys.exit(
+            f"lcl-ref-kernel: no C compiler {command[0]!r}: install one, name one by CC=..., or do without the kernel"
+        )
     return output
+
+
+def for_jax() -> list[str]:
+    """Return what adds the doors for JAX, whose header comes with it; nothing where it is not installed."""
+    try:
+        import jax.ffi
+    except ModuleNotFoundError:
+        return []
+    return [str(HERE / "src/jax.c"), f"-I{jax.ffi.include_dir()}"]
 
 
 class CustomBuildHook(BuildHookInterface[Any]):

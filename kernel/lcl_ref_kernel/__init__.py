@@ -1,4 +1,4 @@
-"""The compiled kernel of lcl-ref: where the library lies. `lcl_ref.layers.engines` loads it and says what it computes."""
+"""The compiled kernel of lcl-ref: where the library lies, which `lcl_ref.layers.engines.kernel` loads."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""The recommended route of NumPy, in the operands' own dtype: the compiled kernel where it is installed, else strided
-windows and batched matrix products.
-"""
+"""The recommended route of NumPy, in the operands' own dtype: the compiled kernel, or windows and batched products."""
 
 from __future__ import annotations
 

@@ -59,6 +59,15 @@ def library() -> Any:
     return loaded
 
 
+@cache
+def cores() -> int:
+    """Return how many threads a call may use: what ``OMP_NUM_THREADS`` says, else one per core of this process."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Kernel:
     """One layer as the kernel takes it; arrays are addresses of canonical ones in C order, of `bits` 32 or 64.
 
@@ -88,27 +97,35 @@ class Kernel:
         )
         self._address = ctypes.addressof(self._layer)
         self._loaded = loaded
+        self.table = np.zeros(1, np.int32) if self._table is None else self._table.reshape(-1)
         self._products = math.prod(spec.output_size) * spec.fan_in * spec.out_channels
+
+    def numbers(self, batch: int, threads: int) -> Any:
+        """Return what the doors for JAX are given: the numbers of the layer, and how many threads to use."""
+        size = _Layer.table.offset
+        held = np.frombuffer(ctypes.string_at(self._address, size), np.int64)
+        return np.append(held, self.threads(batch, threads))
 
     def output(
         self, bits: int, batch: int, x: int, weight: int, bias: int | None, y: int, threads: int, *, position: bool
     ) -> None:
         """Write ``y (n, o*, co)``; `position` says that there is a bias per position."""
-        some = self._threads(batch, threads)
+        some = self.threads(batch, threads)
         self._done(self._loaded.lcl_output(self._address, bits, batch, x, weight, bias, position, y, some))
 
     def input_gradient(self, bits: int, batch: int, dy: int, weight: int, dx: int, threads: int) -> None:
         """Write ``dx (n, i*, ci)``."""
-        some = self._threads(batch, threads)
+        some = self.threads(batch, threads)
         self._done(self._loaded.lcl_input_gradient(self._address, bits, batch, dy, weight, dx, some))
 
     def weight_gradient(self, bits: int, batch: int, x: int, dy: int, dw: int, threads: int) -> None:
         """Write ``dw (o*, k*, cg, co)``."""
-        some = self._threads(batch, threads)
+        some = self.threads(batch, threads)
         self._done(self._loaded.lcl_weight_gradient(self._address, bits, batch, x, dy, dw, some))
 
-    def _threads(self, batch: int, threads: int) -> int:
-        return min(threads, 1 + batch * self._products // PRODUCTS_PER_THREAD)
+    def threads(self, batch: int, most: int) -> int:
+        """Return how many threads a call is worth, of `most`."""
+        return min(most, 1 + batch * self._products // PRODUCTS_PER_THREAD)
 
     def _done(self, failed: int) -> None:
         if failed:

@@ -5,9 +5,7 @@ Arguments and results are those of `lcl_ref.core.batched`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -15,26 +13,21 @@ from lcl_ref.core import batched
 from lcl_ref.core.checks import Array
 from lcl_ref.core.reference import bias_gradient
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines.kernel import Kernel, kernel_of
-
-
-@cache
-def threads() -> int:
-    """Return how many threads a call may use: what ``OMP_NUM_THREADS`` says, else one per core of this process."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from lcl_ref.layers.engines.kernel import Kernel, cores, kernel_of
 
 
 def forward(spec: Spec, x: Array, weight: Array, bias: Array | None) -> Array:
     """Return ``y (n, o*, co)``."""
     offsets = [] if bias is None else [bias]
-    kernel = _kernel(spec, (x, spec.x_shape(len(x))), (weight, spec.weight_shape), *zip(offsets, [spec.bias_shape]))
+    kernel = _kernel(
+        spec, (x, spec.x_shape(len(x))), (weight, spec.weight_shape), *((array, spec.bias_shape) for array in offsets)
+    )
     if kernel is None:
         return batched.forward(spec, x, weight, bias)
     y = np.empty(spec.y_shape(len(x)), x.dtype)
     x, weight, offsets = _in_order(x), _in_order(weight), [_in_order(array) for array in offsets]
     at, position = (_at(offsets[0]), offsets[0].ndim > 1) if offsets else (None, False)
-    kernel.output(_bits(y), len(x), _at(x), _at(weight), at, _at(y), threads(), position=position)
+    kernel.output(_bits(y), len(x), _at(x), _at(weight), at, _at(y), cores(), position=position)
     return y
 
 
@@ -45,7 +38,7 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
         return batched.transpose(spec, y, weight)
     xt = np.empty(spec.x_shape(len(y)), y.dtype)
     y, weight = _in_order(y), _in_order(weight)
-    kernel.input_gradient(_bits(y), len(y), _at(y), _at(weight), _at(xt), threads())
+    kernel.input_gradient(_bits(y), len(y), _at(y), _at(weight), _at(xt), cores())
     return xt
 
 
@@ -57,7 +50,7 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
         return batched.vjp(spec, x, weight, dy)
     dw = np.empty(spec.weight_shape, x.dtype)
     x, dy = _in_order(x), _in_order(dy)
-    kernel.weight_gradient(_bits(x), len(x), _at(x), _at(dy), _at(dw), threads())
+    kernel.weight_gradient(_bits(x), len(x), _at(x), _at(dy), _at(dw), cores())
     return transpose(spec, dy, weight), dw, bias_gradient(spec, dy)
 
 

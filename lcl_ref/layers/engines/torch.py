@@ -38,6 +38,6 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def _kernel_serves(layer: str, x: Tensor) -> bool:
-    """Return whether the compiled kernel computes a layer of any size: not where a map of torch's would call it often."""
+    """Return whether the compiled kernel computes a layer of any size; a map of torch's would call it often."""
     mapped = torch._C._functorch.peek_interpreter_stack() is not None  # noqa: SLF001 -- there is no public question
     return x.dtype in BITS and x.is_cpu and not mapped and layer_of(layer) is not None

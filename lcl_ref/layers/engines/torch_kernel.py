@@ -1,4 +1,4 @@
-"""The three products by the compiled kernel, of plain tensors on the CPU in float32 or float64; None where it does not serve."""
+"""The three products by the compiled kernel, of plain tensors on the CPU in float32 or float64; None elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Layer:
         self.room = max(THRESHOLDS.part_bytes, 4 * math.prod(spec.weight_shape) // THRESHOLDS.weights_per_part)
 
     def ready(self, *tensors: Tensor) -> list[Tensor] | None:
-        """Return tensors whose memory the kernel can read, copies if need be; None if it takes them not, or not so large."""
+        """Return tensors whose memory the kernel can read, small ones as copies if need be; None if there are others."""
         dtype, found = tensors[0].dtype, []
         for tensor in tensors:
             if tensor.dtype is not dtype or type(tensor) not in PLAIN or not tensor.is_cpu:
