@@ -60,7 +60,7 @@ typedef struct {
 static void *take(void *given) {
     share *mine = given;
     job *j = mine->work;
-    void *scratch = calloc(1, mine->scratch);
+    void *scratch = malloc(mine->scratch);
     if (!scratch) return mine;
     for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units;) mine->todo(j, number, scratch);
     free(scratch);

@@ -55,6 +55,8 @@ TARGET static void NAME(input_gradient)(const job *j, int64_t number, void *memo
             int64_t row = up(total, L) * L;
             for (int64_t f = 0; f < width; f += outputs) {
                 int64_t columns = least(outputs, width - f);
+                for (int64_t i = 0; i < (total < row ? columns : 0); i++) /* columns that no input fills */
+                    for (int64_t q = total; q < row; q++) held->turned[i * row + q] = 0;
                 for (int64_t i = r, at = 0; i < r + some; at += held->runs[i++].length)
                     NAME(turned)(held->runs[i].length, columns, w + held->runs[i].row * s->outputs + f, s->outputs, held->turned + at, row);
                 for (int64_t n = from, samples; n < to; n += samples) {

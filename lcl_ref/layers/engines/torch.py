@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
-from lcl_ref.layers.engines.torch_autograd import Output, applied
+from lcl_ref.layers.engines.torch_autograd import Output, applied, transformed
 from lcl_ref.layers.engines.torch_kernel import BITS, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
 
@@ -39,5 +39,4 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 def _kernel_serves(layer: str, x: Tensor) -> bool:
     """Return whether the compiled kernel computes a layer of any size; a map of torch's would call it often."""
-    mapped = torch._C._functorch.peek_interpreter_stack() is not None  # noqa: SLF001 -- there is no public question
-    return x.dtype in BITS and x.is_cpu and not mapped and layer_of(layer) is not None
+    return x.dtype in BITS and x.is_cpu and not transformed() and layer_of(layer) is not None

@@ -37,7 +37,7 @@ class Layer:
         self.room = max(THRESHOLDS.part_bytes, 4 * math.prod(spec.weight_shape) // THRESHOLDS.weights_per_part)
 
     def ready(self, *tensors: Tensor) -> list[Tensor] | None:
-        """Return tensors whose memory the kernel can read, small ones as copies if need be; None if there are others."""
+        """Return tensors whose memory the kernel can read, copies if need be; None if one is not such."""
         dtype, found = tensors[0].dtype, []
         for tensor in tensors:
             if tensor.dtype is not dtype or type(tensor) not in PLAIN or not tensor.is_cpu:
