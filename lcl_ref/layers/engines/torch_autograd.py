@@ -31,7 +31,7 @@ class _Product(torch.autograd.Function):
 
 
 def applied(product: type[_Product], *arguments: Any) -> Tensor:
-    """Return the result of a product, recorded by autograd; by the plainest means, for others take longer than a layer."""
+    """Return the result of a product, recorded by autograd: by the plainest means, which take the least time."""
     if torch.compiler.is_compiling():  # the compiler takes no function with a `jvp`
         kind = product
     elif transformed():
@@ -39,7 +39,8 @@ def applied(product: type[_Product], *arguments: Any) -> Tensor:
     elif torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in arguments):
         kind = _BACKWARDS[product]
     else:
-        return product.forward(*arguments)
+        alone: Tensor = product.forward(*arguments)
+        return alone
     result: Tensor = kind.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
 
@@ -150,7 +151,8 @@ def _differentiated_backwards(product: type[_Product]) -> type[_Product]:
 
     def forward(ctx: Any, *arguments: Any) -> Tensor:
         product.setup_context(ctx, arguments, arguments[1])
-        return product.forward(*arguments)
+        result: Tensor = product.forward(*arguments)
+        return result
 
     plain = torch.autograd.Function.setup_context
     methods = {"forward": staticmethod(forward), "setup_context": plain, "backward": staticmethod(product.backward)}
