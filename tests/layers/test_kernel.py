@@ -1,17 +1,18 @@
 """The compiled kernel against the reference, on layers drawn at random; without it everything works as well."""
 
 import os
-import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 import lcl_ref as lcl
 from lcl_ref.core import batched
 from lcl_ref.layers.engines import kernel as engine
 from lcl_ref.layers.engines import numpy as on_numpy
+from lcl_ref.layers.engines import torch_kernel
 from tests.support.layer_answers import random_spec
 from tests.support.paths import ROOT
 
@@ -112,8 +113,7 @@ def test_shapes_that_do_not_fit_never_reach_the_kernel():
     x, weight, bias, _ = drawn(spec, 2, "float32", 0)
     assert on_numpy._kernel(spec, (x, spec.x_shape(2))) is not None
     assert on_numpy._kernel(spec, (x[:, :2], spec.x_shape(2))) is None
-    torch_kernel = pytest.importorskip("lcl_ref.layers.engines.torch_kernel")
-    tensors = [torch_kernel.torch.tensor(array) for array in (x[:, :2], weight, bias)]
+    tensors = [torch.tensor(array) for array in (x[:, :2], weight, bias)]
     assert torch_kernel.output(spec.to_json(), *tensors) is None
 
 
@@ -145,11 +145,10 @@ def test_the_suite_passes_with_the_kernel_and_without_it(switch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_random_layers_under_sanitizers(tmp_path, sanitizers):
-    """Wrong numbers, reads and writes out of bounds, undefined arithmetic, leaks, races of threads."""
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler")
+    """Wrong numbers, reads and writes out of bounds, undefined arithmetic, leaks, races of threads; compiled anew."""
     program, sources = tmp_path / "check", [ROOT / "kernel/check/check.c", ROOT / "kernel/src/kernel.c"]
     flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover", "-pthread"]
     subprocess.run(["cc", *flags, "-o", program, *sources], check=True)
