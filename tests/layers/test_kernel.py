@@ -1,20 +1,27 @@
 """The compiled kernel against the reference, on layers drawn at random; without it everything works as well."""
 
+import functools
 import os
 import subprocess
 import sys
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 import torch
 
 import lcl_ref as lcl
 from lcl_ref.core import batched
+from lcl_ref.layers.engines import jax as jax_engine
+from lcl_ref.layers.engines import jax_kernel, torch_kernel
 from lcl_ref.layers.engines import kernel as engine
 from lcl_ref.layers.engines import numpy as on_numpy
-from lcl_ref.layers.engines import torch_kernel
 from tests.support.layer_answers import random_spec
 from tests.support.paths import ROOT
+
+CALL = "custom_call @lcl_output"
+"""How a program of XLA names the kernel."""
 
 
 @pytest.fixture
@@ -115,6 +122,19 @@ def test_shapes_that_do_not_fit_never_reach_the_kernel():
     assert on_numpy._kernel(spec, (x[:, :2], spec.x_shape(2))) is None
     tensors = [torch.tensor(array) for array in (x[:, :2], weight, bias)]
     assert torch_kernel.output(spec.to_json(), *tensors) is None
+
+
+@pytest.mark.usefixtures("library")
+def test_jax_calls_the_kernel_but_in_what_it_exports():
+    spec = lcl.Spec(input_size=(40, 31), in_channels=8, out_channels=9, kernel_size=3, channel_table=((2, 1),) * 9)
+    operands = drawn(spec, 9, "float32", 1)
+    layer = jax.jit(functools.partial(jax_engine.local, spec))
+    assert jax_kernel.registered()
+    assert CALL in layer.lower(*operands[:3]).as_text()
+    assert CALL not in jax.export.export(layer)(*operands[:3]).mlir_module()
+    y, back = jax.vjp(layer, *operands[:3])
+    for found, right in zip((y, *back(operands[3])), expected(spec, *operands), strict=True):
+        assert np.array_equal(found, right)
 
 
 @pytest.mark.parametrize("why", ["switched off", "not installed"])
