@@ -43,7 +43,17 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@touch $(STAMP)
 	@echo "setup: done"
 
-run: $(STAMP)  ## run every backend against the golden data (tier core; RUN_ARGS='--tier full' for all cases)
+# The compiled kernel is an optional part: where there is no C compiler, everything works without it.
+KERNEL := $(if $(shell command -v $${CC:-cc}),build/kernel.stamp)
+
+kernel: build/kernel.stamp  ## compile the kernel and install it into .venv (half a minute; make test and make run do so where cc is)
+
+build/kernel.stamp: $(wildcard kernel/src/*) kernel/compile.py kernel/pyproject.toml kernel/lcl_ref_kernel/__init__.py | $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --force-reinstall ./kernel
+	@touch $@
+
+run: $(STAMP) $(KERNEL)  ## run every backend against the golden data (tier core; RUN_ARGS='--tier full' for all cases)
 	@mkdir -p build
 	$(BIN)/lcl run $(addprefix --require ,$(REQUIRE)) --json build/report.json --html build/report.html $(RUN_ARGS)
 
@@ -58,10 +68,10 @@ test test-all test-browser test-triton: export PYTHONDONTWRITEBYTECODE :=
 # which is asked by one. TEST_ARGS="-n 0" runs the tests in this process.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --lcl-require '*'
 
-test: $(STAMP)  ## run the tests
+test: $(STAMP) $(KERNEL)  ## run the tests
 	$(PYTEST) -m "not slow and not browser and not triton" --lcl-tier core $(TEST_ARGS)
 
-test-all: $(STAMP)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
+test-all: $(STAMP) $(KERNEL)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
 	$(PYTEST) -m "not browser and not triton" $(TEST_ARGS)
 	$(MAKE) test-browser
 

@@ -9,7 +9,7 @@ import lcl_ref as lcl
 from lcl_backends.jax.fast import Adapter
 from lcl_ref.core import reference
 from lcl_ref.layers.engines import jax as engine
-from lcl_ref.layers.engines import jax_tiles
+from lcl_ref.layers.engines import jax_kernel, jax_tiles
 from lcl_ref.layers.engines.jax_operands import layer
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import assert_conforms, integers
@@ -24,8 +24,9 @@ BLOCKS = {"in_channels": 12, "out_channels": 192, "groups": 3, "bias": "channel"
 
 
 @pytest.fixture(autouse=True)
-def traced_anew():
-    """Forget functions of layers, which were traced with other rooms than a test sets."""
+def traced_anew(monkeypatch):
+    """Forget functions of layers, traced with other rooms than a test sets; without the kernel, which has its tests."""
+    monkeypatch.setattr(jax_kernel, "registered", lambda: False)
     layer.cache_clear()
     yield
     layer.cache_clear()

@@ -6,6 +6,8 @@ import torch
 
 import lcl_ref as lcl
 from lcl_backends.torch.fast import Adapter
+from lcl_ref.layers.engines import torch as torch_engine
+from lcl_ref.layers.engines import torch_kernel
 from lcl_ref.layers.engines import torch_products as products
 from lcl_ref.layers.engines.torch import local
 from lcl_ref.layers.engines.torch_batches import stacked_windows
@@ -17,6 +19,13 @@ from tests.layers.test_torch import set_thresholds
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import golden, integers
 from tests.support.marks import quick
+
+
+@pytest.fixture(autouse=True)
+def without_kernel(monkeypatch):
+    """The engine as it is where the compiled kernel is not installed; `test_kernel.py` and the matrix have it."""
+    monkeypatch.setattr(torch_kernel, "layer_of", lambda _: None)
+    monkeypatch.setattr(torch_engine, "layer_of", lambda _: None)
 
 
 class TestContract(EngineContract):

@@ -1,4 +1,4 @@
-"""The recommended route of NumPy: strided windows and batched matrix products, in the operands' own dtype."""
+"""The recommended route of NumPy, in the operands' own dtype: the compiled kernel, or windows and batched products."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from lcl_backends.support import Capabilities
 from lcl_backends.support.numpy import DTYPES, NumpyLayer, declared
-from lcl_ref.core import batched
 from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines import numpy as engine
 
 
 class Adapter:
-    """`lcl_ref.core.batched` behind the adapter protocol."""
+    """`lcl_ref.layers.engines.numpy` behind the adapter protocol."""
 
     declaration = declared(
         name="numpy.fast",
@@ -24,4 +24,4 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
         """Keep the canonical weights."""
-        return NumpyLayer(spec, batched, weight, bias)
+        return NumpyLayer(spec, engine, weight, bias)

@@ -23,7 +23,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines import tiling
+from lcl_ref.layers.engines import jax_kernel, tiling
 from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, room
 from lcl_ref.layers.engines.index_tables import groups, width
 from lcl_ref.layers.engines.jax_operands import accelerated
@@ -167,9 +167,13 @@ def _from_rows(spec: Spec, y: Any) -> Any:
 def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[int]]) -> Any:
     """Return a primitive computed by `run`, of a result of `shape` for a batch size."""
     primitive = Primitive(f"lcl{run.__name__}")
-    primitive.def_impl(jax.jit(run, static_argnames="spec"))
+    primitive.def_impl(
+        jax.jit(lambda first, second, spec: primitive.bind(first, second, spec=spec), static_argnames="spec")
+    )
     primitive.def_abstract_eval(lambda first, _, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
-    mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
+    plain = mlir.lower_fun(run, multiple_results=False)
+    mlir.register_lowering(primitive, plain)
+    mlir.register_lowering(primitive, jax_kernel.lowering(run.__name__.removeprefix("_"), plain), platform="cpu")
     batching.primitive_batchers[primitive] = partial(mapped, primitive)
     return primitive
 

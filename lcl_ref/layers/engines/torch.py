@@ -7,8 +7,12 @@ from torch import Tensor
 
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of, torch_plan, with_plan, without_plan
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
-from lcl_ref.layers.engines.torch_autograd import Output, applied
+from lcl_ref.layers.engines.torch_autograd import Output, applied, transformed
+from lcl_ref.layers.engines.torch_kernel import BITS, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
+
+NARROW = 32
+"""The kernel multiplies blocks of so many outputs faster than torch does."""
 
 
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -31,8 +35,14 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route, fused = route_of(layer), plan_of(layer) is Plan.FUSED
         way = route.way(x.shape[0], x.dtype)
-        if way is Way.ONE_PRODUCT and (chosen or not fused):
+        serves = _kernel_serves(layer, x)
+        if way is Way.ONE_PRODUCT and (chosen or not fused) and not (serves and route.outputs <= NARROW):
             return one_product(route, x, weight, bias)
-        if way is Way.AT_ONCE and not fused:
+        if way is Way.AT_ONCE and not (fused or serves):
             return at_once(route, x, weight, bias)
     return applied(Output, layer, x, weight, bias)
+
+
+def _kernel_serves(layer: str, x: Tensor) -> bool:
+    """Return whether the compiled kernel computes a layer of any size; a map of torch's would call it often."""
+    return x.dtype in BITS and x.is_cpu and not transformed() and layer_of(layer) is not None

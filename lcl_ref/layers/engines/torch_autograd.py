@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from lcl_ref.layers.engines import torch_operators as operators
 from lcl_ref.layers.engines.accelerators.torch_products_of import products_of
@@ -30,11 +31,24 @@ class _Product(torch.autograd.Function):
 
 
 def applied(product: type[_Product], *arguments: Any) -> Tensor:
-    """Return the result of a product, recorded by autograd."""
-    if not torch.compiler.is_compiling():  # the compiler takes no function with a `jvp`
-        product = _FORWARDS[product]
-    result: Tensor = product.apply(*arguments)  # type: ignore[no-untyped-call]
+    """Return the result of a product, recorded by autograd: by the plainest means, which take the least time."""
+    if torch.compiler.is_compiling():  # the compiler takes no function with a `jvp`
+        kind = product
+    elif transformed():
+        kind = _FORWARDS[product]
+    elif torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in arguments):
+        kind = _BACKWARDS[product]
+    else:
+        alone: Tensor = product.forward(*arguments)
+        return alone
+    result: Tensor = kind.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
+
+
+def transformed() -> bool:
+    """Return whether a transform of `torch.func`, or forward-mode differentiation, is under way."""
+    # There is no public question for either.
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0  # noqa: SLF001
 
 
 class Output(_Product):
@@ -129,6 +143,24 @@ def _differentiated_forwards(product: type[_Product]) -> type[_Product]:
 
 _FORWARDS: dict[type[_Product], type[_Product]] = {
     product: _differentiated_forwards(product) for product in (Output, InputGradient, WeightGradient)
+}
+
+
+def _differentiated_backwards(product: type[_Product]) -> type[_Product]:
+    """Return a product without what transforms ask: torch binds its arguments in less time then."""
+
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        product.setup_context(ctx, arguments, arguments[1])
+        result: Tensor = product.forward(*arguments)
+        return result
+
+    plain = torch.autograd.Function.setup_context
+    methods = {"forward": staticmethod(forward), "setup_context": plain, "backward": staticmethod(product.backward)}
+    return type(product.__name__, (product,), methods)
+
+
+_BACKWARDS: dict[type[_Product], type[_Product]] = {
+    product: _differentiated_backwards(product) for product in (Output, InputGradient, WeightGradient)
 }
 
 

@@ -18,6 +18,7 @@ import operator
 import torch
 from torch import Tensor
 
+from lcl_ref.layers.engines import torch_kernel
 from lcl_ref.layers.engines.torch_batches import multiplied, put, rounds, stacked, stacked_windows, unstacked
 from lcl_ref.layers.engines.torch_memory import Scratch, empty, scratch_of, zeros
 from lcl_ref.layers.engines.torch_plan import Chunk, plan_of
@@ -26,6 +27,9 @@ from lcl_ref.layers.engines.torch_route import Route
 
 def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)``; the bias is added in the wide dtype."""
+    made = torch_kernel.output(layer, x, weight, bias)
+    if made is not None:
+        return made
     plan = plan_of(layer, "output", x, weight.dtype)
     spec, scratch = plan.route.spec, scratch_of(x, plan.wide)
     y = empty(spec.y_shape(x.shape[0]), x)
@@ -58,6 +62,9 @@ def _product(route: Route, windows: Tensor, matrices: Tensor, scratch: Scratch) 
 
 def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
     """Return ``dx (n, i*, ci)`` of ``dy (n, o*, co)``: a gradient per window, added up where windows overlap."""
+    made = torch_kernel.input_gradient(layer, dy, weight)
+    if made is not None:
+        return made
     plan = plan_of(layer, "input_gradient", dy, weight.dtype)
     shape, scratch = plan.route.spec.x_shape(dy.shape[0]), scratch_of(dy, plan.wide)
     dx = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)
@@ -90,6 +97,9 @@ def _product_back(route: Route, matrices: Tensor, cotangents: Tensor, scratch: S
 
 def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``: written once, in place, unless shared axes or parts of the batch add up."""
+    made = torch_kernel.weight_gradient(layer, x, dy)
+    if made is not None:
+        return made
     plan = plan_of(layer, "weight_gradient", x, dy.dtype)
     shape, scratch = plan.route.spec.weight_shape, scratch_of(x, plan.wide)
     dw = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)

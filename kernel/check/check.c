@@ -1,0 +1,101 @@
+/* Random layers against the formula of SPEC 0.4, on whole numbers: equal to the last bit. `check SEED COUNT`, exit status 1 where one differs.
+   Made to run under sanitizers: every array has a piece of memory of its own, of its exact size. */
+#include <stdio.h>
+#include <string.h>
+#include "../src/windows.h"
+
+static uint64_t state;
+
+static int64_t draw(int64_t from, int64_t to) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return from + (int64_t)((state >> 33) % (uint64_t)(to - from + 1));
+}
+
+static double get(const void *a, int bits, int64_t at) { return bits == 32 ? ((const float *)a)[at] : ((const double *)a)[at]; }
+
+static void set(void *a, int bits, int64_t at, double value) {
+    if (bits == 32) ((float *)a)[at] = (float)value;
+    else ((double *)a)[at] = value;
+}
+
+static void *drawn(int bits, int64_t count) {
+    void *a = malloc((size_t)(count * bits / 8));
+    for (int64_t i = 0; i < count; i++) set(a, bits, i, (double)draw(-3, 3));
+    return a;
+}
+
+static void random_layer(lcl_layer *s) {
+    int64_t groups = draw(0, 2) ? 1 : draw(2, 3);
+    *s = (lcl_layer){.groups = groups, .group_channels = draw(1, 40), .outputs = groups * draw(1, draw(0, 3) ? 24 : 300)};
+    s->channels = groups * s->group_channels;
+    for (int axis = 0; axis < 3; axis++)
+        do {
+            int line = draw(0, 2) == 0;
+            s->input[axis] = line ? 1 : draw(1, 7), s->kernel[axis] = line ? 1 : draw(1, 4), s->stride[axis] = draw(1, 3);
+            s->dilation[axis] = draw(1, 2), s->lo[axis] = line ? 0 : draw(0, 3), s->shared[axis] = draw(0, 3) == 0;
+            int64_t padded = s->input[axis] + s->lo[axis] + (line ? 0 : draw(0, 2));
+            s->output[axis] = (padded - s->dilation[axis] * (s->kernel[axis] - 1) - 1 + s->stride[axis]) / s->stride[axis];
+            if (padded < s->dilation[axis] * (s->kernel[axis] - 1) + 1) s->output[axis] = 0;
+        } while (s->output[axis] < 1);
+    if (draw(0, 3) == 0) { /* as a table: any channels */
+        int32_t *table = malloc(sizeof(int32_t) * (size_t)(s->group_channels * s->outputs));
+        for (int64_t i = 0; i < s->group_channels * s->outputs; i++) table[i] = (int32_t)draw(0, s->channels - 1);
+        s->table = table, s->groups = 1;
+    }
+}
+
+/* Adds every term of the formula to y, dx and dw, which hold doubles. */
+static void formula(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *w, const void *dy, double *y, double *dx, double *dw) {
+    int64_t box[3][2] = {{0, s->output[0]}, {0, s->output[1]}, {0, s->output[2]}}, taps[3][2] = {{0, s->kernel[0]}, {0, s->kernel[1]}, {0, s->kernel[2]}};
+    int64_t o[3] = {0}, k[3] = {0}, width = s->outputs / s->groups;
+    do do {
+            int64_t site = 0, tap = 0, inside = 1;
+            for (int axis = 0; axis < 3; axis++) {
+                int64_t i = o[axis] * s->stride[axis] + k[axis] * s->dilation[axis] - s->lo[axis];
+                inside = inside && i >= 0 && i < s->input[axis];
+                site = site * s->input[axis] + i, tap = tap * s->kernel[axis] + k[axis];
+            }
+            for (int64_t n = 0; n < (inside ? batch : 0); n++)
+                for (int64_t c = 0; c < s->group_channels; c++)
+                    for (int64_t f = 0; f < s->outputs; f++) {
+                        int64_t channel = s->table ? s->table[c * s->outputs + f] : f / width * s->group_channels + c;
+                        int64_t at_x = n * x_size(s) + site * s->channels + channel, at_y = n * y_size(s) + flat(s, o) * s->outputs + f;
+                        int64_t at_w = weight_of(s, o) * weight_size(s) + (tap * s->group_channels + c) * s->outputs + f;
+                        y[at_y] += get(x, bits, at_x) * get(w, bits, at_w), dx[at_x] += get(dy, bits, at_y) * get(w, bits, at_w);
+                        dw[at_w] += get(x, bits, at_x) * get(dy, bits, at_y);
+                    }
+        } while (next(k, taps));
+    while (next(o, box));
+}
+
+static int differs(const char *name, int bits, const void *found, const double *expected, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (get(found, bits, i) != expected[i]) return printf("%s[%ld]: %g, not %g\n", name, (long)i, get(found, bits, i), expected[i]), 1;
+    return 0;
+}
+
+static int one(int threads) {
+    lcl_layer s;
+    random_layer(&s);
+    int bits = draw(0, 1) ? 32 : 64, wrong;
+    int64_t batch = draw(0, 4) ? draw(0, 9) : draw(30, 140), nx = batch * x_size(&s), ny = batch * y_size(&s), nw = weights(&s) * weight_size(&s);
+    if ((double)ny * (double)fan_in(&s) > 3e6) return free((void *)s.table), 0;
+    void *x = drawn(bits, nx), *w = drawn(bits, nw), *dy = drawn(bits, ny), *y = drawn(bits, ny), *dx = drawn(bits, nx), *dw = drawn(bits, nw);
+    double *sums = calloc((size_t)(nx + ny + nw + 1), sizeof(double));
+    formula(&s, bits, batch, x, w, dy, sums, sums + ny, sums + ny + nx);
+    wrong = lcl_output(&s, bits, batch, x, w, NULL, 0, y, threads) || lcl_input_gradient(&s, bits, batch, dy, w, dx, threads) ||
+            lcl_weight_gradient(&s, bits, batch, x, dy, dw, threads);
+    wrong = wrong || differs("y", bits, y, sums, ny) || differs("dx", bits, dx, sums + ny, nx) || differs("dw", bits, dw, sums + ny + nx, nw);
+    free(x), free(w), free(dy), free(y), free(dx), free(dw), free(sums), free((void *)s.table);
+    return wrong;
+}
+
+int main(int count, char **words) {
+    int layers = count > 2 ? atoi(words[2]) : 100;
+    for (int number = 0; number < layers; number++) {
+        state = (uint64_t)atoi(count > 1 ? words[1] : "1") * 1000003u + (uint64_t)number;
+        lcl_vector_bytes(number % 2 ? 64 : 16);
+        if (one(1 + number % 4)) return printf("layer %d\n", number), 1;
+    }
+    return printf("%d layers\n", layers), 0;
+}

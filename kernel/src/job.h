@@ -1,0 +1,65 @@
+/* One call: what is computed, in units that threads take one after the other. Each number of a result is written in one unit only. */
+#ifndef LCL_JOB_H
+#define LCL_JOB_H
+
+#include <stdatomic.h>
+#include "windows.h"
+
+enum {
+    DEPTH = 512,    /* Most rows of a factor that are multiplied at a time. */
+    LEVEL = 8192,   /* Numbers of a factor that stay in the nearest cache while the other passes by. */
+    WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
+    SAMPLES = 32,   /* Samples whose gradients of windows are added at a time. */
+    INPUTS = 128,   /* Most rows of the weight that are turned at a time, a multiple of every vector. */
+    OUTPUTS = 256   /* Most columns of it. */
+};
+
+typedef struct {
+    const lcl_layer *layer;
+    int64_t batch;
+    /* The two factors, what is added to the output, and the result. */
+    const void *first, *second, *bias;
+    void *result;
+    int bias_per_position;
+    /* The gradient of the input is added up in blocks of `rows` positions along `axis`, of `parts` parts of the batch. */
+    int axis;
+    int64_t rows, blocks, parts;
+    /* Every second block, from this one on: those do not meet. */
+    int64_t phase;
+    int64_t units;
+    atomic_llong taken;
+} job;
+
+typedef void unit(const job *, int64_t number, void *scratch);
+
+/* What is compiled once per number format and kind of processor. */
+typedef struct {
+    unit *output, *input_gradient, *weight_gradient, *thin_output, *thin_input_gradient, *thin_weight_gradient;
+    size_t scratch, vector;
+} kernels;
+
+/* The positions of unit `number` of the gradient of the input; its samples in `*from` and `*to`, its group in `*group`. */
+static inline void block_of(const job *j, int64_t number, int64_t (*box)[2], int64_t *from, int64_t *to, int64_t *group) {
+    int64_t part = number % j->parts, at;
+    number /= j->parts;
+    *group = number % j->layer->groups;
+    at = (2 * (number / j->layer->groups) + j->phase) * j->rows;
+    for (int axis = 0; axis < 3; axis++) box[axis][0] = 0, box[axis][1] = j->layer->output[axis];
+    box[j->axis][0] = at, box[j->axis][1] = least(at + j->rows, j->layer->output[j->axis]);
+    *from = j->batch * part / j->parts, *to = j->batch * (part + 1) / j->parts;
+}
+
+static inline void position(const lcl_layer *s, int64_t number, int64_t *o) {
+    for (int axis = 2; axis >= 0; axis--) o[axis] = number % s->output[axis], number /= s->output[axis];
+}
+
+/* The positions that use weight `number`. */
+static inline void users(const lcl_layer *s, int64_t number, int64_t (*box)[2]) {
+    for (int axis = 2; axis >= 0; axis--) {
+        int64_t size = s->shared[axis] ? 1 : s->output[axis], at = number % size;
+        number /= size;
+        box[axis][0] = at, box[axis][1] = s->shared[axis] ? s->output[axis] : at + 1;
+    }
+}
+
+#endif

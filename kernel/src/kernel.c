@@ -1,0 +1,136 @@
+/* The doors of the library: each shares its units among threads, and calls the kernels of the processor it runs on.
+
+   Threads are made for a call and end with it: the process is left as it was, and may fork. */
+#include <pthread.h>
+#include <string.h>
+#include "job.h"
+
+#define KIND base
+#define TARGET
+#define VECTOR 16
+#if defined(__aarch64__)
+#define ROWS 12
+#else
+#define ROWS 6
+#endif
+#include "both_formats.h"
+
+#if defined(__x86_64__)
+#define KIND avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define VECTOR 32
+#define ROWS 6
+#include "both_formats.h"
+
+#define KIND avx512
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma")))
+#define VECTOR 64
+#define ROWS 12
+#include "both_formats.h"
+#endif
+
+enum { THREADS = 256, SLICE = 1 << 18 };
+
+static atomic_int limit = 64;
+
+static const kernels *kernels_of(int bits) {
+#if defined(__x86_64__)
+    if (limit >= 64 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw"))
+        return bits == 32 ? &kernels_f32_avx512 : &kernels_f64_avx512;
+    if (limit >= 32 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return bits == 32 ? &kernels_f32_avx2 : &kernels_f64_avx2;
+#endif
+    return bits == 32 ? &kernels_f32_base : &kernels_f64_base;
+}
+
+int lcl_vector_bytes(int most) {
+    limit = most;
+    return (int)kernels_of(32)->vector;
+}
+
+/* A thread's share of a call. */
+typedef struct {
+    job *work;
+    unit *todo;
+    size_t scratch;
+} share;
+
+/* Takes units until there are none left; returns 1 where it has no memory, and leaves them to others. */
+static void *take(void *given) {
+    share *mine = given;
+    job *j = mine->work;
+    void *scratch = malloc(mine->scratch);
+    if (!scratch) return mine;
+    for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units;) mine->todo(j, number, scratch);
+    free(scratch);
+    return NULL;
+}
+
+static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, int threads) {
+    pthread_t others[THREADS];
+    share all = {j, todo, scratch};
+    int64_t wanted = least(least(threads, THREADS), units), made = 0;
+    j->units = units;
+    atomic_store(&j->taken, 0);
+    while (made < wanted - 1 && !pthread_create(&others[made], NULL, take, &all)) made++;
+    int failed = take(&all) != NULL && j->units > 0;
+    for (int64_t i = 0; i < made; i++) {
+        void *left;
+        pthread_join(others[i], &left);
+        if (!left) failed = 0; /* it went on until no unit was left */
+    }
+    return failed;
+}
+
+static size_t scratch_size(const kernels *of, const lcl_layer *s) {
+    return of->scratch + sizeof(run) * (size_t)runs_of(s, s->table ? s->group_channels : 32);
+}
+
+int lcl_output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
+               void *y, int threads) {
+    const kernels *of = kernels_of(bits);
+    job j = {.layer = s, .batch = batch, .first = x, .second = weight, .bias = bias, .bias_per_position = bias_per_position, .result = y};
+    int64_t units = volume(s->output) * (s->table ? 1 : s->groups);
+    return in_threads(&j, s->table ? of->thin_output : of->output, scratch_size(of, s), units, threads);
+}
+
+int lcl_weight_gradient(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *dy, void *dw, int threads) {
+    const kernels *of = kernels_of(bits);
+    job j = {.layer = s, .batch = batch, .first = x, .second = dy, .result = dw};
+    int64_t units = weights(s) * (s->table ? 1 : s->groups);
+    return in_threads(&j, s->table ? of->thin_weight_gradient : of->weight_gradient, scratch_size(of, s), units, threads);
+}
+
+/* Unit: zeros in a slice of the result, whose bytes are `batch`. */
+static void zero(const job *j, int64_t number, void *scratch) {
+    (void)scratch;
+    memset((char *)j->result + number * SLICE, 0, (size_t)least(SLICE, j->batch - number * SLICE));
+}
+
+/* Cuts positions into blocks, along the axis that gives most of them, so long that every second one shares no site with another. */
+static void cut(job *j, int threads) {
+    const lcl_layer *s = j->layer;
+    for (int axis = 0; axis < 3; axis++) {
+        int64_t extent = (s->kernel[axis] - 1) * s->dilation[axis] + 1;
+        int64_t rows = most(1, up(extent, s->stride[axis]) - 1), blocks = up(s->output[axis], rows);
+        if (axis == 0 || blocks > j->blocks) j->axis = axis, j->rows = rows, j->blocks = blocks;
+    }
+    int64_t groups = s->groups, least_units = up(j->blocks, 2) * groups;
+    j->parts = most(1, least(j->batch, up(threads, least_units)));
+}
+
+int lcl_input_gradient(const lcl_layer *s, int bits, int64_t batch, const void *dy, const void *weight, void *dx, int threads) {
+    const kernels *of = kernels_of(bits);
+    int64_t bytes = batch * x_size(s) * (bits / 8);
+    job empty = {.batch = bytes, .result = dx};
+    job j = {.layer = s, .batch = batch, .first = dy, .second = weight, .result = dx};
+    int failed = in_threads(&empty, zero, 1, up(bytes, SLICE), threads);
+    cut(&j, threads);
+    for (; j.phase < 2 && !failed && batch; j.phase++) {
+        int64_t blocks = (j.blocks + 1 - j.phase) / 2;
+        failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch_size(of, s), blocks * s->groups * j.parts,
+                            threads);
+    }
+    return failed;
+}

@@ -1,0 +1,23 @@
+/* What the caller says of a layer. Tensors are canonical and in C order: x (n, i*, ci), weight (o*, k*, cg, co), y (n, o*, co). */
+#ifndef LCL_LAYER_H
+#define LCL_LAYER_H
+
+#include <stdint.h>
+
+typedef struct {
+    int64_t channels, group_channels, outputs, groups;
+    /* One entry per axis, of 1 (and padding 0) before the first axis of a layer of lower rank. */
+    int64_t input[3], output[3], kernel[3], stride[3], dilation[3], lo[3], shared[3];
+    /* The input channel of weight channel c and output f is at c*outputs + f; NULL where groups say it. Needed where groups are thin. */
+    const int32_t *table;
+} lcl_layer;
+
+/* Each returns 0, or 1 where memory for its threads is missing. `bits` is 32 or 64; bias is (o*, co), (co,) or NULL. */
+int lcl_output(const lcl_layer *, int bits, int64_t batch, const void *x, const void *weight, const void *bias,
+               int bias_per_position, void *y, int threads);
+int lcl_input_gradient(const lcl_layer *, int bits, int64_t batch, const void *dy, const void *weight, void *dx, int threads);
+int lcl_weight_gradient(const lcl_layer *, int bits, int64_t batch, const void *x, const void *dy, void *dw, int threads);
+/* The widest vectors in use, in bytes; `most` limits them from then on, for tests. */
+int lcl_vector_bytes(int most);
+
+#endif

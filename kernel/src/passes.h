@@ -1,0 +1,123 @@
+/* The three products of a layer, a unit of work at a time, by `product`: it is included once per format and kind of processor. */
+
+typedef struct {
+    T panel[DEPTH * 2 * VECTOR / sizeof(T)], windows[WINDOWS], turned[OUTPUTS * INPUTS / 4], gradients[SAMPLES * INPUTS];
+    run packed[DEPTH], runs[];
+} NAME(scratch);
+
+/* Unit: the outputs of a position and a group. */
+TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
+    const lcl_layer *s = j->layer;
+    NAME(scratch) *held = memory;
+    int64_t g = number % s->groups, width = s->outputs / s->groups, o[3], total;
+    position(s, number / s->groups, o);
+    int64_t at = flat(s, o) * s->outputs + g * width, depth = most(32, least(DEPTH, LEVEL / width));
+    int64_t count = window(s, o, depth, held->runs);
+    const T *bias = j->bias ? (const T *)j->bias + (j->bias_per_position ? at : g * width) : NULL;
+    T *y = (T *)j->result + at;
+    for (int64_t n = 0; n < j->batch; n++)
+        for (int64_t f = 0; f < width; f++) y[n * y_size(s) + f] = bias ? bias[f] : 0;
+    for (int64_t r = 0, some; r < count; r += some) {
+        some = block(held->runs, r, count, depth, &total);
+        NAME(product)(j->batch, width, (const T *)j->first + g * s->group_channels, x_size(s), 1,
+                      (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width, s->outputs, held->runs + r, some, y, y_size(s),
+                      1, held->panel, held->packed);
+    }
+}
+
+/* Adds the gradients of some runs of a window, for `samples` samples, where the windows lie. */
+TARGET static void NAME(add)(const T *gradients, int64_t row, int64_t samples, T *dx, int64_t step, const run *runs, int64_t count) {
+    for (int64_t n = 0; n < samples; n++, dx += step, gradients += row) {
+        const T *from = gradients;
+        for (int64_t r = 0; r < count; from += runs[r++].length) {
+            T *to = dx + runs[r].site;
+            int64_t q = 0;
+            for (; q + L <= runs[r].length; q += L) *(V *)(to + q) += *(const V *)(from + q);
+            for (; q < runs[r].length; q++) to[q] += from[q];
+        }
+    }
+}
+
+/* Unit: what a block of positions leaves in the gradient of the input, of a group, in a part of the batch. */
+TARGET static void NAME(input_gradient)(const job *j, int64_t number, void *memory) {
+    const lcl_layer *s = j->layer;
+    NAME(scratch) *held = memory;
+    int64_t box[3][2], from, to, g, width = s->outputs / s->groups, outputs = least(width, OUTPUTS), total;
+    int64_t inputs = most(32, least(INPUTS, LEVEL / outputs / 16 * 16));
+    block_of(j, number, box, &from, &to, &g);
+    int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
+    do {
+        int64_t count = window(s, o, inputs, held->runs);
+        const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
+        const T *dy = (const T *)j->first + flat(s, o) * s->outputs + g * width;
+        for (int64_t r = 0, some; r < count; r += some) {
+            some = block(held->runs, r, count, inputs, &total);
+            int64_t row = up(total, L) * L;
+            for (int64_t f = 0; f < width; f += outputs) {
+                int64_t columns = least(outputs, width - f);
+                for (int64_t i = 0; i < (total < row ? columns : 0); i++) /* columns that no input fills */
+                    for (int64_t q = total; q < row; q++) held->turned[i * row + q] = 0;
+                for (int64_t i = r, at = 0; i < r + some; at += held->runs[i++].length)
+                    NAME(turned)(held->runs[i].length, columns, w + held->runs[i].row * s->outputs + f, s->outputs, held->turned + at, row);
+                for (int64_t n = from, samples; n < to; n += samples) {
+                    samples = least(SAMPLES, to - n);
+                    NAME(product)(samples, row, dy + n * y_size(s) + f, y_size(s), 1, held->turned, row, &(run){0, 0, columns}, 1,
+                                  held->gradients, row, 0, held->panel, held->packed);
+                    NAME(add)(held->gradients, row, samples, (T *)j->result + n * x_size(s) + g * s->group_channels, x_size(s),
+                              held->runs + r, some);
+                }
+            }
+        }
+    } while (next(o, box));
+}
+
+/* Gathers some runs of the windows of `samples` samples, side by side. */
+TARGET static void NAME(gather)(const T *x, int64_t step, int64_t samples, const run *runs, int64_t count, T *to) {
+    for (int64_t n = 0; n < samples; n++, x += step)
+        for (int64_t r = 0; r < count; to += runs[r++].length) {
+            const T *from = x + runs[r].site;
+            int64_t q = 0;
+            for (; q + L <= runs[r].length; q += L) *(V *)(to + q) = *(const V *)(from + q);
+            for (; q < runs[r].length; q++) to[q] = from[q];
+        }
+}
+
+/* Adds to the gradient of a weight and a group what one position leaves in it; or writes it, where all of it gets something. */
+TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int64_t g, T *dw, int adds, NAME(scratch) *held) {
+    const lcl_layer *s = j->layer;
+    int64_t width = s->outputs / s->groups, many = least(128, j->batch), rows = most(64, least(DEPTH, WINDOWS / many)), total;
+    int64_t count = window(s, o, rows, held->runs);
+    for (int64_t r = 0, some; r < count; r += some) {
+        some = block(held->runs, r, count, rows, &total);
+        for (int64_t n = 0, samples; n < j->batch; n += samples) {
+            samples = least(many, j->batch - n);
+            const T *x = (const T *)j->first + n * x_size(s) + g * s->group_channels;
+            const T *dy = (const T *)j->second + n * y_size(s) + flat(s, o) * s->outputs + g * width;
+            NAME(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
+            for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
+                int64_t row = held->runs[i].row;
+                for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
+                NAME(product)(length, width, held->windows + at, 1, total, dy, y_size(s), &(run){0, 0, samples}, 1, dw + row * s->outputs,
+                              s->outputs, adds || n, held->panel, held->packed);
+            }
+        }
+    }
+}
+
+/* Unit: the gradient of one weight, of a group. */
+TARGET static void NAME(weight_gradient)(const job *j, int64_t number, void *memory) {
+    const lcl_layer *s = j->layer;
+    NAME(scratch) *held = memory;
+    int64_t g = number % s->groups, width = s->outputs / s->groups, box[3][2], seen = 0;
+    T *dw = (T *)j->result + number / s->groups * weight_size(s) + g * width;
+    users(s, number / s->groups, box);
+    int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
+    int64_t count = window(s, o, DEPTH, held->runs);
+    for (int64_t r = 0; r < count; r++) seen += held->runs[r].length;
+    int adds = seen < fan_in(s) || !j->batch;
+    for (int64_t q = 0; adds && q < fan_in(s); q++)
+        for (int64_t f = 0; f < width; f++) dw[q * s->outputs + f] = 0;
+    if (!j->batch) return;
+    do NAME(add_weight_gradient)(j, o, g, dw, adds, held), adds = 1;
+    while (next(o, box));
+}

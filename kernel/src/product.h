@@ -1,0 +1,107 @@
+/* Products of small matrices in one number format T and vectors V of L numbers: the only place where time is spent.
+   Included once per format and kind of processor; NAME and TARGET tell the copies apart. */
+
+typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), may_alias));
+#define V NAME(vector)
+#define L ((int64_t)(VECTOR / sizeof(T)))
+#define INLINE TARGET static inline __attribute__((always_inline))
+
+/* c (rows x width) = a (rows x depth) times b (depth x width), or added to c where `adds`.
+
+   The depth is made of runs: numbers p of a run lie at a[site + m*a_row + p*a_depth] and b[row*b_row + p*b_row + j]. Sums stay in
+   registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. */
+INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
+                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds) {
+    V sum[ROWS][2] = {0};
+    for (int64_t r = 0; r < count; r++) {
+        const T *x = a + runs[r].site, *w = b + runs[r].row * b_row;
+        for (int64_t p = runs[r].length; p > 0; p--, x += a_depth, w += b_row) {
+            V first = *(const V *)w, second = vectors > 1 ? *(const V *)(w + L) : first;
+            _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) {
+                V factor = x[m * a_row] - (V){0};
+                sum[m][0] += factor * first;
+                if (vectors > 1) sum[m][1] += factor * second;
+            }
+        }
+    }
+    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++, c += c_row) {
+        if (width == vectors * L) {
+            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) {
+                V *to = (V *)(c + v * L);
+                *to = sum[m][v] + (adds ? *to : (V){0});
+            }
+        } else {
+            T part[2 * VECTOR / sizeof(T)];
+            *(V *)part = sum[m][0], *(V *)(part + L) = sum[m][1];
+            for (int64_t j = 0; j < width; j++) c[j] = part[j] + (adds ? c[j] : 0);
+        }
+    }
+}
+
+#define CASE(n) \
+    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, adds); break;
+
+INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
+                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds) {
+    for (int64_t left = up(rows, ROWS); left > 0; left--) {
+        int64_t some = up(rows, left); /* even pieces: a rest of one row would be as slow as several */
+        switch (some) {
+            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if ROWS > 6
+            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+        }
+        rows -= some, a += some * a_row, c += some * c_row;
+    }
+}
+
+/* As `tile`, of any number of rows and columns. Where b's rows lie far apart, or its last vector is not whole, a copy of a panel of
+   it is read instead, made in `panel`, room for `depth` rows of two vectors. */
+TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
+                                 const run *runs, int64_t count, T *c, int64_t c_row, int adds, T *panel, run *packed) {
+    for (int64_t j = 0, width; j < columns; j += width, b += width, c += width) {
+        int two = columns - j > L;
+        width = least(columns - j, 2 * L);
+        const T *from = b;
+        const run *places = runs;
+        int64_t step = b_row;
+        if (width % L || b_row > columns) {
+            int64_t done = 0, whole = two ? 2 * L : L;
+            for (int64_t r = 0; r < count; r++) {
+                packed[r] = (run){runs[r].site, done, runs[r].length};
+                for (int64_t p = 0; p < runs[r].length; p++, done++) {
+                    const T *row = b + (runs[r].row + p) * b_row;
+                    for (int64_t v = 0; v < whole; v++) panel[done * whole + v] = v < width ? row[v] : 0;
+                }
+            }
+            from = panel, places = packed, step = whole;
+        }
+        if (two) NAME(tiles)(rows, 2, a, a_row, a_depth, from, step, places, count, c, c_row, width, adds);
+        else NAME(tiles)(rows, 1, a, a_row, a_depth, from, step, places, count, c, c_row, width, adds);
+    }
+}
+
+/* to (columns x rows) = the transpose of from (rows x columns); 16 bytes at a time where they are whole. */
+TARGET static void NAME(turned)(int64_t rows, int64_t columns, const T *from, int64_t from_row, T *to, int64_t to_row) {
+    typedef T four __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
+    const int64_t side = 16 / sizeof(T);
+    int64_t whole = columns / side * side, i = 0;
+    for (; i + side <= rows; i += side)
+        for (int64_t j = 0; j < whole; j += side) {
+            four v[16 / sizeof(T)];
+            for (int k = 0; k < side; k++) v[k] = *(const four *)(from + (i + k) * from_row + j);
+#if WIDE
+            four t0 = __builtin_shufflevector(v[0], v[1], 0, 2), t1 = __builtin_shufflevector(v[0], v[1], 1, 3);
+            *(four *)(to + j * to_row + i) = t0, *(four *)(to + (j + 1) * to_row + i) = t1;
+#else
+            four a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+            four c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+            T *at = to + j * to_row + i;
+            *(four *)at = __builtin_shufflevector(a, c, 0, 1, 4, 5), *(four *)(at + to_row) = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+            *(four *)(at + 2 * to_row) = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+            *(four *)(at + 3 * to_row) = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+#endif
+        }
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j];
+}

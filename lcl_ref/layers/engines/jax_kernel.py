@@ -1,0 +1,66 @@
+"""The three products in JAX by the compiled kernel, through XLA's foreign-function interface, where it serves.
+
+It serves programs of one device, a CPU, in float32 and float64. Programs that are exported hold the plain route, which
+other machines know; so do programs of several devices, which XLA may cut where it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.accelerators.plans import Plan, jax_plan
+from lcl_ref.layers.engines.index_tables import groups
+from lcl_ref.layers.engines.kernel import cores, kernel_of, library
+
+PRODUCTS = ("output", "input_gradient", "weight_gradient")
+
+
+@cache
+def registered() -> bool:
+    """Tell XLA of the kernel's doors, once; return whether there are any, and of a version that XLA knows."""
+    loaded = library()
+    if not hasattr(loaded, "lcl_jax_output"):
+        return False
+    try:
+        for name in PRODUCTS:
+            jax.ffi.register_ffi_target(f"lcl_{name}", jax.ffi.pycapsule(getattr(loaded, f"lcl_jax_{name}")))
+    except Exception:  # noqa: BLE001 -- XLA says so by an error of its own
+        return False
+    return True
+
+
+def lowering(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return how the product of a name is lowered on the CPU: to a call of the kernel, or as `plain` does."""
+
+    def lowered(ctx: Any, first: Any, second: Any, *, spec: Spec) -> Any:
+        if not _serves(ctx):
+            return plain(ctx, first, second, spec=spec)
+        kernel, batch = kernel_of(_gathered(spec)), ctx.avals_in[0].shape[0]
+        assert kernel is not None, "what is registered is loaded"
+        call = jax.ffi.ffi_lowering(f"lcl_{name}")
+        return call(ctx, first, second, layer=kernel.numbers(batch, cores()), table=kernel.table)
+
+    return lowered
+
+
+def _serves(ctx: Any) -> bool:
+    """Return whether the kernel may stand in the program that is being lowered."""
+    module = ctx.module_context
+    if jax_plan("cpu", is_complex=False) is not Plan.TILES:
+        return False
+    one = getattr(module.axis_context, "num_devices", None) == 1 and not module.lowering_parameters.for_export
+    return one and all(aval.dtype in (np.float32, np.float64) for aval in ctx.avals_in) and registered()
+
+
+def _gathered(spec: Spec) -> Spec:
+    """Return the layer whose input has its channels in the order of the connection table, if there is one."""
+    if spec.channel_table is None:
+        return spec
+    return replace(spec, channel_table=None, groups=groups(spec), in_channels=spec.out_channels * spec.group_channels)

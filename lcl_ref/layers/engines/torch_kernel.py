@@ -1,0 +1,107 @@
+"""The three products by the compiled kernel, of plain tensors on the CPU in float32 or float64; None elsewhere."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of
+from lcl_ref.layers.engines.kernel import KERNELS_KEPT, Kernel, kernel_of
+from lcl_ref.layers.engines.torch_memory import empty
+from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
+
+BITS = {torch.float32: 32, torch.float64: 64}
+
+PLAIN = (Tensor, torch.nn.Parameter)
+"""Other classes may mean other numbers by their memory."""
+
+
+class Layer:
+    """A layer as the kernel takes it, with the shapes of its tensors.
+
+    Parameters
+    ----------
+    spec : Spec
+        The layer.
+    kernel : Kernel
+        It.
+    """
+
+    def __init__(self, spec: Spec, kernel: Kernel) -> None:
+        self.kernel, self.weight = kernel, spec.weight_shape
+        self.x, self.y = spec.x_shape(0)[1:], spec.y_shape(0)[1:]
+        self.biases = (self.y, self.y[-1:])
+        self.room = max(THRESHOLDS.part_bytes, 4 * math.prod(spec.weight_shape) // THRESHOLDS.weights_per_part)
+
+    def ready(self, *tensors: Tensor) -> list[Tensor] | None:
+        """Return tensors whose memory the kernel can read, copies if need be; None if one is not such."""
+        dtype, found = tensors[0].dtype, []
+        for tensor in tensors:
+            if tensor.dtype is not dtype or type(tensor) not in PLAIN or not tensor.is_cpu:
+                return None
+            if not tensor.is_contiguous() or tensor.is_neg():
+                if tensor.nbytes > self.room:
+                    return None
+                tensor = tensor.resolve_neg().contiguous()  # noqa: PLW2901 -- the same numbers
+            if not tensor.data_ptr() and tensor.numel():  # a tensor without memory
+                return None
+            found.append(tensor)
+        return found if dtype in BITS else None
+
+
+@lru_cache(KERNELS_KEPT)
+def layer_of(layer: str) -> Layer | None:
+    """Return the layer of a text, `Spec.to_json`; None where no kernel is installed, or the layer has another plan."""
+    if plan_of(layer) is not Plan.TILES:
+        return None
+    spec = Spec.from_json(layer)
+    kernel = kernel_of(spec)
+    return None if kernel is None else Layer(spec, kernel)
+
+
+def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+    """Return ``y (n, o*, co)``."""
+    known = layer_of(layer)
+    if known is None or x.shape[1:] != known.x or weight.shape != known.weight:
+        return None
+    if bias is not None and bias.shape not in known.biases:
+        return None
+    ready = known.ready(x, weight) if bias is None else known.ready(x, weight, bias)
+    if ready is None:
+        return None
+    left, right, *added = ready
+    y, batch = empty((len(x), *known.y), x), len(x)
+    at, position = (added[0].data_ptr(), added[0].ndim > 1) if added else (None, False)
+    bits, threads = BITS[x.dtype], torch.get_num_threads()
+    known.kernel.output(bits, batch, left.data_ptr(), right.data_ptr(), at, y.data_ptr(), threads, position=position)
+    return y
+
+
+def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
+    """Return ``dx (n, i*, ci)``."""
+    known = layer_of(layer)
+    if known is None or dy.shape[1:] != known.y or weight.shape != known.weight:
+        return None
+    ready = known.ready(dy, weight)
+    if ready is None:
+        return None
+    dx, (left, right) = empty((len(dy), *known.x), dy), [tensor.data_ptr() for tensor in ready]
+    known.kernel.input_gradient(BITS[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads())
+    return dx
+
+
+def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
+    """Return ``dw (o*, k*, cg, co)``."""
+    known = layer_of(layer)
+    if known is None or x.shape[1:] != known.x or dy.shape != (len(x), *known.y):
+        return None
+    ready = known.ready(x, dy)
+    if ready is None:
+        return None
+    dw, (left, right) = empty(known.weight, dy), [tensor.data_ptr() for tensor in ready]
+    known.kernel.weight_gradient(BITS[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads())
+    return dw

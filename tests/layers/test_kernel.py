@@ -1,0 +1,177 @@
+"""The compiled kernel against the reference, on layers drawn at random; without it everything works as well."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import jax.export
+import numpy as np
+import pytest
+import torch
+
+import lcl_ref as lcl
+from lcl_ref.core import batched
+from lcl_ref.layers.engines import jax as jax_engine
+from lcl_ref.layers.engines import jax_kernel, torch_kernel
+from lcl_ref.layers.engines import kernel as engine
+from lcl_ref.layers.engines import numpy as on_numpy
+from tests.support.layer_answers import random_spec
+from tests.support.paths import ROOT
+
+CALL = "custom_call @lcl_output"
+"""How a program of XLA names the kernel."""
+
+
+@pytest.fixture
+def library():
+    """The loaded kernel; machines that test every commit have a compiler, and must have it."""
+    found = engine.library()
+    if found is None:
+        assert not os.environ.get("CI"), "the kernel is not installed: `make kernel` builds it"
+        pytest.skip("the kernel is not installed: `make kernel` builds it, with a C compiler")
+    yield found
+    found.lcl_vector_bytes(64)
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """The process as it is where the kernel is not installed."""
+    monkeypatch.setattr(on_numpy, "kernel_of", lambda _: None)
+
+
+def drawn(spec, batch, dtype, seed):
+    """Whole numbers: x, weight, bias and dy."""
+    draw = np.random.default_rng(seed)
+    shapes = spec.x_shape(batch), spec.weight_shape, spec.bias_shape, spec.y_shape(batch)
+    return [None if shape is None else draw.integers(-3, 4, shape).astype(dtype) for shape in shapes]
+
+
+def answers(spec, x, weight, bias, dy):
+    """Y, dx, dw and db by the engine of NumPy."""
+    return [on_numpy.forward(spec, x, weight, bias), *on_numpy.vjp(spec, x, weight, dy)]
+
+
+def expected(spec, x, weight, bias, dy):
+    """The same by the batched form of the reference."""
+    return [batched.forward(spec, x, weight, bias), *batched.vjp(spec, x, weight, dy)]
+
+
+def tails(draw):
+    """A layer whose channels are no multiple of any vector, and span several."""
+    settings = {
+        "groups": int(draw.integers(1, 3)),
+        "padding": int(draw.integers(0, 3)),
+        "dilation": int(draw.integers(1, 3)),
+    }
+    channels = {name: settings["groups"] * int(draw.integers(1, 40)) for name in ("in_channels", "out_channels")}
+    return lcl.Spec(
+        input_size=(7, 5), kernel_size=(3, 2), shared=(False, bool(draw.integers(2))), **channels, **settings
+    )
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_random_layers_have_the_answers_of_the_reference(library, dtype, width):
+    library.lcl_vector_bytes(width)
+    draw = np.random.default_rng(width)
+    for number in range(24):
+        spec = tails(draw) if number % 2 else random_spec(draw)
+        operands = drawn(spec, (3, 33, 0, 1)[number % 4], dtype, number)
+        for found, right in zip(answers(spec, *operands), expected(spec, *operands), strict=True):
+            assert np.array_equal(found, right), spec
+
+
+@pytest.mark.usefixtures("library")
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
+    spec = lcl.Spec(input_size=(23, 9), in_channels=5, out_channels=11, kernel_size=(4, 3), padding=1)
+    draw = np.random.default_rng(5)
+    operands = [draw.standard_normal(shape, np.float32) for shape in (spec.x_shape(9), spec.weight_shape)]
+    operands += [draw.standard_normal(shape, np.float32) for shape in (spec.bias_shape, spec.y_shape(9))]
+    found = []
+    for count in (1, 2, 7):
+        monkeypatch.setattr(on_numpy, "cores", lambda count=count: count)
+        found.append(answers(spec, *operands))
+    for parts in zip(*found, strict=True):
+        assert all(np.array_equal(part, parts[0]) for part in parts)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("order", ["one element off", "reversed", "batch last"])
+def test_operands_in_any_order_of_memory(order):
+    spec = lcl.Spec(input_size=(6, 5), in_channels=3, out_channels=9, kernel_size=3)
+    operands = drawn(spec, 4, "float32", 1)
+    moved = [_moved(array, order) for array in operands]
+    for found, right in zip(answers(spec, *moved), expected(spec, *operands), strict=True):
+        assert np.array_equal(found, right)
+
+
+def _moved(array, order):
+    if order == "one element off":
+        return np.concatenate([np.zeros(1, array.dtype), array.ravel()])[1:].reshape(array.shape)
+    return array[::-1].copy()[::-1] if order == "reversed" else np.moveaxis(np.moveaxis(array, 0, -1).copy(), -1, 0)
+
+
+@pytest.mark.usefixtures("library")
+def test_shapes_that_do_not_fit_never_reach_the_kernel():
+    spec = lcl.Spec(input_size=4, in_channels=2, out_channels=8, kernel_size=2)
+    x, weight, bias, _ = drawn(spec, 2, "float32", 0)
+    assert on_numpy._kernel(spec, (x, spec.x_shape(2))) is not None
+    assert on_numpy._kernel(spec, (x[:, :2], spec.x_shape(2))) is None
+    tensors = [torch.tensor(array) for array in (x[:, :2], weight, bias)]
+    assert torch_kernel.output(spec.to_json(), *tensors) is None
+
+
+@pytest.mark.usefixtures("library")
+def test_jax_calls_the_kernel_but_in_what_it_exports():
+    spec = lcl.Spec(input_size=(40, 31), in_channels=8, out_channels=9, kernel_size=3, channel_table=((2, 1),) * 9)
+    operands = drawn(spec, 9, "float32", 1)
+    layer = jax.jit(functools.partial(jax_engine.local, spec))
+    assert jax_kernel.registered()
+    assert CALL in layer.lower(*operands[:3]).as_text()
+    assert CALL not in jax.export.export(layer)(*operands[:3]).mlir_module()
+    y, back = jax.vjp(layer, *operands[:3])
+    for found, right in zip((y, *back(operands[3])), expected(spec, *operands), strict=True):
+        assert np.array_equal(found, right)
+
+
+@pytest.mark.parametrize("why", ["switched off", "not installed"])
+def test_without_the_kernel_there_is_no_library(monkeypatch, why):
+    if why == "switched off":
+        monkeypatch.setenv(engine.SWITCH, "0")
+    else:
+        monkeypatch.setitem(sys.modules, "lcl_ref_kernel", None)
+    assert engine.library.__wrapped__() is None
+
+
+@pytest.mark.usefixtures("without")
+def test_without_the_kernel_numpy_answers_the_same():
+    spec = lcl.Spec(input_size=(6, 5), in_channels=3, out_channels=9, kernel_size=3, padding=1)
+    operands = drawn(spec, 4, "float32", 1)
+    for found, right in zip(answers(spec, *operands), expected(spec, *operands), strict=True):
+        assert np.array_equal(found, right)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_the_suite_passes_with_the_kernel_and_without_it(switch):
+    command = [sys.executable, "-m", "lcl_ref", "run", "-b", "numpy.fast", "-b", "torch.fast", "--tier", "core"]
+    environment = os.environ | {engine.SWITCH: switch}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_random_layers_under_sanitizers(tmp_path, sanitizers):
+    """Wrong numbers, reads and writes out of bounds, undefined arithmetic, leaks, races of threads; compiled anew."""
+    program, sources = tmp_path / "check", [ROOT / "kernel/check/check.c", ROOT / "kernel/src/kernel.c"]
+    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover", "-pthread"]
+    subprocess.run(["cc", *flags, "-o", program, *sources], check=True)
+    done = subprocess.run([program, "1", "400"], capture_output=True, text=True, check=False)
+    assert done.stdout == "400 layers\n", done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
