@@ -26,12 +26,15 @@ def serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Call
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         asyncio.run(_serve(address, name, jobs, offers, ready))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise LclError(
-            Violation("machines/scheduler", f"scheduler {address}", str(error), "a Dask scheduler that answers")
+            Violation(
+                "machines/scheduler",
+                f"scheduler {address}",
+                f"{error.__cause__ or error}",
+                "a Dask scheduler that answers",
+            )
         ) from error
-    finally:
-        ENDED.set()
 
 
 async def _serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Callable[[str], None]) -> None:
@@ -41,4 +44,7 @@ async def _serve(address: str, name: str, jobs: int, offers: Sequence[str], read
     )
     async with worker:
         ready(worker.address)
-        await worker.finished()
+        try:
+            await worker.finished()
+        finally:
+            ENDED.set()  # before Dask waits for what is being asked

@@ -49,9 +49,9 @@ def test_what_is_demanded_is_needed_by_every_unit():
 
 def test_a_group_is_cut_where_several_machines_can_share_it():
     many = [Machine(str(number), TORCH.offers) for number in range(4)]
-    assert [names(unit) for unit in units(PLAN, many)][1:3] == [["torch.fast", "torch.loop"], ["jax.fast"]]
-    wide = {ref: cells * 3 for ref, cells in PLAN.items()}
-    assert [names(unit) for unit in units(wide, many)][2:4] == [["torch.fast"], ["torch.loop"]]
+    few = {ref: cells[:200] for ref, cells in PLAN.items()}
+    assert ["torch.fast", "torch.loop"] in [names(unit) for unit in units(few, many)]
+    assert ["torch.loop"] in [names(unit) for unit in units(PLAN, many)]
 
 
 def test_a_machine_offers_its_python_and_what_imports():
@@ -93,7 +93,7 @@ def cluster():
     import distributed
 
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None, processes=False) as scheduler,
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as scheduler,
         distributed.Client(scheduler, set_as_default=False) as client,
     ):
         yield client
@@ -176,7 +176,7 @@ def test_ctrl_c_is_one_line_and_the_machine_stops_asking(cluster, tmp_path):
             time.sleep(0.1)
         time.sleep(1)
         process.send_signal(2)
-        assert process.communicate(timeout=60)[1] == "lcl: interrupted\n"
+        assert process.communicate(timeout=60)[1].strip() == "lcl: interrupted"
         assert process.returncode == 130
         deadline = time.monotonic() + 30
         while cluster.run(_threads_that_answer).popitem()[1] and time.monotonic() < deadline:
