@@ -185,6 +185,8 @@ class Sharded:
 
     def _computed(self, even: bool, x: Any, weight: Any, bias: Any = None) -> Any:
         spec = self.spec
+        if not len(x):  # XLA cannot cut an array without elements
+            return jnp.zeros(self.y_shape(0) if even else spec.y_shape(0), x.dtype)
         operands = [
             jax_shards.padded(x, dict(enumerate(self.x_shape(len(x))))),
             jax_shards.padded(weight, dict(enumerate(self.weight_shape))),
