@@ -69,8 +69,10 @@ class LocallyConnected(nnx.Module):
         return apply(self.spec, x, *self.canonical(), self.dtype, (self.mesh, self.axes, self.batch_axis))
 
     @classmethod
-    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None, regions: Any = None) -> Self:
-        """Return the layer of `spec` with copies of canonical weight and bias.
+    def from_canonical(
+        cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None, regions: Any = None, **over: Any
+    ) -> Self:
+        """Return the layer of `spec` with copies of canonical weight and bias, `over` devices as the constructor says.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class LocallyConnected(nnx.Module):
         if regions is not None:
             given = collapsed(spec, as_map(spec, regions), given, _collapse)
         start: dict[str, Any] = {"kernel_init": lambda *_: given["weight"], "bias_init": lambda *_: given["bias"]}
-        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, regions=regions, **start)
+        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, regions=regions, **start, **over)
 
     def canonical(self) -> tuple[Any, Any]:
         """Return weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None."""

@@ -82,13 +82,17 @@ class Sharded:
 
     @property
     def halo_elements(self) -> int:
-        """Elements of x per sample that move in a forward pass, all devices together; as many go back in a backward."""
-        sizes = list(self.spec.input_size)
+        """Elements of x per sample that move in a forward pass, all devices together; as many go back in a backward.
+
+        Along one axis these are what windows see beyond their devices, and no more. Along a second one the halo of the
+        first moves too, zeros of its padding included, and everywhere what makes the other axis even.
+        """
+        sizes = list(self.x_shape(1)[1:-1])
         total = 0
         for axis, cut in self.cuts.items():
             others = math.prod(size for number, size in enumerate(sizes) if number != axis)
             total += cut.halo * others
-            sizes[axis] = cut.shards * cut.window  # what the next axis sends has the halo of this one
+            sizes[axis] = cut.shards * cut.window
         return total * self.spec.in_channels
 
     @property
@@ -186,7 +190,8 @@ class Sharded:
     def _computed(self, even: bool, x: Any, weight: Any, bias: Any = None) -> Any:
         spec = self.spec
         if not len(x):  # XLA cannot cut an array without elements
-            return jnp.zeros(self.y_shape(0) if even else spec.y_shape(0), x.dtype)
+            nothing = jnp.zeros(self.y_shape(0) if even else spec.y_shape(0), x.dtype)
+            return nothing + weight.sum().astype(x.dtype)  # so that it is of these devices
         operands = [
             jax_shards.padded(x, dict(enumerate(self.x_shape(len(x))))),
             jax_shards.padded(weight, dict(enumerate(self.weight_shape))),

@@ -53,6 +53,7 @@ class ShardedLocal(nn.Module):
     (`torch.distributed.init_process_group`).
     """
 
+    weight: nn.Parameter
     bias: nn.Parameter | None
 
     def __init__(

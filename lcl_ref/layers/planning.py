@@ -1,0 +1,125 @@
+"""What a layer costs on a cluster, before there is one: bytes that move, memory, and time of a step, per placement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.shards import Cut
+
+PRODUCTS = 3
+"""Of a step: the output, the gradient of the input, the gradient of the weight."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Devices that are alike.
+
+    Parameters
+    ----------
+    devices : int
+        How many.
+    memory : float
+        Bytes of each.
+    multiply_adds, memory_speed, link : float
+        What each does in a second: multiply-adds, bytes read or written, bytes sent.
+    """
+
+    devices: int
+    memory: float
+    multiply_adds: float
+    memory_speed: float
+    link: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One way to lay a layer out, and what a step of training costs a device; the device with most is counted.
+
+    Parameters
+    ----------
+    name : str
+        ``positions``: weights stay where their positions are, halos move. ``samples``: every device has all weights and
+        some samples, gradients are summed. ``gathered``: as `samples`, with weights stored in parts and gathered before
+        each pass.
+    moved : float
+        Bytes that a device sends.
+    memory : float
+        Bytes that it holds: weights, gradient, states of the optimiser, input, output and their gradients.
+    seconds : float
+        The longest of computing and reading, and of sending, one after the other.
+    """
+
+    name: str
+    moved: float
+    memory: float
+    seconds: float
+
+
+def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, states: int = 2) -> list[Placement]:
+    """Return the placements of a layer in training, with as many `states` of the optimiser per weight.
+
+    What a device moves among `samples` is that of a ring: each part goes around once or twice.
+
+    Examples
+    --------
+    >>> spec = Spec(input_size=(64, 64), in_channels=8, out_channels=8, kernel_size=3, padding=1)
+    >>> cluster = Cluster(4, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
+    >>> for one in placements(spec, 32, cluster):
+    ...     print(f"{one.name:10}{one.moved / 1e6:7.2f} MB moved{one.memory / 1e6:7.1f} MB held")
+    positions    0.26 MB moved   14.0 MB held
+    samples     14.35 MB moved   42.5 MB held
+    gathered    21.53 MB moved   23.3 MB held
+    """
+    cut = Cut(spec, max(range(spec.rank), key=spec.output_size.__getitem__), cluster.devices)
+    weights = itemsize * spec.parameter_count
+    share = cut.positions / spec.output_size[cut.axis]
+    sites = cut.window / spec.input_size[cut.axis]
+    inputs, outputs = (2 * itemsize * math.prod(shape) for shape in (spec.x_shape(batch), spec.y_shape(batch)))
+    part = (cluster.devices - 1) / cluster.devices
+    kept = (inputs + outputs) / cluster.devices
+    held, whole = 2 + states, weights
+    found = {
+        "positions": (2 * _most_sent(cut, batch, itemsize), share * (held * weights + outputs) + sites * inputs, share),
+        "samples": (2 * part * whole, held * weights + kept, 1.0),
+        "gathered": (3 * part * whole, held * weights / cluster.devices + weights + kept, 1.0),
+    }
+    return [
+        Placement(name, moved, memory, _seconds(spec, batch, cluster, read * held * weights) + moved / cluster.link)
+        for name, (moved, memory, read) in found.items()
+    ]
+
+
+def _most_sent(cut: Cut, batch: int, itemsize: int) -> float:
+    """Return the bytes of x that the device sends which sends most."""
+    spec = cut.spec
+    row = batch * itemsize * spec.in_channels * math.prod(spec.input_size) / spec.input_size[cut.axis]
+    sent = [sum(move.count for move in cut.moves if move.source == shard) for shard in range(cut.shards)]
+    return row * max(sent)
+
+
+def _seconds(spec: Spec, batch: int, cluster: Cluster, moved_in_memory: float) -> float:
+    """Return the time of the products of a step, or of its weights through memory, whichever is longer."""
+    products = PRODUCTS * batch * math.prod(spec.output_size) * spec.fan_in * spec.out_channels / cluster.devices
+    return max(products / cluster.multiply_adds, moved_in_memory / cluster.memory_speed)
+
+
+def widest(make: Callable[[int], Spec], batch: int, cluster: Cluster, placement: str = "positions") -> int:
+    """Return the largest number of channels with which a layer that `make` makes of it fits; 0 where none does.
+
+    Examples
+    --------
+    >>> def image(channels):
+    ...     return Spec(input_size=(64, 64), in_channels=channels, out_channels=channels, kernel_size=3, padding=1)
+    >>> cluster = Cluster(8, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
+    >>> widest(image, 32, cluster), widest(image, 32, cluster, "samples")
+    (463, 164)
+    """
+    fits = 0
+    step = 1 << 14
+    while step:
+        at = {one.name: one.memory for one in placements(make(fits + step), batch, cluster)}
+        fits, step = (fits + step, step) if at[placement] <= cluster.memory else (fits, step // 2)
+    return fits
