@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lcl_ref.core.spec import Spec
@@ -69,22 +69,21 @@ def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, stat
     >>> cluster = Cluster(4, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
     >>> for one in placements(spec, 32, cluster):
     ...     print(f"{one.name:10}{one.moved / 1e6:7.2f} MB moved{one.memory / 1e6:7.1f} MB held")
-    positions    0.26 MB moved   14.0 MB held
+    positions    0.14 MB moved   14.0 MB held
     samples     14.35 MB moved   42.5 MB held
     gathered    21.53 MB moved   23.3 MB held
     """
-    cut = Cut(spec, max(range(spec.rank), key=spec.output_size.__getitem__), cluster.devices)
     weights = itemsize * spec.parameter_count
-    share = cut.positions / spec.output_size[cut.axis]
-    sites = cut.window / spec.input_size[cut.axis]
     inputs, outputs = (2 * itemsize * math.prod(shape) for shape in (spec.x_shape(batch), spec.y_shape(batch)))
-    part = (cluster.devices - 1) / cluster.devices
-    kept = (inputs + outputs) / cluster.devices
-    held, whole = 2 + states, weights
+    ways = [_cuts(spec, grid) for grid in _grids(spec, cluster.devices)]
+    least = min(map(_share, ways))
+    cuts = min((cuts for cuts in ways if _share(cuts) == least), key=lambda cuts: _most_sent(cuts, batch, itemsize))
+    share, seen = _share(cuts), math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts)
+    part, kept, held = 1 - 1 / cluster.devices, (inputs + outputs) / cluster.devices, 2 + states
     found = {
-        "positions": (2 * _most_sent(cut, batch, itemsize), share * (held * weights + outputs) + sites * inputs, share),
-        "samples": (2 * part * whole, held * weights + kept, 1.0),
-        "gathered": (3 * part * whole, held * weights / cluster.devices + weights + kept, 1.0),
+        "positions": (2 * _most_sent(cuts, batch, itemsize), share * (held * weights + outputs) + seen * inputs, share),
+        "samples": (2 * part * weights, held * weights + kept, 1.0),
+        "gathered": (3 * part * weights, held * weights / cluster.devices + weights + kept, 1.0),
     }
     return [
         Placement(name, moved, memory, _seconds(spec, batch, cluster, read * held * weights) + moved / cluster.link)
@@ -92,12 +91,36 @@ def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, stat
     ]
 
 
-def _most_sent(cut: Cut, batch: int, itemsize: int) -> float:
-    """Return the bytes of x that the device sends which sends most."""
-    spec = cut.spec
-    row = batch * itemsize * spec.in_channels * math.prod(spec.input_size) / spec.input_size[cut.axis]
-    sent = [sum(move.count for move in cut.moves if move.source == shard) for shard in range(cut.shards)]
-    return row * max(sent)
+def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
+    """Return the ways to share devices between the two longest axes."""
+    if spec.rank == 1:
+        return [(devices, 1)]
+    return [(count, devices // count) for count in range(1, devices + 1) if devices % count == 0]
+
+
+def _cuts(spec: Spec, grid: tuple[int, int]) -> list[Cut]:
+    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
+    return [Cut(spec, axis, count) for axis, count in zip(longest, grid, strict=False)]
+
+
+def _share(cuts: Sequence[Cut]) -> float:
+    """Return the share of the positions that the device with most has."""
+    return math.prod(cut.positions / cut.spec.output_size[cut.axis] for cut in cuts)
+
+
+def _most_sent(cuts: Sequence[Cut], batch: int, itemsize: int) -> float:
+    """Return the bytes of x that the device sends which sends most: along one axis, then along the other."""
+    spec = cuts[0].spec
+    total, sizes = 0, list(spec.input_size)
+    for cut in cuts:
+        sizes[cut.axis] = cut.sites
+    for cut in cuts:
+        sent = [0] * cut.shards
+        for move in cut.moves:
+            sent[move.source] += move.count
+        total += max(sent) * math.prod(size for axis, size in enumerate(sizes) if axis != cut.axis)
+        sizes[cut.axis] = cut.window
+    return total * batch * itemsize * spec.in_channels
 
 
 def _seconds(spec: Spec, batch: int, cluster: Cluster, moved_in_memory: float) -> float:

@@ -88,7 +88,7 @@ class Cut:
         found = []
         for target in range(self.shards):
             first, last = self.seen(target)
-            for source in range(self.shards):
+            for source in range(first // self.sites, -(-last // self.sites)):
                 begin, end = self.own_sites(source)
                 count = min(last, end) - max(first, begin)
                 if source != target and count > 0:
