@@ -12,7 +12,9 @@ module                  layers                                                  
 `sharded_torch`         `ShardedLocal`, over the processes of a group                       last
 ======================  ==================================================================  ==============
 
-`planning` says what a layer costs on a cluster. Importing or calling one changes no state of its framework or of the process. They import `lcl_ref.core`,
+`planning` says what a layer costs on a cluster.
+
+Importing or calling one changes no state of its framework or of the process. They import `lcl_ref.core`,
 `lcl_ref.errors` and `lcl_ref.layouts`, never an adapter or the suite.
 
 To read them, begin with ``_arguments.py`` (what needs no framework: arguments as a `Spec`, checks, printing) and one of
