@@ -22,6 +22,7 @@ from lcl_ref.outside.writing import FULL
 
 COMMANDS = {
     "run": "lcl_ref.cli.run",
+    "worker": "lcl_ref.cli.worker",
     "new": "lcl_ref.cli.new",
     "backends": "lcl_ref.cli.listing",
     "cases": "lcl_ref.cli.listing",

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lcl_ref.cli.console import console, errors, say, working
+from lcl_ref.cli.console import Console, console, errors, say, working
+from lcl_ref.cli.following import follow
 from lcl_ref.cli.forms import form_option
 from lcl_ref.cli.fresh import fresh_options
 from lcl_ref.cli.ladder import run_ladder
+from lcl_ref.cli.machines import Asked, Where, run_on_machines, where_options
 from lcl_ref.cli.options import (
     OfLayers,
     TargetFile,
@@ -24,7 +25,6 @@ from lcl_ref.cli.options import (
     limit_options,
     tier_option,
 )
-from lcl_ref.cli.table import called
 from lcl_ref.cli.told import Ran, Told, print_run, told_options
 from lcl_ref.errors import AdapterError
 from lcl_ref.outside import scratch
@@ -67,6 +67,7 @@ from lcl_ref.suite.run.settings import BackendReport, Settings
 @click.option(
     "--min-cells", type=click.IntRange(0), default=0, help="Fail where a backend is asked fewer cells, checks aside."
 )
+@where_options()
 @data_option()
 def run(
     backends: Sequence[str],
@@ -86,12 +87,15 @@ def run(
     seed: int | None,
     fresh: int | None,
     min_cells: int,
+    where: Where,
     data: Path,
 ) -> int:
     """Run layers against the golden data, and on fresh cases: a verdict and an error figure for every cell.
 
     Exit status: 0 all conform, 1 something does not, 2 wrong input, 3 nothing was run.
     """
+    if where.address and told.ladder:
+        raise click.UsageError("a ladder is climbed on this machine: leave out --dask or --ladder")
     refs = resolve(list(backends))
     check_target(*filter(None, (json_file, html_file)), read=[file for ref in refs for file in ref.files])
     store, tier = announced(data), tier or ("full" if backends or cases else "core")
@@ -102,13 +106,11 @@ def run(
     with scratch.folder() as folder:
         answers = folder if naming else None
         settings = Settings(data, jobs, timeout, start_timeout, answers=answers, seed=seed, fresh=drawn)
-        reports, outcomes = run_ladder(out, plan, settings) if told.ladder else execute(plan, settings, told.verbose)
-        refuse_what_is_no_layer(reports)
-        with working("naming the mistakes"):
-            outcomes, diagnoses = name_mistakes(plan, outcomes, settings) if naming else (outcomes, {})
+        found = _asked(out, plan, settings, told, where)
+    reports, outcomes, diagnoses = found.reports, found.outcomes, found.diagnoses
     looked = looked_at(reports, outcomes, store, naming=not (cases or dtypes or ops))
     asked = {"tier": tier, "cases": list(cases), "dtypes": list(dtypes), "ops": list(ops), "ladder": told.ladder}
-    report = document.document(reports, outcomes, store, looked, asked)
+    report = document.document(reports, outcomes, store, looked, asked, found.machines)
     _write(json_file, html_file, report)
     if form in FORMS:
         say(FORMS[form](report), nl=False)
@@ -141,32 +143,22 @@ def _write(json_file: Path | None, html_file: Path | None, report: Mapping[str, 
 
 
 def execute(plan: RunPlan, settings: Settings, verbose: bool = False) -> tuple[list[BackendReport], list[Outcome]]:
-    """Run a plan with a progress bar; return what is known of each backend, in plan order, and all outcomes.
+    """Run a plan on this machine with a progress bar; return what `follow` does."""
+    return follow(MatrixRun(plan, settings), plan, verbose)
 
-    Where a bar cannot be drawn, nothing is said unless `verbose` asks for a line per backend.
-    """
-    reports: dict[str, BackendReport] = {}
-    outcomes: list[Outcome] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = errors()
-    left = {ref.name: len(cells) for ref, cells in plan.items()}
-    shown = Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal)
-    with shown as bar, MatrixRun(plan, settings) as matrix:
-        task = bar.add_task("cells", total=sum(left.values()))
-        for event in matrix:
-            if isinstance(event, BackendReport):
-                reports[event.name] = event
-                left[event.name] += event.fresh or 0
-                bar.update(task, total=sum(left.values()) + len(outcomes))
-            else:
-                outcomes.append(event)
-                left[event.backend] -= 1
-                bar.update(task, advance=1, description=escape(called(event.backend)))
-                if verbose and not left[event.backend] and not progress.is_terminal:
-                    say(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
-    order = {ref.name: number for number, ref in enumerate(plan)}
-    outcomes.sort(key=lambda outcome: order[outcome.backend])
-    return [reports[name] for name in order if name in reports], outcomes
+
+def _asked(out: Console, plan: RunPlan, settings: Settings, told: Told, where: Where) -> Asked:
+    """Run a plan, here or elsewhere, and name the mistakes where answers were kept."""
+    if where.address:
+        asked = run_on_machines(plan, settings, where, told.verbose)
+        refuse_what_is_no_layer(asked.reports)
+        return asked
+    reports, outcomes = run_ladder(out, plan, settings) if told.ladder else execute(plan, settings, told.verbose)
+    refuse_what_is_no_layer(reports)
+    if settings.answers is None:
+        return Asked(reports, outcomes, {})
+    with working("naming the mistakes"):
+        return Asked(reports, *name_mistakes(plan, outcomes, settings))
 
 
 def refuse_what_is_no_layer(reports: Sequence[BackendReport]) -> None:

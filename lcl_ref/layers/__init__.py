@@ -8,9 +8,12 @@ module                  layers                                                  
 `flax_linen`            `LocallyConnected` of a `Spec`                            last
 `flax_nnx`              the same                                                  last
 `keras`                 `LocallyConnected1D`, `2D`, `3D` of Keras 2, for Keras 3  first or last
+`sharded`               `Sharded`, a function of JAX over the devices of a mesh   last
+`sharded_torch`         `ShardedLocal`, over the processes of a group             last
 ======================  ========================================================  ==============
 
-Each has `UnequalBlockLinear`, too, block-diagonal with blocks of unequal sizes.
+The first five have `UnequalBlockLinear`, too, block-diagonal with blocks of unequal sizes. `planning` says what a layer
+costs on a cluster.
 
 Importing or calling one changes no state of its framework or of the process. They import `lcl_ref.core`,
 `lcl_ref.errors` and `lcl_ref.layouts`, never an adapter or the suite.

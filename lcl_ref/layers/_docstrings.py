@@ -15,6 +15,12 @@ regions : int, sequence of int or array of int, optional
     bias per position have one axis of regions in the place of ``*output_size``. Each call spreads them to positions."""
 """The argument that layers of all frameworks have (SPEC 14.10)."""
 
+DEVICES = """
+mesh, axes, batch_axis : jax.sharding.Mesh, sequence of (str or None), str, optional
+    Devices over which the layer lies, the axis of the mesh along which each spatial axis is cut, and that of samples:
+    only halos move (`lcl_ref.layers.sharded.Sharded`)."""
+"""The arguments that layers of JAX have."""
+
 CONVOLUTION = """
 Parameters
 ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import check_sample
 from lcl_ref.layers.engines.jax import local
+from lcl_ref.layers.sharded import Sharded
 
 bias_start = jax.nn.initializers.zeros
 block_start = jax.nn.initializers.lecun_normal()
@@ -38,8 +39,11 @@ def hashable(regions: Any) -> Any:
     return plain if plain is None or isinstance(plain, int) else tuple(map(hashable, plain))
 
 
-def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
+def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any, over: Sequence[Any] = (None, None, None)) -> Any:
     """Return ``y (..., o*, co)`` of ``x (..., i*, ci)`` in `dtype`, or that of x; any batch axes, or none.
+
+    `over` are mesh, axes and batch axis of a layer that lies on several devices; where there is no mesh, they are those
+    by which the kernel is cut, if its sharding is explicit.
 
     Raises
     ------
@@ -51,9 +55,28 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
     check_sample(x, sample, leading=(), meaning=meaning)
     wanted = x.dtype if dtype is None else dtype
     batch = x.shape[: x.ndim - len(sample)]
-    flat = x.reshape(math.prod(batch), *sample)
-    y = local(spec, *(array if array is None else jnp.asarray(array, wanted) for array in (flat, kernel, bias)))
-    return y.reshape(*batch, *y.shape[1:])
+    layer = _of_devices(spec, *over) if over[0] is not None else _of_explicit(spec, x, kernel)
+    flat = x if len(batch) == 1 else x.reshape(math.prod(batch), *sample)
+    operands = (array if array is None else jnp.asarray(array, wanted) for array in (flat, kernel, bias))
+    y = local(spec, *operands) if layer is None else layer(*operands)
+    return y if len(batch) == 1 else y.reshape(*batch, *y.shape[1:])
+
+
+def _of_devices(spec: Spec, mesh: Any, axes: Sequence[str | None], batch: str | None) -> Sharded:
+    return _sharded(spec, mesh, tuple(axes), batch)
+
+
+_sharded = cache(Sharded)
+
+
+def _of_explicit(spec: Spec, x: Any, kernel: Any) -> Sharded | None:
+    """Return the layer over the devices that hold the kernel, where its type says so; None for a whole kernel."""
+    sharding = jax.typeof(kernel).sharding
+    names = (*sharding.spec, *(None,) * spec.rank)[: spec.rank]
+    if not any(isinstance(name, str) for name in names):
+        return None
+    batch = next(iter(jax.typeof(x).sharding.spec), None)
+    return _of_devices(spec, sharding.mesh, names, None if batch in names else batch)
 
 
 def apply_blocks(blocks: Blocks, x: Any, kernels: Sequence[Any], bias: Any, dtype: Any) -> Any:

@@ -14,7 +14,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.regions import as_map
 from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import spread, stored_shapes
-from lcl_ref.layers._docstrings import FLAX_PLACEMENT, OF_SPEC, REGIONS, UNEQUAL, documented
+from lcl_ref.layers._docstrings import DEVICES, FLAX_PLACEMENT, OF_SPEC, REGIONS, UNEQUAL, documented
 from lcl_ref.layers._flax import apply, apply_blocks, bias_start, block_start, hashable, kernel_start
 
 _EXAMPLE = """\
@@ -33,7 +33,7 @@ _EXAMPLE = """\
 
 @documented(
     OF_SPEC,
-    regions=REGIONS,
+    regions=REGIONS + DEVICES,
     more="",
     note='What `apply` takes is ``{"params": {"kernel": weight, "bias": bias}}`` of such arrays.',
     example=_EXAMPLE,
@@ -47,9 +47,13 @@ class LocallyConnected(linen.Module):
     kernel_init: Callable[..., Any] | None = None
     bias_init: Callable[..., Any] = bias_start
     regions: Any = None
+    mesh: Any = None
+    axes: Any = None
+    batch_axis: str | None = None
 
     def __post_init__(self) -> None:
-        """Keep the map as tuples: Flax compares and hashes modules."""
+        """Keep the map and the axes as tuples: Flax compares and hashes modules."""
+        self.axes = self.axes if self.axes is None else tuple(self.axes)
         self.regions = hashable(self.regions)
         super().__post_init__()
 
@@ -61,7 +65,8 @@ class LocallyConnected(linen.Module):
         start = kernel_start(self.spec) if self.kernel_init is None else self.kernel_init
         kernel = self.param("kernel", start, shapes["weight"], self.param_dtype)
         bias = self.param("bias", self.bias_init, shapes["bias"], self.param_dtype) if "bias" in shapes else None
-        return apply(self.spec, x, *spread(self.spec, where, kernel, bias), self.dtype)
+        over = (self.mesh, self.axes, self.batch_axis)
+        return apply(self.spec, x, *spread(self.spec, where, kernel, bias), self.dtype, over)
 
 
 _UNEQUAL = """\

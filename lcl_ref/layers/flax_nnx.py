@@ -16,7 +16,15 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.regions import Map, as_map, collapse
 from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import check_bias, check_shapes, collapsed, spread, stored_shapes
-from lcl_ref.layers._docstrings import FLAX_PLACEMENT, OF_SPEC, REGIONS, UNEQUAL, UNEQUAL_ATTRIBUTES, documented
+from lcl_ref.layers._docstrings import (
+    DEVICES,
+    FLAX_PLACEMENT,
+    OF_SPEC,
+    REGIONS,
+    UNEQUAL,
+    UNEQUAL_ATTRIBUTES,
+    documented,
+)
 from lcl_ref.layers._flax import apply, apply_blocks, bias_start, block_start, hashable, kernel_start
 
 _EXAMPLE = """\
@@ -34,7 +42,7 @@ _EXAMPLE = """\
 
 @documented(
     OF_SPEC,
-    regions=REGIONS,
+    regions=REGIONS + DEVICES,
     more="\nrngs : nnx.Rngs\n    Where the parameters are drawn from.",
     note="`from_canonical` and `canonical` take and give such arrays.",
     example=_EXAMPLE,
@@ -52,7 +60,11 @@ class LocallyConnected(nnx.Module):
         kernel_init: Callable[..., Any] | None = None,
         bias_init: Callable[..., Any] = bias_start,
         regions: Any = None,
+        mesh: Any = None,
+        axes: Sequence[str | None] | None = None,
+        batch_axis: str | None = None,
     ) -> None:
+        self.mesh, self.axes, self.batch_axis = mesh, None if axes is None else tuple(axes), batch_axis
         start = kernel_start(spec) if kernel_init is None else kernel_init
         self.spec, self.dtype, self.regions = spec, dtype, hashable(regions)
         shapes = stored_shapes(spec, self._where())
@@ -66,11 +78,13 @@ class LocallyConnected(nnx.Module):
 
     def __call__(self, x: Any) -> Any:
         """Return ``y (..., o*, co)`` of ``x (..., i*, ci)``: any batch axes, or none."""
-        return apply(self.spec, x, *self.canonical(), self.dtype)
+        return apply(self.spec, x, *self.canonical(), self.dtype, (self.mesh, self.axes, self.batch_axis))
 
     @classmethod
-    def from_canonical(cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None, regions: Any = None) -> Self:
-        """Return the layer of `spec` with copies of canonical weight and bias.
+    def from_canonical(
+        cls, spec: Spec, weight: Any, bias: Any = None, dtype: Any = None, regions: Any = None, **over: Any
+    ) -> Self:
+        """Return the layer of `spec` with copies of canonical weight and bias, `over` devices as the constructor says.
 
         Raises
         ------
@@ -82,8 +96,8 @@ class LocallyConnected(nnx.Module):
         given = check_shapes(spec, jnp.array(weight), None if bias is None else jnp.array(bias))
         if regions is not None:
             given = collapsed(spec, as_map(spec, regions), given, _collapse)
-        start = {"kernel_init": lambda *_: given["weight"], "bias_init": lambda *_: given["bias"]}
-        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, regions=regions, **start)
+        start: dict[str, Any] = {"kernel_init": lambda *_: given["weight"], "bias_init": lambda *_: given["bias"]}
+        return cls(spec, rngs=nnx.Rngs(0), dtype=dtype, regions=regions, **start, **over)
 
     def canonical(self) -> tuple[Any, Any]:
         """Return weight ``(o*, k*, cg, co)`` and bias ``(o*, co)``, ``(co,)`` or None."""

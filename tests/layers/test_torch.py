@@ -346,7 +346,8 @@ def test_inference_mode_leaves_nothing_behind_that_cannot_be_written_to():
 @pytest.mark.slow
 def test_a_layer_trains_whose_windows_do_not_fit():
     script = ROOT / "benchmarks" / "large_layer.py"
-    words = ["--child", "--size=128", "--channels=32", "--outputs=2", "--kernel=9", "--batch=16", "--steps=2"]
+    words = ["--size=128", "--channels=32", "--outputs=2", "--kernel=9", "--batch=16", "--steps=2"]
+    words += ["--child", "alone", "0"]
     done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["all windows GB"] > 2.3

@@ -39,6 +39,7 @@ SUITE = {
     "lcl_ref.suite.run": "core errors",
     "lcl_ref.suite.diagnosis": "core api errors",
     "lcl_ref.suite.report": "core errors",
+    "lcl_ref.suite.machines": "core errors",
     "lcl_ref.suite.validation": "core api errors",
     "lcl_ref.suite.identities": "core api errors",
     "lcl_ref.suite.port_check": "core layouts files porting errors",

@@ -73,7 +73,10 @@ def _backends(report: Mapping[str, Any], *, ours: bool) -> Iterator[Violation]:
     ]
     for run, name in twice:
         yield _wrong("backend", f"{name} of {run}", "listed twice", "each backend once")
+    others = {run["label"]: run.get("machines", {}) for run in report["runs"]}
     for one in report["backends"]:
+        if one.get("machine", "") not in {"", *others[one["run"]]}:
+            yield _wrong("machine", one["name"], f"machine {one['machine']}", "one that its run lists")
         mine = rows[one["run"], one["name"]]
         states = {row["state"] for row in mine}
         legal = {"missing": {"not_run"}, "broken": {"error", "not_run"}}.get(one["availability"], states)

@@ -68,8 +68,12 @@ def document(
     store: Store,
     looked: Mapping[str, LookedAt] = MappingProxyType({}),
     asked: Mapping[str, Any] = MappingProxyType({}),
+    machines: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the report as JSON-ready values (design section 3); `asked` are the words that chose the cells."""
+    """Return the report as JSON-ready values (design section 3).
+
+    `asked` are the words that chose the cells, `machines` those that answered, by name, where these are others.
+    """
     listed = list(outcomes)
     suite = {"version": lcl_ref.__version__, "fixtures_sha256": store.digest, "released_sha256": release.digest()}
     report = {
@@ -81,7 +85,8 @@ def document(
         "outcomes": [_outcome(outcome) for outcome in listed],
         "summary": summary(listed),
     }
-    return sealed(report | ({"asked": dict(asked)} if asked else {}))
+    more = {"asked": dict(asked), "machines": {name: dict(facts) for name, facts in machines.items()}}
+    return sealed(report | {name: facts for name, facts in more.items() if facts})
 
 
 def sealed(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +105,8 @@ def _backend(backend: BackendReport, looked: Mapping[str, LookedAt]) -> dict[str
     facts = asdict(backend)
     del facts["refused"]  # a run with a refused backend ends before it has a report
     del facts["accumulation"], facts["fresh"]
+    if not backend.machine:
+        del facts["machine"]
     return facts | (looked[backend.name].to_dict() if backend.name in looked else {})
 
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _refused(rule: str, path: Path, got: str, expected: str, place: str = "") ->
 
 def _as_merged(report: Mapping[str, Any], label: str) -> Document:
     run = {"label": label, "version": report["suite"]["version"], "date": report["date"], "machine": report["machine"]}
-    run |= {"asked": report["asked"]} if "asked" in report else {}
+    run |= {name: report[name] for name in ("asked", "machines") if name in report}
     return {
         "format": MERGED,
         "suite": {"fixtures_sha256": report["suite"]["fixtures_sha256"]},
@@ -141,6 +142,8 @@ def cell_of(row: Mapping[str, Any]) -> Key:
 def merge(paths: Sequence[Path]) -> Document:
     """Return one document with the rows of all files; each row names its run, which has machine, versions and date.
 
+    Runs stand in the order of their labels, whatever that of the files.
+
     Raises
     ------
     LclError
@@ -148,8 +151,10 @@ def merge(paths: Sequence[Path]) -> Document:
     """
     opened = [read(path) for path in paths]
     _check_same_data(paths, opened)
+    label_of = {"runs": "label", "backends": "run", "outcomes": "run"}
     merged = opened[0] | {
-        part: [row for document in opened for row in document[part]] for part in ("runs", "backends", "outcomes")
+        part: sorted((row for document in opened for row in document[part]), key=itemgetter(label))
+        for part, label in label_of.items()
     }
     labels = Counter(run["label"] for run in merged["runs"])
     for label, count in labels.items():
@@ -173,16 +178,24 @@ def _check_same_data(paths: Sequence[Path], opened: Sequence[Document]) -> None:
 
 def _check_no_cell_twice(merged: Document) -> None:
     """Refuse two runs on one machine, with the same versions, that answer the same cell."""
-    machines = {run["label"]: json.dumps(run["machine"], sort_keys=True) for run in merged["runs"]}
+    runs = {run["label"]: run for run in merged["runs"]}
+    machines = {(one["run"], one["name"]): _machine_of(one, runs[one["run"]]) for one in merged["backends"]}
     version = {(one["run"], one["name"]): one["version"] for one in merged["backends"]}
     first: dict[Key, str] = {}
     for outcome in merged["outcomes"]:
         label, backend = outcome["run"], outcome["backend"]
-        key = (machines[label], version[label, backend], *_key(outcome, with_run=False))
+        key = (machines[label, backend], version[label, backend], *_key(outcome, with_run=False))
         if key in first and first[key] != label:
             got = f"{' '.join(_key(outcome, with_run=False))} in {first[key]} and in {label}, from the same machine"
             raise LclError(Violation("report/duplicate", "outcomes", got, "one row per machine, version and cell"))
         first.setdefault(key, label)
+
+
+def _machine_of(backend: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """Return what is known of the machine that answered for a backend, as text: that of the run, or another."""
+    name = backend.get("machine")
+    facts = run["machine"] if name is None else {"name": name, **run.get("machines", {}).get(name, {})}
+    return json.dumps(facts, sort_keys=True)
 
 
 @dataclass(frozen=True)

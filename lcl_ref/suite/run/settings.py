@@ -92,10 +92,12 @@ class BackendReport:
         The formats that it declares to keep sums in (`Capabilities.accumulation`).
     fresh : int or None
         Cells of fresh cases that it is asked; None where none were to be drawn.
+    machine : str
+        Name of the machine that answered for it, where that is another.
     """
 
     name: str
-    availability: str
+    availability: str = "present"
     framework: str = ""
     version: str = ""
     message: str = ""
@@ -103,6 +105,7 @@ class BackendReport:
     error_kind: ErrorKind = "exception"
     accumulation: Mapping[str, str] = field(default_factory=dict)
     fresh: int | None = None
+    machine: str = ""
 
     def __post_init__(self) -> None:
         for field_name in ("framework", "version", "message"):  # others wrote them

@@ -10,7 +10,7 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.outcome import Cell, outcome
 from lcl_ref.suite.report import history, merge
-from lcl_ref.suite.report.document import count_states, sealed, write_json
+from lcl_ref.suite.report.document import as_json, count_states, sealed, write_json
 from lcl_ref.suite.report.document import document as report_of
 from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.run.settings import BackendReport
@@ -75,10 +75,15 @@ def test_every_cell_keeps_its_machine_driver_versions_and_date(write):
     assert run["version"] == BASE["suite"]["version"]
 
 
+def test_the_order_of_the_files_changes_no_byte(write):
+    files = [write("linux", BASE), write("metal", changed(machine=METAL))]
+    assert as_json(merge.merge(files)) == as_json(merge.merge(files[::-1]))
+
+
 def test_a_merged_report_merges_further(write):
     both = merge.merge([write("linux", BASE), write("metal", changed(machine=METAL))])
     three = merge.merge([write("both", both), write("cuda", changed(machine={"driver": "NVRM 600"}))])
-    assert [run["label"] for run in three["runs"]] == ["linux", "metal", "cuda"]
+    assert [run["label"] for run in three["runs"]] == ["cuda", "linux", "metal"]
     assert len(three["outcomes"]) == 12
 
 

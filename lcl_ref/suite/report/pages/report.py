@@ -76,6 +76,7 @@ def _overview(document: Row, backend: Row, rows: dict[str, list[Row]]) -> dict[s
         "framework": backend["framework"],
         "version": backend["version"],
         "message": backend["message"] if backend["availability"] != "present" else "",
+        "machine": backend.get("machine", ""),
         "counts": counts,
         "total": sum(counts.values()),
         "deviate": counts["fail"] + counts["error"],

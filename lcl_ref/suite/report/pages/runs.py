@@ -12,10 +12,11 @@ def runs(document: Row) -> list[dict[str, Any]]:
     """Return the runs of a report, single or merged, each with label, version, date and machine."""
     if "runs" in document:
         return list(document["runs"])
-    return [{"label": "", "version": document["suite"]["version"], **{name: document[name] for name in _OF_A_RUN}}]
+    known = {name: document[name] for name in _OF_A_RUN if name in document}
+    return [{"label": "", "version": document["suite"]["version"], **known}]
 
 
-_OF_A_RUN = ("date", "machine")
+_OF_A_RUN = ("date", "machine", "machines")
 
 
 def label(document: Row, name: str, run: str | None) -> str:

@@ -1,0 +1,148 @@
+"""What a layer costs on a cluster, before there is one: bytes that move, memory, and time of a step, per placement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines.shards import Cut
+
+PRODUCTS = 3
+"""Of a step: the output, the gradient of the input, the gradient of the weight."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Devices that are alike.
+
+    Parameters
+    ----------
+    devices : int
+        How many.
+    memory : float
+        Bytes of each.
+    multiply_adds, memory_speed, link : float
+        What each does in a second: multiply-adds, bytes read or written, bytes sent.
+    """
+
+    devices: int
+    memory: float
+    multiply_adds: float
+    memory_speed: float
+    link: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One way to lay a layer out, and what a step of training costs a device; the device with most is counted.
+
+    Parameters
+    ----------
+    name : str
+        ``positions``: weights stay where their positions are, halos move. ``samples``: every device has all weights and
+        some samples, gradients are summed. ``gathered``: as `samples`, with weights stored in parts and gathered before
+        each pass.
+    moved : float
+        Bytes that a device sends.
+    memory : float
+        Bytes that it holds: weights, gradient, states of the optimiser, input, output and their gradients.
+    seconds : float
+        The longest of computing and reading, and of sending, one after the other.
+    """
+
+    name: str
+    moved: float
+    memory: float
+    seconds: float
+
+
+def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, states: int = 2) -> list[Placement]:
+    """Return the placements of a layer in training, with as many `states` of the optimiser per weight.
+
+    What a device moves among `samples` is that of a ring: each part goes around once or twice.
+
+    Examples
+    --------
+    >>> spec = Spec(input_size=(64, 64), in_channels=8, out_channels=8, kernel_size=3, padding=1)
+    >>> cluster = Cluster(4, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
+    >>> for one in placements(spec, 32, cluster):
+    ...     print(f"{one.name:10}{one.moved / 1e6:7.2f} MB moved{one.memory / 1e6:7.1f} MB held")
+    positions    0.14 MB moved   14.0 MB held
+    samples     14.35 MB moved   42.5 MB held
+    gathered    21.53 MB moved   23.3 MB held
+    """
+    weights = itemsize * spec.parameter_count
+    inputs, outputs = (2 * itemsize * math.prod(shape) for shape in (spec.x_shape(batch), spec.y_shape(batch)))
+    ways = [_cuts(spec, grid) for grid in _grids(spec, cluster.devices)]
+    least = min(map(_share, ways))
+    cuts = min((cuts for cuts in ways if _share(cuts) == least), key=lambda cuts: _most_sent(cuts, batch, itemsize))
+    share, seen = _share(cuts), math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts)
+    part, kept, held = 1 - 1 / cluster.devices, (inputs + outputs) / cluster.devices, 2 + states
+    found = {
+        "positions": (2 * _most_sent(cuts, batch, itemsize), share * (held * weights + outputs) + seen * inputs, share),
+        "samples": (2 * part * weights, held * weights + kept, 1.0),
+        "gathered": (3 * part * weights, held * weights / cluster.devices + weights + kept, 1.0),
+    }
+    return [
+        Placement(name, moved, memory, _seconds(spec, batch, cluster, read * held * weights) + moved / cluster.link)
+        for name, (moved, memory, read) in found.items()
+    ]
+
+
+def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
+    """Return the ways to share devices between the two longest axes."""
+    if spec.rank == 1:
+        return [(devices, 1)]
+    return [(count, devices // count) for count in range(1, devices + 1) if devices % count == 0]
+
+
+def _cuts(spec: Spec, grid: tuple[int, int]) -> list[Cut]:
+    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
+    return [Cut(spec, axis, count) for axis, count in zip(longest, grid, strict=False)]
+
+
+def _share(cuts: Sequence[Cut]) -> float:
+    """Return the share of the positions that the device with most has."""
+    return math.prod(cut.positions / cut.spec.output_size[cut.axis] for cut in cuts)
+
+
+def _most_sent(cuts: Sequence[Cut], batch: int, itemsize: int) -> float:
+    """Return the bytes of x that the device sends which sends most: along one axis, then along the other."""
+    spec = cuts[0].spec
+    total, sizes = 0, list(spec.input_size)
+    for cut in cuts:
+        sizes[cut.axis] = cut.sites
+    for cut in cuts:
+        sent = [0] * cut.shards
+        for move in cut.moves:
+            sent[move.source] += move.count
+        total += max(sent) * math.prod(size for axis, size in enumerate(sizes) if axis != cut.axis)
+        sizes[cut.axis] = cut.window
+    return total * batch * itemsize * spec.in_channels
+
+
+def _seconds(spec: Spec, batch: int, cluster: Cluster, moved_in_memory: float) -> float:
+    """Return the time of the products of a step, or of its weights through memory, whichever is longer."""
+    products = PRODUCTS * batch * math.prod(spec.output_size) * spec.fan_in * spec.out_channels / cluster.devices
+    return max(products / cluster.multiply_adds, moved_in_memory / cluster.memory_speed)
+
+
+def widest(make: Callable[[int], Spec], batch: int, cluster: Cluster, placement: str = "positions") -> int:
+    """Return the largest number of channels with which a layer that `make` makes of it fits; 0 where none does.
+
+    Examples
+    --------
+    >>> def image(channels):
+    ...     return Spec(input_size=(64, 64), in_channels=channels, out_channels=channels, kernel_size=3, padding=1)
+    >>> cluster = Cluster(8, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
+    >>> widest(image, 32, cluster), widest(image, 32, cluster, "samples")
+    (463, 164)
+    """
+    fits = 0
+    step = 1 << 14
+    while step:
+        at = {one.name: one.memory for one in placements(make(fits + step), batch, cluster)}
+        fits, step = (fits + step, step) if at[placement] <= cluster.memory else (fits, step // 2)
+    return fits

@@ -1,0 +1,158 @@
+"""Layers over several devices or processes: what moves, that answers are those of one, and what a loss ends in."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import lcl_ref as lcl
+from lcl_ref.layers.engines.shards import Cut, cuts
+from lcl_ref.layers.planning import Cluster, placements
+from lcl_ref.layers.sharded import Sharded
+from lcl_ref.suite.cases.tiers import in_tier
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.tasks import cell_exists
+from tests.support.layer_answers import random_spec
+from tests.support.programs import python
+
+SPEC = lcl.Spec(input_size=(12, 9), in_channels=2, out_channels=3, kernel_size=3, padding=1)
+LOST_SECONDS = 30
+
+
+def test_what_moves_and_what_is_there_is_what_windows_see_and_no_more():
+    draw = np.random.default_rng(4)
+    for _ in range(40):
+        spec = random_spec(draw)
+        for axis in range(spec.rank):
+            for shards in (2, 3, 4, 7):
+                cut = Cut(spec, axis, shards)
+                for shard in range(shards):
+                    begin, end = cut.own_sites(shard)
+                    came = [range(m.first, m.first + m.count) for m in cut.moves if m.target == shard]
+                    there = [site for part in came for site in part]
+                    first, last = cut.seen(shard)
+                    assert sorted(there) == sorted(set(range(first, last)) - set(range(begin, end)))
+                    assert all(m.source != shard for m in cut.moves if m.target == shard)
+
+
+def test_every_position_sees_its_sites_in_the_window_of_its_shard():
+    spec = lcl.Spec(input_size=11, in_channels=1, out_channels=1, kernel_size=3, stride=2, dilation=2, padding=3)
+    cut = Cut(spec, 0, 3)
+    for shard in range(3):
+        for position in range(*cut.own_positions(shard)):
+            sites = [position * 2 + tap * 2 - 3 for tap in range(3)]
+            assert all(0 <= site - cut.start(shard) < cut.window for site in sites)
+            assert set(range(*cut.seen(shard))) >= {site for site in sites if 0 <= site < 11}
+
+
+def test_axes_that_do_not_fit_are_refused():
+    mesh = jax.make_mesh((1,), ("rows",))
+    for axes, batch in ((("rows",), None), (("columns", None), None), (("rows", None), "rows")):
+        with pytest.raises(lcl.SpecError, match="axes: got"):
+            Sharded(SPEC, mesh, axes, batch)
+    with pytest.raises(lcl.SpecError, match="2 spatial axes"):
+        cuts(SPEC, (4,))
+    layer = Sharded(SPEC, mesh, ("rows", None))
+    with pytest.raises(lcl.ShapeError, match=r"weight: got shape \(1,\)"):
+        layer.place(np.ones(1, np.float32))
+
+
+def test_planned_bytes_are_those_of_the_halo():
+    cluster = Cluster(4, memory=1e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
+    positions, samples, gathered = placements(SPEC, 5, cluster)
+    assert positions.moved == 2 * 4 * 5 * 2 * 9 * 2  # forward and back: two rows of nine sites with two channels
+    assert samples.moved == 2 * 3 / 4 * 4 * SPEC.parameter_count
+    assert gathered.moved == 1.5 * samples.moved
+    assert positions.memory < gathered.memory < samples.memory
+
+
+def exact_cases(tier):
+    """Return the exact cases of a tier, of rank 1 and more, whose gradients are in the golden data."""
+    store = Store(default_root())
+    entries = {name: store.entries[name] for name in in_tier(tier, []) if name in store.entries}
+    plain = {name: one for name, one in entries.items() if one["values"] not in ("rounded", "nonfinite", "complex")}
+    return [
+        name
+        for name, one in plain.items()
+        if "file" in one and store.spec(name).rank and cell_exists(one, "vjp", "float32")
+    ]
+
+
+def lines(done):
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_golden_answers_over_2_3_and_4_devices_move_no_more_than_the_halo():
+    cases = exact_cases("core")
+    rows = lines(python("-m", "tests.support.sharded_child", *cases, timeout=3000))
+    assert len(rows) == 3 * len(cases) > 100
+    assert [row for row in rows if row["wrong"]] == []
+    assert [row for row in rows if row["moved"][0] != row["halo"]] == []
+    assert [row for row in rows if len(row["mesh"]) == 1 and row["moved"][0] > row["least"]] == []
+    others = {name for row in rows for name in row["moved"][1]}
+    assert others == {"all-reduce"}  # of gradients of what is the same everywhere
+    own = [row for row in rows if row["unshared"] and row["bias"] != "channel"]
+    assert [row for row in own if row["moved"][1] and not row["case"].endswith("empty-batch")] == []
+    assert any(row["halo"] for row in own)
+
+
+@pytest.mark.slow
+def test_layers_of_flax_move_halos_and_training_is_that_of_one_device():
+    *asked, training = lines(python("-m", "tests.support.sharded_flax_child", timeout=600))
+    halo = 2 * 4 * 2 * 2 * 8 * 6  # forward and back: two samples, two channels, six rows of eight
+    assert len(asked) == 6
+    assert all(row["right"] and row["moved"] == [halo, {}] for row in asked)
+    assert training == {"furthest": 0.0, "loaded": [True, True, True]}
+
+
+def processes(tmp_path, job, size, *words):
+    """Run so many processes of torch, and return what became of each."""
+    store = tmp_path / f"{job}-{size}"
+    command = [sys.executable, "-m", "tests.support.sharded_torch_child", job, str(store)]
+    started = [
+        subprocess.Popen([*command, str(rank), str(size), *map(str, words)], stdout=-1, stderr=-1, text=True)
+        for rank in range(size)
+    ]
+    return [(one.communicate(timeout=300), one.returncode) for one in started]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_golden_answers_over_processes_of_torch(tmp_path, size):
+    store = Store(default_root())
+    cases = [name for name in exact_cases("core") if not all(store.spec(name).shared)]
+    for (out, err), status in processes(tmp_path, "cases", size, *cases):
+        assert status == 0, err
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert len(rows) == len(cases) > 20
+        assert [row for row in rows if row["wrong"]] == []
+
+
+@pytest.mark.slow
+def test_training_over_four_processes_is_that_of_one_and_its_checkpoint_loads_under_any_number(tmp_path):
+    for size in (1, 4):
+        (tmp_path / f"{size}").mkdir()
+        assert [status for _, status in processes(tmp_path, "train", size, tmp_path / f"{size}")] == [0] * size
+    for name in ("weight.npy", "bias.npy"):
+        assert np.array_equal(np.load(tmp_path / "1" / name), np.load(tmp_path / "4" / name))
+    for size in (1, 2, 3):
+        answers = [json.loads(out) for (out, _), _ in processes(tmp_path, "load", size, tmp_path / "4")]
+        assert answers == [[True, True]] * size
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_with_one_error(tmp_path):
+    (first, killed, last) = processes(tmp_path, "lost", 3)
+    assert killed[1] == -9
+    for (out, _), status in (first, last):
+        found = json.loads(out)
+        assert status == 3
+        assert found["seconds"] < LOST_SECONDS
+        assert found["error"].startswith("a process of the group: got ")
+        assert "\n" not in found["error"]

@@ -1,0 +1,89 @@
+"""Asks sharded layers of JAX on four devices of the host: `python -m tests.support.sharded_child CASE...`, JSON out.
+
+A process of its own, because JAX makes its devices once. For each case and 2, 3 and 4 shards: whether y and gradients
+are the golden ones, what collectives the compiled program has, and how many bytes they move.
+"""
+
+import json
+import math
+import os
+import re
+import sys
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lcl_ref.layers.sharded import Sharded
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.tasks import load_task
+
+OTHERS = ("all-gather", "all-reduce", "all-to-all", "reduce-scatter", "collective-broadcast")
+BYTES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
+
+
+def meshes(rank, number):
+    """Return, for a case, meshes and axes of 2, 3 and 4 shards, along one axis or two in turn."""
+    place = number % rank
+    along = [None] * rank
+    along[place] = "a"
+    found = [((count,), ("a",), tuple(along)) for count in (2, 3, 4)]
+    if rank > 1:
+        along[(place + 1) % rank] = "b"
+        found[2] = ((2, 2), ("a", "b"), tuple(along)) if number % 2 else found[2]
+    return found
+
+
+def moved(text):
+    """Return the bytes that the permutes of a compiled program move, and how many other collectives it has."""
+    total = 0
+    for dtype, shape, rest in re.findall(r"= (\w+)\[([\d,]*)\][^=]* collective-permute(?:-start)?\((.*)", text):
+        pairs = re.search(r"source_target_pairs=\{(.*?)\}\}", rest).group(1).count("{")
+        total += BYTES[dtype] * math.prod(map(int, filter(None, shape.split(",")))) * pairs
+    return total, {name: count for name in OTHERS if (count := len(re.findall(rf" {name}(?:-start)?\(", text)))}
+
+
+def asked(task, shape, names, axes):
+    """Return what a layer answers over a mesh, and what moves for it."""
+    spec, operands = task.spec, task.operands
+    layer = Sharded(spec, jax.make_mesh(shape, names, devices=jax.devices()[: math.prod(shape)]), axes)
+    weight, bias = layer.place(operands["weight"], operands.get("bias"))
+    batch = len(operands["x"])
+    x = jax.device_put(zeros_after(operands["x"], layer.x_shape(batch)), layer.sharding_of_x())
+    dy = jax.device_put(zeros_after(operands["dy"], layer.y_shape(batch)), layer.sharding_of_x())
+
+    def step(x, weight, bias, dy):
+        y, pull = jax.vjp(lambda *given: layer(*given, even=True), x, weight, bias)
+        return y, *pull(dy)
+
+    compiled = jax.jit(step).lower(x, weight, bias, dy).compile()
+    y, dx, *gradients = compiled(x, weight, bias, dy)
+    dw, db = layer.canonical(*gradients)
+    cut = [tuple(slice(size) for size in one) for one in (spec.y_shape(batch), spec.x_shape(batch))]
+    got = {"y": np.asarray(y)[cut[0]], "dx": np.asarray(dx)[cut[1]], "dw": dw, "db": db}
+    wrong = [name for name in task.golden if name in got and not np.array_equal(got[name], task.golden[name])]
+    halo = 2 * batch * layer.halo_elements * jnp.dtype(x.dtype).itemsize
+    seen = [math.prod(spec.x_shape(batch)) // spec.input_size[axis] * cut.halo for axis, cut in layer.cuts.items()]
+    least = 2 * sum(seen) * jnp.dtype(x.dtype).itemsize
+    return {"wrong": wrong, "halo": halo, "least": least, "moved": moved(compiled.as_text())}
+
+
+def zeros_after(array, shape):
+    return np.pad(array, [(0, long - size) for size, long in zip(array.shape, shape, strict=True)])
+
+
+def main(cases):
+    store = Store(default_root())
+    for number, case in enumerate(cases):
+        task = load_task(store, case, "float32")
+        for shape, names, axes in meshes(task.spec.rank, number):
+            row = {"case": case, "mesh": shape, "axes": axes, "unshared": not any(task.spec.shared)}
+            print(json.dumps(row | {"bias": task.spec.bias} | asked(task, shape, names, axes)), flush=True)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_disable_most_optimizations", True)
+    main(sys.argv[1:])

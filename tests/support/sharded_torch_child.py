@@ -1,0 +1,126 @@
+"""One process of a group of torch: `python -m tests.support.sharded_torch_child JOB STORE RANK SIZE ...`, JSON out.
+
+Jobs: `cases` (answers of the golden data), `train` (steps, and a checkpoint), `load` (a checkpoint), `lost` (a process
+ends itself in the middle).
+"""
+
+import datetime as dt
+import json
+import os
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import lcl_ref as lcl
+from lcl_ref.layers.sharded_torch import ShardedLocal
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
+from lcl_ref.suite.judge.tasks import load_task
+
+SPEC = lcl.Spec(input_size=(13, 6), in_channels=3, out_channels=4, kernel_size=3, padding=1, stride=(2, 1))
+STEPS, RATE = 50, 0.05
+TIMEOUT = 20
+
+
+def own(layer, array, part):
+    return torch.tensor(np.ascontiguousarray(np.take(array, range(*part), axis=layer.axis + 1)))
+
+
+def whole(tensor, first, size, axis):
+    """Return a part of this process among zeros, so that the sum over processes is the whole."""
+    shape = [size if number == axis else one for number, one in enumerate(tensor.shape)]
+    found = torch.zeros(shape)
+    found.narrow(axis, first, tensor.shape[axis]).copy_(tensor.detach())
+    dist.all_reduce(found)
+    return found.numpy()
+
+
+def cases(*names):
+    store = Store(default_root())
+    for number, case in enumerate(names):
+        task = load_task(store, case, "float32")
+        spec, given = task.spec, task.operands
+        axes = [axis for axis in range(spec.rank) if not spec.shared[axis]]
+        layer = ShardedLocal(spec, axes[number % len(axes)])
+        layer.load_canonical(given["weight"], given.get("bias"))
+        x = own(layer, given["x"], layer.sites).requires_grad_()
+        y = layer(x)
+        y.backward(own(layer, given["dy"], layer.positions))
+        at, axis = layer.positions[0], layer.axis
+        got = {
+            "y": whole(y, at, spec.output_size[axis], axis + 1),
+            "dx": whole(x.grad, layer.sites[0], spec.input_size[axis], axis + 1),
+            "dw": whole(layer.weight.grad, at, spec.output_size[axis], axis),
+        }
+        if spec.bias == "position":
+            got["db"] = whole(layer.bias.grad, at, spec.output_size[axis], axis)
+        elif spec.bias == "channel":
+            got["db"] = layer.bias.grad.numpy()
+        wrong = [name for name in got if not np.array_equal(got[name], task.golden[name])]
+        print(json.dumps({"case": case, "wrong": wrong}), flush=True)
+
+
+def operands():
+    draw = np.random.default_rng(5)
+    return {name: draw.standard_normal(shape).astype(np.float32) for name, shape in SPEC.operand_shapes(6).items()}
+
+
+def trained():
+    """Return the layer of this process after `STEPS` of Adam, and how each step's loss was."""
+    given = operands()
+    layer = ShardedLocal(SPEC, 0)
+    layer.load_canonical(given["weight"], given["bias"])
+    adam = torch.optim.Adam(layer.parameters(), RATE)
+    x, wanted = own(layer, given["x"], layer.sites), own(layer, given["dy"], layer.positions)
+    for _ in range(STEPS):
+        adam.zero_grad()
+        (layer(x) - wanted).square().sum().backward()
+        adam.step()
+    return layer
+
+
+def train(folder):
+    layer = trained()
+    weight, bias = layer.canonical()
+    if dist.get_rank() == 0:
+        np.save(f"{folder}/weight.npy", weight.numpy())
+        np.save(f"{folder}/bias.npy", bias.numpy())
+
+
+def load(folder):
+    stored = [np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("weight", "bias")]
+    layer = ShardedLocal(SPEC, 0)
+    layer.load_canonical(*stored)
+    same = [np.array_equal(one.numpy(), array) for one, array in zip(layer.canonical(), stored, strict=True)]
+    print(json.dumps(same), flush=True)
+
+
+def lost():
+    layer, began = ShardedLocal(SPEC, 0), time.monotonic()
+    x = torch.ones(2, layer.sites[1] - layer.sites[0], 6, 3)
+    try:
+        for step in range(10**6):
+            if step == 20 and dist.get_rank() == 1:
+                os.kill(os.getpid(), 9)
+            layer(x).sum().backward()
+            began = time.monotonic()
+    except lcl.LclError as error:
+        print(json.dumps({"seconds": time.monotonic() - began, "error": str(error)}), flush=True)
+        os._exit(3)
+
+
+def main(job, store, rank, size, *words):
+    torch.set_num_threads(1)
+    seconds = dt.timedelta(seconds=TIMEOUT)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(size), timeout=seconds
+    )
+    {"cases": cases, "train": train, "load": load, "lost": lost}[job](*words)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
