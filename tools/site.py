@@ -39,7 +39,10 @@ API = {
     "files": ("Weight files", ("lcl_ref.files",)),
     "layers": (
         "Layers to drop in",
-        tuple(f"lcl_ref.layers.{name}" for name in ("torch", "keras", "flax_linen", "flax_nnx", "mlx")),
+        tuple(
+            f"lcl_ref.layers.{name}"
+            for name in ("torch", "keras", "flax_linen", "flax_nnx", "mlx", "sharded", "sharded_torch", "planning")
+        ),
     ),
     "testing": ("Judging and testing", ("lcl_ref.testing",)),
     "adapter": ("Adapters", ("lcl_ref.suite.adapter",)),
