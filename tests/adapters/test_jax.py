@@ -24,7 +24,7 @@ IMAGE = lcl.Spec(
 
 
 class TestContract(AdapterContract):
-    adapters, frameworks, layers = tuple(ADAPTERS.values()), ("jax", "flax"), 4
+    adapters, frameworks, layers = tuple(ADAPTERS.values()), ("jax", "flax"), 2
 
     def test_every_dtype_is_declared(self, adapter):
         assert set(DTYPES) <= set(adapter.declaration.capabilities.dtypes)

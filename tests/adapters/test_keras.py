@@ -35,7 +35,7 @@ LOCAL_SPECS = {
 
 
 class TestContract(AdapterContract):
-    adapters, frameworks, layers = (*(kind() for kind in LOCALS), patches.Adapter()), ("tensorflow", "tf_keras"), 6
+    adapters, frameworks, layers = (*(kind() for kind in LOCALS), patches.Adapter()), ("tensorflow", "tf_keras"), 3
 
     def make(self, adapter, draw):
         """Of the published layers one of rank 1 or 2 with either padding, from one channel and one position on."""
@@ -227,6 +227,7 @@ print("keras" in sys.modules, set({names!r}) & set(os.environ))
     assert run(code.format(names=names), OMP_NUM_THREADS="1").splitlines() == ["1 1", "False set()"]
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_and_runs_without_notices():
     code = """
 import numpy as np

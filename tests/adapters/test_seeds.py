@@ -6,6 +6,7 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.suite.run.registered import named
 from tests.support.layer_answers import assert_conforms, supported
+from tests.support.marks import quick
 
 
 def blocks(draw):
@@ -70,7 +71,7 @@ def any_bias(make):
     return made
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", quick(ADAPTERS, every=3))
 def test_random_layers(name):
     adapter, draw = named(name).load()(), np.random.default_rng(0)
     for number in range(8 if name.startswith(("jax", "flax")) else 25):

@@ -12,14 +12,21 @@ import pytest
 from lcl_ref.suite.cases.catalogue import select
 from lcl_ref.suite.cases.tiers import SMOKE, deciding_dtypes
 from lcl_ref.suite.run.registry import declarations
+from tests.support.marks import quick
 from tests.support.paths import EXAMPLES
 from tests.support.programs import run
 
 TOOLS = {"js": "node", "c": "gcc"}
 """Port -> the program it needs. In CI it must be there; elsewhere what is missing is not run, and named at the end."""
 
+OF_BOTH = ("test_port_keeps_to_the_protocol", "test_port_conforms")
+"""What `make test` asks both ports; the rest it asks one of them."""
+
 MISSING = {port: tool for port, tool in TOOLS.items() if shutil.which(tool) is None}
 
+
+LIGHT = ("torch.fast", "mlx.fast")
+"""Routes that transform a layer quickly; others compile a program for each transform."""
 
 FIRST = {(case.id, dtype) for case in select(SMOKE) for dtype in deciding_dtypes(case.values)}
 """Case and dtype of the cells that every backend is asked."""
@@ -27,19 +34,21 @@ FIRST = {(case.id, dtype) for case in select(SMOKE) for dtype in deciding_dtypes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark as slow what lies beyond the smoke tier, but for one recommended route of each framework."""
+    """Mark as slow what lies beyond the smoke tier but for one recommended route of each framework, and what compiles."""
     recommended = [declaration for declaration in declarations() if declaration.recommended]
     whole = {one.framework: one.name for one in reversed(recommended)}.values()
     for item in items:
         cell = getattr(item, "callspec", None) and item.callspec.params.get("lcl_cell")
-        if cell and cell.backend not in whole and (cell.case, cell.dtype) not in FIRST:
+        beyond = cell and cell.backend not in whole and (cell.case, cell.dtype) not in FIRST
+        if beyond or (cell and cell.case.startswith("transform/") and cell.backend not in LIGHT):
             item.add_marker("slow")
 
 
 def pytest_generate_tests(metafunc):
     """Run the tests that ask for a ``port`` with every port whose language is there, or that must be."""
     if "port" in metafunc.fixturenames:
-        metafunc.parametrize("port", [name for name in TOOLS if name not in MISSING or "CI" in os.environ])
+        ports = [name for name in TOOLS if name not in MISSING or "CI" in os.environ]
+        metafunc.parametrize("port", ports if metafunc.function.__name__ in OF_BOTH else quick(ports, "c"))
 
 
 def pytest_terminal_summary(terminalreporter):

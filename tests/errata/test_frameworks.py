@@ -66,6 +66,7 @@ def test_X2_jax_and_flax_put_channels_before_taps():
     np.testing.assert_array_equal(applied(fused_kernel_repaired(weight)), expected)
 
 
+@pytest.mark.slow
 @repaired_by(Grouped=GroupedRepaired)
 def test_X2_the_local_module_of_flax_refuses_groups():
     import jax

@@ -357,7 +357,7 @@ def test_keras_3_files_are_read(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
-@pytest.mark.parametrize("suffix", quick([".h5", ".keras"], ".keras"))
+@pytest.mark.parametrize("suffix", quick([".h5", ".keras"]))
 def test_models_with_the_layers_of_this_project_convert_and_load_again(tmp_path, suffix):
     """Saved by Keras 3, rewritten in another layout, and loaded by Keras 3: the same model."""
     import keras

@@ -17,6 +17,7 @@ import lcl_ref as lcl
 from lcl_ref.cli.convert import inspect
 from lcl_ref.files import convert_file, limits, open_weights
 from lcl_ref.outside import scratch
+from tests.support.marks import quick
 from tests.support.programs import python
 
 SPEC = lcl.Spec(input_size=7, in_channels=2, out_channels=3, kernel_size=2, stride=2, bias="none")
@@ -126,7 +127,7 @@ except FileError as error:
 """Opens a file in a process of its own, whose memory and whose children's is then known."""
 
 
-@pytest.mark.parametrize("make", CRAFTED, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", quick(CRAFTED, every=2), ids=lambda make: make.__name__)
 def test_a_crafted_file_is_refused(make, tmp_path):
     name, words = CRAFTED[make]
     make(tmp_path / name)

@@ -8,7 +8,6 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_ref.files import convert_file, open_weights
-from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 from tests.support.programs import python
 
@@ -53,12 +52,14 @@ KERAS = "keras2/impl1/channels_last"
 CONTAINERS = ("saved_model", "checkpoint", "checkpoint/w.index", "checkpoint/w", "tfjs", "tfjs/model.json", "sharded")
 
 
-@pytest.mark.parametrize("name", quick(CONTAINERS, "checkpoint", "checkpoint/w", "tfjs", "sharded"))
+@pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.slow
 def test_layers_are_those_of_the_h5_of_the_same_model(saved, name):
     beside = saved / "model.json" if name.startswith("checkpoint") else None
     assert_same(layers(saved / name, beside), layers(saved / "model.h5"))
 
 
+@pytest.mark.slow
 def test_what_belongs_to_training_is_left_out(saved):
     with open_weights(saved / "saved_model") as file:
         assert file.left
@@ -67,6 +68,7 @@ def test_what_belongs_to_training_is_left_out(saved):
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("uint8", 8), ("uint16", 16), ("float16", 10)])
+@pytest.mark.slow
 def test_quantised_arrays_are_what_tensorflow_js_computes_with(saved, kind, bits):
     exact, found = layers(saved / "model.h5"), layers(saved / kind)
     with open_weights(saved / kind) as file:
@@ -109,6 +111,7 @@ def weights_of(document):
         (lambda d, _: d["weightsManifest"].append(3), "TensorFlow.js"),
     ],
 )
+@pytest.mark.slow
 def test_a_model_json_that_is_wrong_is_refused(saved, tmp_path, change, message):
     path = edited(saved, tmp_path / "model", change)
     with pytest.raises(lcl.FileError, match=message), open_weights(path):
@@ -133,11 +136,13 @@ def test_keras_2_loads_what_is_written_from_any_of_them(saved, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_inside_a_model_has_an_order_of_its_own_in_a_keras_archive(saved, tmp_path):
     with pytest.raises(lcl.FileError, match=r"array 'layers/sequential/.*write a .safetensors"):
         convert_file(saved / "model.keras", tmp_path / "m.h5", source="stored", target=KERAS)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_refused(saved, tmp_path):
     for name in ("w.index", "w.data-00000-of-00001"):
         data = (saved / "checkpoint" / name).read_bytes()

@@ -76,6 +76,7 @@ def loss(x, weight, bias):
     return (local(LARGE, x, weight, bias) ** 2).sum()
 
 
+@pytest.mark.slow
 def test_compiled_gradients_are_those_of_the_reference(monkeypatch):
     make_tiles(monkeypatch)
     given = arrays(LARGE, 2)

@@ -15,6 +15,7 @@ from lcl_ref.layers.engines import tiling
 from lcl_ref.suite.formats import DTYPES
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import assert_conforms, integers, random_spec
+from tests.support.marks import quick
 
 tf = tensorflow.load()
 
@@ -155,7 +156,7 @@ def test_the_input_is_copied_once(changes):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in DTYPES[:2])])
+@pytest.mark.parametrize("dtype", quick(["float32", *DTYPES[:2]]))
 def test_compiled_calls_give_the_answers_of_the_reference(monkeypatch, dtype):
     monkeypatch.setattr(tensorflow, "QUICK_PRODUCTS", 0)
     monkeypatch.setattr(engine, "ROOM_BYTES", 500)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import lcl_ref as lcl
 from lcl_ref.cli.layouts import layouts as command
 from lcl_ref.layouts import LAYOUTS, bias_shape, explain, fitting, get, weight_shape
+from tests.support.marks import quick
 from tests.support.tables import table
 
 FAMILY = "jax/local/"
@@ -210,7 +211,7 @@ def test_bias_stands_where_the_documented_formula_says(name, spec):
         assert memory[place(Element(spec, index[:-1], f=index[-1]))] == bias[index]
 
 
-@pytest.mark.parametrize("kind", ["position", "channel", "none"])
+@pytest.mark.parametrize("kind", quick(["position", "channel", "none"], "position"))
 @pytest.mark.parametrize(("name", "spec"), ALL, ids=IDS)
 def test_round_trip_is_exact_or_loses_what_the_layout_says(name, spec, kind):
     spec = with_bias(spec, kind)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.marks import quick
 from tests.support.paths import ROOT
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -32,7 +33,7 @@ def run_step(name, folder, **inputs):
     return subprocess.run(command, check=False, **how)
 
 
-@pytest.mark.parametrize(("sign", "status"), [("", 0), ("-", 1)])
+@pytest.mark.parametrize(("sign", "status"), quick([("", 0), ("-", 1)], ("-", 1)))
 def test_a_layer_is_judged_and_summed_up(sign, status, tmp_path):
     (tmp_path / "my layer.py").write_text(LAYER.format(sign=sign))
     done = run_step("run", tmp_path, layer="my layer.py\n", tier="smoke")

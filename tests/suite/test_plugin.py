@@ -74,7 +74,7 @@ def test_tests_bear_the_name_of_the_layer_and_the_cell(repository):
 @pytest.mark.parametrize(
     ("arguments", "options", "expected"),
     [
-        (', tier="smoke"', (), "smoke"),
+        pytest.param(', tier="smoke"', (), "smoke", marks=pytest.mark.slow),
         (', tier="smoke"', ("--lcl-tier", "full"), "full"),
         (', cases=["2d/plain/*"]', ("--lcl-case", "2d/plain/square"), "one case"),
     ],
@@ -183,7 +183,7 @@ def supports(spec, dtype, op):
 """
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)])
 def test_the_last_lines_say_how_much_a_narrow_layer_was_asked(repository, options):
     folder = repository("")
     (folder / "narrow.py").write_text(NARROW)

@@ -11,6 +11,7 @@ import lcl_ref as lcl
 from lcl_ref.suite.formats import FORMATS
 from lcl_ref.suite.to_numpy import to_numpy
 from tests.support.layer_answers import assert_conforms, random_spec
+from tests.support.marks import quick
 
 
 class EngineContract:
@@ -24,7 +25,7 @@ class EngineContract:
         """Have every layer computed in tiles whose windows take about `room` bytes."""
         raise NotImplementedError
 
-    @pytest.mark.parametrize("room", [1, 600])
+    @pytest.mark.parametrize("room", quick([1, 600], 600))
     def test_tiles_give_the_answers_of_the_reference(self, monkeypatch, room):
         self.make_tiles(monkeypatch, room)
         draw = np.random.default_rng(room)

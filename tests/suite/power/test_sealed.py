@@ -8,6 +8,7 @@ import pytest
 from lcl_ref.suite.checks.catalogue import CHECKS
 from lcl_ref.suite.run.drawn_cases import is_fresh
 from tests.support import programs
+from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 
 ENOUGH = "--fresh=16"
@@ -50,7 +51,10 @@ def test_a_process_that_says_itself_that_it_passes_is_malformed(run):
     assert (status, {one["error_kind"] for one in outcomes if one["case"] not in CHECKS}) == (1, {"malformed"})
 
 
-@pytest.mark.parametrize("name", ["ReadsGoldenData", "KnowsTheCatalogue", "other_sizes", "other_paddings"])
+@pytest.mark.parametrize(
+    "name",
+    quick(["ReadsGoldenData", "KnowsTheCatalogue", "other_sizes", "other_paddings"], "ReadsGoldenData", "other_sizes"),
+)
 def test_only_fresh_cases_see_a_layer_that_knows_the_golden_data(name, run):
     status, outcomes, _, _ = run(f"sealed_layers.py:{name}")
     assert status == 1

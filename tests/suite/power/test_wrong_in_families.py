@@ -13,6 +13,7 @@ import lcl_ref as lcl
 from lcl_ref.suite.cases.catalogue import CASES
 from lcl_ref.suite.cases.tiers import CORE
 from lcl_ref.suite.validation.families import Family, family_of
+from tests.support.marks import quick
 from tests.support.power import Layer, before, failing, of_topic, outcomes
 
 
@@ -134,7 +135,7 @@ WRONG: dict[str, tuple[OneFamily, OneFamily, Sequence[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", quick(WRONG, every=2))
 def test_only_cases_of_families_see_it(name: str) -> None:
     wrong, right, ops = WRONG[name]
     assert failing(outcomes(wrong, before(), ops)) == set()
@@ -151,7 +152,7 @@ def test_a_layer_of_one_family_is_asked_something_in_core() -> None:
     assert outcomes(TorchLayer(), core)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("rank", quick([1, 2, 3], 1))
 def test_clamping_and_masking_is_seen_in_core(rank: int) -> None:
     layer = ClampAndMask(rank=rank)
     cases = [case for case in CASES if case.spec.rank == rank]

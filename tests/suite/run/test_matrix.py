@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lcl_ref.suite.golden.fixtures import default_root
+from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 from tests.support.programs import FOREGROUND, LCL, run
 from tests.support.tables import table
@@ -37,7 +38,7 @@ def outcomes_of(name, tmp_path, *more):
     return status, {(answer["case"], answer["op"]): answer for answer in answers}, out
 
 
-@pytest.mark.parametrize("name", ["right", "prints", "Prepares", "Stateful", "Declares"])
+@pytest.mark.parametrize("name", quick(["right", "prints", "Prepares", "Stateful", "Declares"], "prints", "Stateful"))
 def test_a_right_layer_conforms_whatever_it_prints(name, tmp_path):
     status, answers, _ = outcomes_of(name, tmp_path)
     states = {answer["state"] for (_, op), answer in answers.items() if op == "forward"}
@@ -127,7 +128,7 @@ def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("words", "message"), EXPECTED["wrong_words"].items())
+@pytest.mark.parametrize(("words", "message"), quick(EXPECTED["wrong_words"].items(), every=2))
 def test_wrong_words_are_one_clear_message_and_exit_status_two(words, message):
     status, out, err = lcl("run", *words.split())
     assert (status, out) == (2, "")
