@@ -34,7 +34,7 @@ FIRST = {(case.id, dtype) for case in select(SMOKE) for dtype in deciding_dtypes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark as slow what lies beyond the smoke tier but for one recommended route of each framework, and what compiles."""
+    """Mark as slow what lies beyond the smoke tier but for one recommended route per framework, and what compiles."""
     recommended = [declaration for declaration in declarations() if declaration.recommended]
     whole = {one.framework: one.name for one in reversed(recommended)}.values()
     for item in items:

@@ -93,7 +93,8 @@ def test_tf_keras_draws_with_these_moments(rank, number, data_format, name):
 
 
 @pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize("name", quick([*NAMES, "default"], "default"))
+@pytest.mark.parametrize("name", [*NAMES, "default"])
+@pytest.mark.slow
 def test_flax_draws_with_these_moments(rank, name):
     import jax
     from flax import linen

@@ -32,10 +32,11 @@ print(keras.config.backend())
     ("kind", "backend", "function"),
     [
         ("OnJax", "jax", "_by_tiles"),
-        pytest.param("OnTensorflow", "tensorflow", "_output", marks=pytest.mark.slow),  # the matrix asks both as well
-        pytest.param("OnTorch", "torch", "local", marks=pytest.mark.slow),
+        ("OnTensorflow", "tensorflow", "_output"),
+        ("OnTorch", "torch", "local"),
     ],
 )
+@pytest.mark.slow  # the matrix asks all three as well
 def test_engines_equal_the_reference_and_are_used(kind, backend, function):
     code = PROGRAM.format(root=str(ROOT), kind=kind, backend=backend, function=function)
     assert run(program=code).split() == [backend]

@@ -102,14 +102,21 @@ def test_the_second_derivative_is_that_of_a_bilinear_map(monkeypatch):
     np.testing.assert_array_equal(np.array(mx.grad(slope)(given["weight"])), want)
 
 
-def beyond_the_result(product, *operands):
-    """How many bytes MLX holds at most, of what it has not held before and does not return."""
+def beyond_the_result(product, *operands, times=3):
+    """How many bytes MLX holds at most, of what it has not held before and does not return; the least of some times.
+
+    MLX allocates ahead of what it computes: on a busy machine, where its other thread waits for its turn, further ahead.
+    """
     mx.eval(*operands)
-    before = mx.get_active_memory()
-    mx.reset_peak_memory()
-    result = product(*operands)
-    mx.eval(result)
-    return mx.get_peak_memory() - before - result.nbytes
+    found = []
+    for _ in range(times):
+        before = mx.get_active_memory()
+        mx.reset_peak_memory()
+        result = product(*operands)
+        mx.eval(result)
+        found.append(mx.get_peak_memory() - before - result.nbytes)
+        del result
+    return min(found)
 
 
 MEASURED = {"strided and padded": (LARGE, 32)} | {each.name: (each.spec, each.batch) for each in WORKLOADS}

@@ -84,7 +84,7 @@ RIGHT |= {"unfold": TorchUnfold(), "fast": Engine(batched)}
 
 
 @tiers
-@pytest.mark.parametrize("layer", RIGHT.values(), ids=RIGHT)
+@pytest.mark.parametrize("layer", quick(RIGHT.values(), every=2), ids=RIGHT)
 def test_right_layer_is_not_diagnosed(layer, tier):
     diagnosis = named(layer, tier)
     assert diagnosis.findings == ()
@@ -288,9 +288,12 @@ def run_diagnose(folder, *words):
 @pytest.mark.parametrize(
     ("body", "attribute", "deviation"),
     [
-        ("forward = BROKEN['taps/flipped'].forward", "", "taps/flipped"),
+        pytest.param("forward = BROKEN['taps/flipped'].forward", "", "taps/flipped", marks=pytest.mark.slow),
         ("class Mine(type(BROKEN['bias/dropped'])): pass", ":Mine", "bias/dropped"),
-        ("def mine(*given): return BROKEN['windows/one-late'].forward(*given)", ":mine", "windows/one-late"),
+        pytest.param(
+            *("def mine(*given): return BROKEN['windows/one-late'].forward(*given)", ":mine", "windows/one-late"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "mine = IN_TORCH['input/reshaped-from-channels-first']",
             ":mine",
