@@ -105,7 +105,7 @@ def test_the_second_derivative_is_that_of_a_bilinear_map(monkeypatch):
 def beyond_the_result(product, *operands, times=3):
     """How many bytes MLX holds at most, of what it has not held before and does not return; the least of some times.
 
-    MLX allocates ahead of what it computes: on a busy machine, where its other thread waits for its turn, further ahead.
+    MLX allocates ahead of what it computes: on a busy machine, where its other thread waits, further ahead.
     """
     mx.eval(*operands)
     found = []
