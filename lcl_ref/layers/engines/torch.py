@@ -35,10 +35,10 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route, fused = route_of(layer), plan_of(layer) is Plan.FUSED
         way = route.way(x.shape[0], x.dtype)
-        serves = _kernel_serves(layer, x)
-        if way is Way.ONE_PRODUCT and (chosen or not fused) and not (serves and route.outputs <= NARROW):
+        wider = route.outputs > NARROW
+        if way is Way.ONE_PRODUCT and (chosen or not fused) and (wider or not _kernel_serves(layer, x)):
             return one_product(route, x, weight, bias)
-        if way is Way.AT_ONCE and not (fused or serves):
+        if way is Way.AT_ONCE and not (fused or _kernel_serves(layer, x)):
             return at_once(route, x, weight, bias)
     return applied(Output, layer, x, weight, bias)
 
