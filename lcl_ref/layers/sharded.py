@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
 from lcl_ref.layers.engines import jax_shards
-from lcl_ref.layers.engines.shards import Cut, check_whole, cuts
+from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, resized
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Sharded:
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the weight that is cut evenly."""
         own = {axis: cut for axis, cut in self.cuts.items() if not self.spec.shared[axis]}
-        return _even(self.spec.weight_shape, {axis: cut.shards * cut.positions for axis, cut in own.items()})
+        return resized(self.spec.weight_shape, {axis: cut.shards * cut.positions for axis, cut in own.items()})
 
     @property
     def bias_shape(self) -> tuple[int, ...] | None:
@@ -109,12 +109,12 @@ class Sharded:
     def x_shape(self, batch: int) -> tuple[int, ...]:
         """Return the shape of x that is cut evenly."""
         sites = {axis + 1: cut.shards * cut.sites for axis, cut in self.cuts.items()}
-        return _even(self.spec.x_shape(batch), sites)
+        return resized(self.spec.x_shape(batch), sites)
 
     def y_shape(self, batch: int) -> tuple[int, ...]:
         """Return the shape of y that is cut evenly."""
         positions = {axis + 1: cut.shards * cut.positions for axis, cut in self.cuts.items()}
-        return _even(self.spec.y_shape(batch), positions)
+        return resized(self.spec.y_shape(batch), positions)
 
     def shardings(self) -> dict[str, NamedSharding]:
         """Return how weight and bias are cut, by name; optimiser states are cut alike."""
@@ -202,7 +202,3 @@ class Sharded:
         mesh = self.mesh if context.empty else context
         y = jax_shards.computed(spec, mesh, tuple(self.axes), self.batch, self.cuts, operands)
         return y if even else y[(slice(None), *(slice(size) for size in spec.output_size))]
-
-
-def _even(shape: Sequence[int], sizes: Mapping[int, int]) -> tuple[int, ...]:
-    return tuple(sizes.get(axis, size) for axis, size in enumerate(shape))

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, SpecError, Violation
-from lcl_ref.layers.engines.shards import Cut, check_whole, layer_of_a_shard
+from lcl_ref.layers.engines.shards import Cut, check_whole, layer_of_a_shard, resized
 from lcl_ref.layers.engines.torch import local
-from lcl_ref.layers.engines.torch_shards import Everywhere, Halo, Windows, guarded, resized
+from lcl_ref.layers.engines.torch_shards import Everywhere, Halo, Windows, guarded
 
 
 class ShardedLocal(nn.Module):

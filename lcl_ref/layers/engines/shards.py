@@ -142,6 +142,11 @@ def layer_of_a_shard(spec: Spec, sizes: Mapping[int, int]) -> Spec:
     return Spec.from_dict(changed)
 
 
+def resized(shape: Sequence[int], sizes: Mapping[int, int]) -> tuple[int, ...]:
+    """Return a shape with other sizes along some axes."""
+    return tuple(sizes.get(axis, size) for axis, size in enumerate(shape))
+
+
 def check_whole(spec: Spec, name: str, shape: Sequence[int], expected: Sequence[Sequence[int]]) -> None:
     """Refuse an array whose shape is none of those expected.
 

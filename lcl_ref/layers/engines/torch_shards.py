@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.layers.engines.shards import Cut
+from lcl_ref.layers.engines.shards import Cut, resized
 
 Slab = tuple[int, int, int]
 """Another process, the first element here, and how many."""
@@ -143,8 +143,3 @@ def guarded(communicate: Callable[[], object]) -> None:
         got = re.sub(r"^\[[^]]*\] ", "", line).partition(". ")[0]  # less where in gloo, and what it advises
         todo = "start again from the last checkpoint, which loads under any number of processes"
         raise LclError(Violation("sharded/lost", "a process of the group", got, "an answer", todo=todo)) from error
-
-
-def resized(shape: Sequence[int], sizes: Mapping[int, int]) -> tuple[int, ...]:
-    """Return a shape with other sizes along some axes."""
-    return tuple(sizes.get(axis, size) for axis, size in enumerate(shape))
