@@ -5,30 +5,12 @@
 #define T float
 #define WIDE 0
 #define NAME(name) JOIN(name, f32, KIND)
-#include "product.h"
-#include "passes.h"
-#include "thin.h"
-#undef T
-#undef WIDE
-#undef NAME
-#undef V
-#undef L
-#undef INLINE
-#undef CASE
+#include "one_format.h"
 
 #define T double
 #define WIDE 1
 #define NAME(name) JOIN(name, f64, KIND)
-#include "product.h"
-#include "passes.h"
-#include "thin.h"
-#undef T
-#undef WIDE
-#undef NAME
-#undef V
-#undef L
-#undef INLINE
-#undef CASE
+#include "one_format.h"
 
 #undef JOIN_
 #undef JOIN
