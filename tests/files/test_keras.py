@@ -115,9 +115,7 @@ def find(model, name):
 
 @pytest.fixture(
     scope="module",
-    params=[
-        name if name in ("nested", "channels_first") else pytest.param(name, marks=pytest.mark.slow) for name in MODELS
-    ],
+    params=quick(MODELS, "nested", "channels_first"),
 )
 def saved(request, tmp_path_factory, tf_keras):
     """Return a model with integer weights and the folder that holds it in every format of Keras."""

@@ -6,15 +6,11 @@ from functools import cache
 import pytest
 
 from tests.support.child import run
+from tests.support.marks import quick
 from tests.support.paths import SUPPORT
 
-SLOW = [
-    ("mlx", None),
-    ("flax_linen", None),
-    ("flax_nnx", None),
-    *(("keras", name) for name in ("tensorflow", "jax", "torch")),
-]
-SYSTEMS = [("torch", None), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
+SYSTEMS = [(name, None) for name in ("torch", "mlx", "flax_linen", "flax_nnx")]
+SYSTEMS = quick([*SYSTEMS, *(("keras", name) for name in ("tensorflow", "jax", "torch"))], ("torch", None))
 
 
 @cache

@@ -102,14 +102,14 @@ def test_the_second_derivative_is_that_of_a_bilinear_map(monkeypatch):
     np.testing.assert_array_equal(np.array(mx.grad(slope)(given["weight"])), want)
 
 
-def beyond_the_result(product, *operands, times=3):
-    """How many bytes MLX holds at most, of what it has not held before and does not return; the least of some times.
+def beyond_the_result(product, *operands):
+    """How many bytes MLX holds at most, of what it has not held before and does not return; the least of three times.
 
     MLX allocates ahead of what it computes: on a busy machine, where its other thread waits, further ahead.
     """
     mx.eval(*operands)
     found = []
-    for _ in range(times):
+    for _ in range(3):
         before = mx.get_active_memory()
         mx.reset_peak_memory()
         result = product(*operands)

@@ -12,8 +12,7 @@ from lcl_backends.jax.pallas import Adapter
 from lcl_ref.layers.engines.accelerators import pallas_products
 from lcl_ref.suite.formats import FORMATS
 from tests.support.layer_answers import assert_conforms, golden, integers, random_spec
-
-OTHERS = ("float16", "float32")
+from tests.support.marks import quick
 
 LAYERS = {
     "groups, padding, tails": lcl.Spec(
@@ -36,7 +35,7 @@ def results(spec, operands, dtype):
     return dict(zip(("y", "dx", "dw", "db"), (y, *pull_back(dy)), strict=True))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in OTHERS)])
+@pytest.mark.parametrize("dtype", quick(["bfloat16", "float16", "float32"], "bfloat16"))
 def test_kernels_give_the_answers_of_the_reference(dtype):
     spec, operands = LAYERS["table"], integers(LAYERS["table"], 3, 1)
     expected = golden(spec, operands)
