@@ -9,7 +9,7 @@ import pytest
 
 import lcl_ref as lcl
 from lcl_backends.jax.pallas import Adapter
-from lcl_ref.layers.engines.accelerators import pallas_products
+from lcl_ref.layers.engines.accelerators import kernel_tables, pallas_products
 from lcl_ref.suite.formats import FORMATS
 from tests.support.layer_answers import assert_conforms, golden, integers, random_spec
 from tests.support.marks import quick
@@ -48,7 +48,7 @@ def test_kernels_give_the_answers_of_the_reference(dtype):
 @pytest.mark.parametrize("together", [1, 1 << 12])
 @pytest.mark.parametrize("name", LAYERS)
 def test_programs_that_make_one_product_or_several(monkeypatch, name, together):
-    monkeypatch.setattr(pallas_products, "INTERPRETED", together)
+    monkeypatch.setattr(kernel_tables, "INTERPRETED", together)
     jax.clear_caches()
     spec, operands = LAYERS[name], integers(LAYERS[name], 17, 2)
     expected = golden(spec, operands)

@@ -15,6 +15,7 @@ from lcl_ref.layers.engines.accelerators import plans
 from lcl_ref.layers.engines.accelerators.plans import Plan, jax_plan, plan_of, torch_plan, with_plan, without_plan
 from lcl_ref.layers.engines.torch import local
 from lcl_ref.layers.engines.torch_plan import plan_of as chunks_of
+from tests.support.compiled_layers import assert_one_graph
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import golden, integers
 
@@ -88,13 +89,7 @@ def test_a_layer_is_given_with_its_plan(plan):
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_the_plan_is_one_graph_under_the_compiler(monkeypatch):
     set_large(monkeypatch, small_bytes=0, tile_bytes=5000)
-    text, operands = with_plan(SPEC.to_json(), Plan.LARGE), integers(SPEC, 3, 1)
-    x, weight, bias, dy = (torch.tensor(array).requires_grad_() for array in operands.values())
-    y = torch.compile(lambda *given: local(text, *given), fullgraph=True, backend="aot_eager")(x, weight, bias)
-    y.backward(dy)
-    expected = golden(SPEC, operands)
-    for name, result in {"y": y.detach(), "dx": x.grad, "dw": weight.grad, "db": bias.grad}.items():
-        assert np.array_equal(result, expected[name]), name
+    assert_one_graph(SPEC, Plan.LARGE)
 
 
 def test_products_are_few():

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from lcl_ref.layers.engines.accelerators import kernel_tables
 from lcl_ref.layers.engines.accelerators.plans import Plan, with_plan
 from lcl_ref.layers.engines.torch import local
 from tests.layers.accelerators.test_pallas import LAYERS
+from tests.support.compiled_layers import assert_one_graph
 from tests.support.layer_answers import assert_conforms, golden, integers, random_spec
 from tests.support.paths import ROOT
 from tests.support.programs import lcl, python
@@ -30,9 +32,7 @@ def test_the_interpreter_is_on():
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_programs_that_make_one_product_or_several(monkeypatch, name, together, dtype):
-    from lcl_ref.layers.engines.accelerators import triton_products
-
-    monkeypatch.setattr(triton_products, "INTERPRETED", together)
+    monkeypatch.setattr(kernel_tables, "INTERPRETED", together)
     spec, operands = LAYERS[name], integers(LAYERS[name], 17, 2)
     x, weight, bias, dy = (torch.tensor(array).to(dtype).requires_grad_() for array in operands.values())
     y = local(with_plan(spec.to_json(), Plan.FUSED), x, weight, bias)
@@ -53,14 +53,7 @@ def test_layers_drawn_at_random():
 # torch 2.13's tracer of autograd functions warns of what it does itself.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_the_plan_is_one_graph_under_the_compiler():
-    spec, operands = LAYERS["table"], integers(LAYERS["table"], 3, 1)
-    text = with_plan(spec.to_json(), Plan.FUSED)
-    x, weight, bias, dy = (torch.tensor(array).requires_grad_() for array in operands.values())
-    y = torch.compile(lambda *given: local(text, *given), fullgraph=True, backend="aot_eager")(x, weight, bias)
-    y.backward(dy)
-    expected = golden(spec, operands)
-    for name, result in {"y": y.detach(), "dx": x.grad, "dw": weight.grad, "db": bias.grad}.items():
-        assert np.array_equal(result, expected[name]), name
+    assert_one_graph(LAYERS["table"], Plan.FUSED)
 
 
 def test_every_cell_of_the_core_tier_conforms():

@@ -22,6 +22,41 @@ TABLES_KEPT = 64
 """So many layers keep their tables: as many numbers as a layer has pairs of a position and a tap."""
 
 
+SMALLEST, LARGEST = 16, 64
+"""Lengths of a block: matrix units want so many rows and columns, and so many fit the registers of a program."""
+
+INTERPRETED = 1 << 18
+"""So many numbers of a factor an interpreter takes at a time."""
+
+
+class Blocks(NamedTuple):
+    """How much a program takes at a time: products, and rows, inner numbers and columns of each."""
+
+    together: int
+    rows: int
+    inner: int
+    columns: int
+
+
+def blocks_of(total: int, rows: int, inner: int, columns: int, *, interpreted: bool) -> Blocks:
+    """Return the blocks of `total` products ``(rows, inner) @ (inner, columns)``.
+
+    A program makes one product, whole; in an interpreter, which pays for every operation, several.
+
+    Examples
+    --------
+    >>> blocks_of(5, 100, 20, 3, interpreted=False)
+    Blocks(together=1, rows=64, inner=32, columns=16)
+    """
+    rows, inner, columns = (min(LARGEST, max(SMALLEST, _power_of_two(length))) for length in (rows, inner, columns))
+    most = max(1, INTERPRETED // max(rows * inner, inner * columns, rows * columns)) if interpreted else 1
+    return Blocks(min(most, _power_of_two(total)), rows, inner, columns)
+
+
+def _power_of_two(length: int) -> int:
+    return 1 << max(length - 1, 0).bit_length()
+
+
 class Sizes(NamedTuple):
     """Numbers of a layer without its batch."""
 

@@ -14,16 +14,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as memory
 
-from lcl_ref.layers.engines.accelerators.kernel_tables import Sizes
-
-
-class Blocks(NamedTuple):
-    """How much a program takes at a time: products, and rows, inner numbers and columns of each."""
-
-    together: int
-    rows: int
-    inner: int
-    columns: int
+from lcl_ref.layers.engines.accelerators.kernel_tables import Blocks, Sizes
 
 
 class Product(NamedTuple):

@@ -21,17 +21,11 @@ from jax.interpreters import ad, batching, mlir
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import jax_tiles
 from lcl_ref.layers.engines.accelerators import kernel_tables, pallas_kernels
-from lcl_ref.layers.engines.accelerators.pallas_kernels import Blocks, Product
+from lcl_ref.layers.engines.accelerators.pallas_kernels import Product
 from lcl_ref.layers.engines.jax_operands import add_bias, split_channels
-
-SMALLEST, LARGEST = 16, 64
-"""Lengths of a block: matrix units want so many rows and columns, and so many fit the registers of a program."""
 
 PLATFORMS = ("cuda", "rocm")
 """Where Pallas compiles the kernels, by Triton."""
-
-INTERPRETED = 1 << 18
-"""So many numbers of a factor the interpreter takes at a time."""
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None, *, interpret: bool = False) -> Any:
@@ -94,10 +88,8 @@ def _run(
 
 
 def _product(shape: tuple[int, int, int, int], *, interpret: bool) -> Product:
-    """Return ``(count, rows, inner, columns)`` in blocks: one product per program, but several in the interpreter."""
-    rows, inner, columns = (min(LARGEST, max(SMALLEST, pl.next_power_of_2(length))) for length in shape[1:])
-    most = max(1, INTERPRETED // max(rows * inner, inner * columns, rows * columns)) if interpret else 1
-    return Product(*shape, Blocks(min(most, pl.next_power_of_2(shape[0])), rows, inner, columns))
+    """Return ``(count, rows, inner, columns)`` in blocks."""
+    return Product(*shape, kernel_tables.blocks_of(*shape, interpreted=interpret))
 
 
 def _primitive(run: Callable[..., Any], shape: Callable[[Spec, int], Sequence[int]]) -> Any:

@@ -13,6 +13,35 @@ import triton.language as tl
 
 
 @triton.jit
+def numbers(row_tiles, column_tiles, COUNT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Return the numbers of the products of this program, of its rows, and of its columns."""
+    program = tl.program_id(0)
+    column = program % column_tiles * COLUMNS + tl.arange(0, COLUMNS)
+    row = program // column_tiles % row_tiles * ROWS + tl.arange(0, ROWS)
+    return program // (column_tiles * row_tiles) * COUNT + tl.arange(0, COUNT), row, column
+
+
+@triton.jit
+def added(
+    total,
+    left,
+    right,
+    WIDEN: tl.constexpr,
+    WIDE: tl.constexpr,
+    COUNT: tl.constexpr,
+    ROWS: tl.constexpr,
+    INNER: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Return a sum of products, and one more."""
+    if WIDEN:
+        left, right = left.to(WIDE), right.to(WIDE)
+    if COUNT == 1:
+        left, right = tl.reshape(left, (ROWS, INNER)), tl.reshape(right, (INNER, COLUMNS))
+    return tl.dot(left, right, acc=total, input_precision="ieee", out_dtype=WIDE)
+
+
+@triton.jit
 def output(
     x,
     weight,
@@ -43,10 +72,7 @@ def output(
     COLUMNS: tl.constexpr,
 ):
     """``(tied * n, k*cg) @ (k*cg, co/g)`` of one own position and group."""
-    program = tl.program_id(0)
-    column = program % column_tiles * COLUMNS + tl.arange(0, COLUMNS)
-    row = program // column_tiles % row_tiles * ROWS + tl.arange(0, ROWS)
-    block = program // (column_tiles * row_tiles) * COUNT + tl.arange(0, COUNT)
+    block, row, column = numbers(row_tiles, column_tiles, COUNT, ROWS, COLUMNS)
     own, group = block // groups, block % groups
     in_rows, in_columns = (block < products)[:, None] & (row < tied * batch)[None, :], column < width
     place = own[:, None] * tied + (row // batch)[None, :]
@@ -66,11 +92,7 @@ def output(
         kernel = own.to(tl.int64)[:, None] * inner_size + inner[None, :]
         mask = live[:, :, None] & in_columns[None, None, :]
         matrix = tl.load(weight + kernel[:, :, None] * out_channels + features[:, None, :], mask=mask, other=0)
-        if WIDEN:
-            seen, matrix = seen.to(WIDE), matrix.to(WIDE)
-        if COUNT == 1:
-            seen, matrix = tl.reshape(seen, (ROWS, INNER)), tl.reshape(matrix, (INNER, COLUMNS))
-        total = tl.dot(seen, matrix, acc=total, input_precision="ieee", out_dtype=WIDE)
+        total = added(total, seen, matrix, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     position = tl.load(position_table + place, mask=in_rows, other=0)
     kept = in_rows[:, :, None] & in_columns[None, None, :]
@@ -114,10 +136,7 @@ def input_gradient(
     COLUMNS: tl.constexpr,
 ):
     """``(n, readers * outputs) @ (readers * outputs, width)`` of one site and block of input channels."""
-    program = tl.program_id(0)
-    column = program % column_tiles * COLUMNS + tl.arange(0, COLUMNS)
-    row = program // column_tiles % row_tiles * ROWS + tl.arange(0, ROWS)
-    place = program // (column_tiles * row_tiles) * COUNT + tl.arange(0, COUNT)
+    place, row, column = numbers(row_tiles, column_tiles, COUNT, ROWS, COLUMNS)
     site, block = place // blocks, place % blocks
     in_rows, in_columns = (place < products)[:, None] & (row < batch)[None, :], column < width
     sample = row.to(tl.int64)
@@ -138,11 +157,7 @@ def input_gradient(
         number = (kernel * group_channels + channel)[:, :, None] + column[None, None, :]
         mask = live[:, :, None] & in_columns[None, None, :]
         matrix = tl.load(weight + number * out_channels + feature[:, :, None], mask=mask, other=0)
-        if WIDEN:
-            cotangent, matrix = cotangent.to(WIDE), matrix.to(WIDE)
-        if COUNT == 1:
-            cotangent, matrix = tl.reshape(cotangent, (ROWS, INNER)), tl.reshape(matrix, (INNER, COLUMNS))
-        total = tl.dot(cotangent, matrix, acc=total, input_precision="ieee", out_dtype=WIDE)
+        total = added(total, cotangent, matrix, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     target = (sample[None, :] * sites + site[:, None]) * in_channels + block[:, None] * width
     kept = in_rows[:, :, None] & in_columns[None, None, :]
@@ -178,10 +193,7 @@ def weight_gradient(
     COLUMNS: tl.constexpr,
 ):
     """``(k*cg, tied * n) @ (tied * n, co/g)`` of one own position and group."""
-    program = tl.program_id(0)
-    column = program % column_tiles * COLUMNS + tl.arange(0, COLUMNS)
-    row = program // column_tiles % row_tiles * ROWS + tl.arange(0, ROWS)
-    block = program // (column_tiles * row_tiles) * COUNT + tl.arange(0, COUNT)
+    block, row, column = numbers(row_tiles, column_tiles, COUNT, ROWS, COLUMNS)
     own, group = block // groups, block % groups
     rows = taps * group_channels
     in_rows, in_columns = (block < products)[:, None] & (row < rows)[None, :], column < width
@@ -200,11 +212,7 @@ def weight_gradient(
         position = tl.load(position_table + place, mask=live, other=0)
         number = (sample[None, :] * positions + position)[:, :, None] * out_channels + features[:, None, :]
         cotangent = tl.load(dy + number, mask=live[:, :, None] & in_columns[None, None, :], other=0)
-        if WIDEN:
-            seen, cotangent = seen.to(WIDE), cotangent.to(WIDE)
-        if COUNT == 1:
-            seen, cotangent = tl.reshape(seen, (ROWS, INNER)), tl.reshape(cotangent, (INNER, COLUMNS))
-        total = tl.dot(seen, cotangent, acc=total, input_precision="ieee", out_dtype=WIDE)
+        total = added(total, seen, cotangent, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     kernel = own.to(tl.int64)[:, None] * rows + row[None, :]
     target = kernel[:, :, None] * out_channels + features[:, None, :]

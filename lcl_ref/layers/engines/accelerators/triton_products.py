@@ -19,17 +19,11 @@ from lcl_ref.layers.engines.accelerators import kernel_tables, triton_kernels
 from lcl_ref.layers.engines.accelerators.kernel_tables import Sizes
 from lcl_ref.layers.engines.torch_route import route_of, wide
 
-SMALLEST, LARGEST = 16, 64
-"""Lengths of a block: matrix units want so many rows and columns, and so many fit the registers of a program."""
-
 INTERPRET = bool(triton.knobs.runtime.interpret)
 """Whether Triton interprets kernels, by the variable ``TRITON_INTERPRET``, which counts when they are defined."""
 
 ONE_AT_A_TIME = threading.Lock()
 """The interpreter counts programs in one place for all threads."""
-
-INTERPRETED = 1 << 18
-"""So many numbers of a factor the interpreter takes at a time."""
 
 
 def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -91,24 +85,13 @@ def _launch(
     settings: dict[str, Any],
 ) -> None:
     """Run `count` products of matrices ``(rows, inner) @ (inner, columns)``, each in tiles."""
-    rows, inner, columns = map(block, shape)
-    together = together_of(rows * inner, inner * columns, rows * columns)
-    tiles = triton.cdiv(shape[0], rows), triton.cdiv(shape[2], columns)
-    blocks = {"COUNT": min(together, triton.next_power_of_2(count)), "ROWS": rows, "INNER": inner, "COLUMNS": columns}
-    programs = triton.cdiv(count, blocks["COUNT"]) * math.prod(tiles)
+    blocks = kernel_tables.blocks_of(count, *shape, interpreted=INTERPRET)
+    tiles = triton.cdiv(shape[0], blocks.rows), triton.cdiv(shape[2], blocks.columns)
+    sides = dict(zip(("COUNT", "ROWS", "INNER", "COLUMNS"), blocks, strict=True))
+    programs = triton.cdiv(count, blocks.together) * math.prod(tiles)
     if programs:
         with ONE_AT_A_TIME if INTERPRET else nullcontext():
-            kernel[(programs,)](*operands, *numbers, count, *tiles, **settings, **types(dtype), **blocks)
-
-
-def together_of(*blocks: int) -> int:
-    """Return how many products one program makes: several in the interpreter, which pays for every operation."""
-    return max(1, INTERPRETED // max(blocks)) if INTERPRET else 1
-
-
-def block(length: int) -> int:
-    """Return the length of a block: a power of two."""
-    return min(LARGEST, max(SMALLEST, 1 << (length - 1).bit_length()))
+            kernel[(programs,)](*operands, *numbers, count, *tiles, **settings, **types(dtype), **sides)
 
 
 def types(dtype: torch.dtype) -> dict[str, Any]:
