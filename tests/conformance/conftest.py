@@ -24,7 +24,6 @@ OF_BOTH = ("test_port_keeps_to_the_protocol", "test_port_conforms")
 
 MISSING = {port: tool for port, tool in TOOLS.items() if shutil.which(tool) is None}
 
-
 LIGHT = ("torch.fast", "mlx.fast")
 """Routes that transform a layer quickly; others compile a program for each transform."""
 
@@ -39,9 +38,15 @@ def pytest_collection_modifyitems(items):
     whole = {one.framework: one.name for one in reversed(recommended)}.values()
     for item in items:
         cell = getattr(item, "callspec", None) and item.callspec.params.get("lcl_cell")
-        beyond = cell and cell.backend not in whole and (cell.case, cell.dtype) not in FIRST
-        if beyond or (cell and cell.case.startswith("transform/") and cell.backend not in LIGHT):
+        if cell and not _is_quick(cell, whole):
             item.add_marker("slow")
+
+
+def _is_quick(cell, whole):
+    """Return whether `make test` asks a cell, where it asks some backends the `whole` core tier."""
+    if cell.case.startswith("transform/") and cell.backend not in LIGHT:
+        return False
+    return cell.backend in whole or (cell.case, cell.dtype) in FIRST
 
 
 def pytest_generate_tests(metafunc):
