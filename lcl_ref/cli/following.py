@@ -13,7 +13,7 @@ from lcl_ref.cli.console import errors, say
 from lcl_ref.cli.table import called
 from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.run.cells import RunPlan
-from lcl_ref.suite.run.matrix import Event
+from lcl_ref.suite.run.matrix import Event, in_order
 from lcl_ref.suite.run.settings import BackendReport
 
 
@@ -47,6 +47,4 @@ def follow(run: Run, plan: RunPlan, verbose: bool = False) -> tuple[list[Backend
                 bar.update(task, advance=1, description=escape(called(event.backend)))
                 if verbose and not left[event.backend] and not progress.is_terminal:
                     say(f"{event.backend}: done, {len(outcomes)} of {bar.tasks[0].total:g} cells", err=True)
-    order = {ref.name: number for number, ref in enumerate(plan)}
-    outcomes.sort(key=lambda outcome: order[outcome.backend])
-    return [reports[name] for name in order if name in reports], outcomes
+    return in_order(plan, reports.values(), outcomes)

@@ -21,7 +21,7 @@ from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.report.document import machine
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.drawn_cases import Fresh
-from lcl_ref.suite.run.matrix import MatrixRun
+from lcl_ref.suite.run.matrix import MatrixRun, in_order
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 STREAM_SECONDS = 0.3
@@ -120,9 +120,7 @@ def _asked(plan: RunPlan, settings: Settings, topic: str) -> tuple[list[BackendR
             send(event)
             if _unwanted():
                 raise distributed.TimeoutError("nobody waits for the answer")
-    order = {ref.name: number for number, ref in enumerate(plan)}
-    outcomes.sort(key=lambda outcome: order[outcome.backend])
-    return [reports[name] for name in order], outcomes
+    return in_order(plan, reports.values(), outcomes)
 
 
 def _unwanted() -> bool:

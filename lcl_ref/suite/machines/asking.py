@@ -20,7 +20,7 @@ from lcl_ref.suite.machines.offers import LCL
 from lcl_ref.suite.machines.units import Machine, Unit, lacking, units
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.run.cells import RunPlan
-from lcl_ref.suite.run.matrix import Event
+from lcl_ref.suite.run.matrix import Event, in_order
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 CONNECT_SECONDS = 20
@@ -186,13 +186,11 @@ class MachinesRun:
 
     def result(self) -> tuple[list[BackendReport], list[Outcome], dict[str, Diagnosis]]:
         """Return what every answer says, in the order of the plan."""
-        order = {ref.name: number for number, ref in enumerate(self._plan)}
         reports = [report for found in self.answers for report in found.reports]
         outcomes = [one for found in self.answers for one in found.outcomes]
         diagnoses = {name: one for found in self.answers for name, one in found.diagnoses.items()}
-        reports.sort(key=lambda report: order[report.name])
-        outcomes.sort(key=lambda one: order[one.backend])
-        return reports, outcomes, {name: diagnoses[name] for name in order if name in diagnoses}
+        named = {ref.name: diagnoses[ref.name] for ref in self._plan if ref.name in diagnoses}
+        return *in_order(self._plan, reports, outcomes), named
 
     def machines(self) -> dict[str, Mapping[str, Any]]:
         """Return what is known of each machine that answered, by name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Self
@@ -25,6 +25,15 @@ from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
 from lcl_ref.suite.run.settings import WATCHDOG_MARGIN_SECONDS, BackendReport, Settings, wait_until_loaded
 
 Event = BackendReport | Outcome
+
+
+def in_order(
+    plan: Iterable[BackendRef], reports: Iterable[BackendReport], outcomes: Iterable[Outcome]
+) -> tuple[list[BackendReport], list[Outcome]]:
+    """Return what is known of backends, and their outcomes, in the order of a plan; of one backend as they came."""
+    order = {ref.name: number for number, ref in enumerate(plan)}
+    ordered = sorted(reports, key=lambda report: order[report.name])
+    return ordered, sorted(outcomes, key=lambda one: order[one.backend])
 
 
 class MatrixRun:
