@@ -74,7 +74,8 @@ static int differs(const char *name, int bits, const void *found, const double *
     return 0;
 }
 
-static int one(int threads) {
+static int one(int most) {
+    lcl_threads threads = {most, NULL};
     lcl_layer s;
     random_layer(&s);
     int bits = draw(0, 1) ? 32 : 64, wrong;

@@ -32,7 +32,7 @@ static int version(const XLA_FFI_CallFrame *frame) {
     return 1;
 }
 
-typedef int product(const lcl_layer *, int bits, int64_t batch, const void *first, const void *second, void *result, int threads);
+typedef int product(const lcl_layer *, int bits, int64_t batch, const void *first, const void *second, void *result, lcl_threads threads);
 
 static XLA_FFI_Error *answered(const XLA_FFI_CallFrame *frame, product *compute) {
     if (version(frame) || frame->stage != XLA_FFI_ExecutionStage_EXECUTE) return NULL;
@@ -43,13 +43,14 @@ static XLA_FFI_Error *answered(const XLA_FFI_CallFrame *frame, product *compute)
     lcl_layer layer;
     memcpy(&layer, numbers->data, NUMBERS * sizeof(int64_t));
     layer.table = table->size > 1 ? table->data : NULL;
-    int bits = first->dtype == XLA_FFI_DataType_F64 ? 64 : 32, threads = (int)((const int64_t *)numbers->data)[NUMBERS];
+    int bits = first->dtype == XLA_FFI_DataType_F64 ? 64 : 32;
+    lcl_threads threads = {((const int64_t *)numbers->data)[NUMBERS], NULL};
     if (compute(&layer, bits, first->dims[0], first->data, second->data, result->data, threads))
         return error(frame, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, "lcl-ref-kernel: no memory for its threads");
     return NULL;
 }
 
-static int output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, void *y, int threads) {
+static int output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, void *y, lcl_threads threads) {
     return lcl_output(s, bits, batch, x, weight, NULL, 0, y, threads);
 }
 

@@ -9,9 +9,8 @@ enum {
     DEPTH = 512,    /* Most rows of a factor that are multiplied at a time. */
     LEVEL = 8192,   /* Numbers of a factor that stay in the nearest cache while the other passes by. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
-    SAMPLES = 32,   /* Samples whose gradients of windows are added at a time. */
-    INPUTS = 128,   /* Most rows of the weight that are turned at a time, a multiple of every vector. */
-    OUTPUTS = 256   /* Most columns of it. */
+    SAMPLES = 32,    /* Samples that lie side by side in the gradient of the input, a multiple of every vector. */
+    SITES = 1 << 22  /* Bytes of that gradient that a thread keeps so, if a vector of samples needs no more. */
 };
 
 typedef struct {
@@ -21,9 +20,10 @@ typedef struct {
     const void *first, *second, *bias;
     void *result;
     int bias_per_position;
-    /* The gradient of the input is added up in blocks of `rows` positions along `axis`, of `parts` parts of the batch. */
+    /* The gradient of the input is added up in blocks of `rows` positions along `axis` and `samples` samples, the sites that these see in
+       scratch from byte `sites_at` on. */
     int axis;
-    int64_t rows, blocks, parts;
+    int64_t rows, blocks, samples, sites_at;
     /* Every second block, from this one on: those do not meet. */
     int64_t phase;
     int64_t units;
@@ -38,15 +38,27 @@ typedef struct {
     size_t scratch, vector;
 } kernels;
 
-/* The positions of unit `number` of the gradient of the input; its samples in `*from` and `*to`, its group in `*group`. */
-static inline void block_of(const job *j, int64_t number, int64_t (*box)[2], int64_t *from, int64_t *to, int64_t *group) {
-    int64_t part = number % j->parts, at;
-    number /= j->parts;
+/* The positions of unit `number` of the gradient of the input; its first sample, how many there are, and its group. */
+static inline void block_of(const job *j, int64_t number, int64_t (*box)[2], int64_t *first, int64_t *samples, int64_t *group) {
+    int64_t chunks = up(j->batch, j->samples), at;
+    *first = number % chunks * j->samples, *samples = least(j->samples, j->batch - *first);
+    number /= chunks;
     *group = number % j->layer->groups;
     at = (2 * (number / j->layer->groups) + j->phase) * j->rows;
     for (int axis = 0; axis < 3; axis++) box[axis][0] = 0, box[axis][1] = j->layer->output[axis];
     box[j->axis][0] = at, box[j->axis][1] = least(at + j->rows, j->layer->output[j->axis]);
-    *from = j->batch * part / j->parts, *to = j->batch * (part + 1) / j->parts;
+}
+
+/* The layer whose input is the sites that a block of positions sees, of one group; `*skipped` lie before them along the axis. */
+static inline lcl_layer seen_by(const job *j, const int64_t (*box)[2], int64_t *skipped) {
+    lcl_layer seen = *j->layer;
+    int axis = j->axis;
+    int64_t from = box[axis][0] * seen.stride[axis] - seen.lo[axis], to = (box[axis][1] - 1) * seen.stride[axis] - seen.lo[axis] + extent(&seen, axis);
+    *skipped = least(most(from, 0), seen.input[axis]);
+    seen.lo[axis] += *skipped;
+    seen.input[axis] = most(0, least(to, seen.input[axis]) - *skipped);
+    seen.channels = seen.group_channels;
+    return seen;
 }
 
 static inline void position(const lcl_layer *s, int64_t number, int64_t *o) {

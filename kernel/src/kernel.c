@@ -1,6 +1,6 @@
 /* The doors of the library: each shares its units among threads, and calls the kernels of the processor it runs on.
 
-   Threads are made for a call and end with it: the process is left as it was, and may fork. */
+   Threads that no pool of the caller's gives are made for a call and end with it: the process is left as it was, and may fork. */
 #include <pthread.h>
 #include <string.h>
 #include "job.h"
@@ -29,7 +29,7 @@
 #include "both_formats.h"
 #endif
 
-enum { THREADS = 256, SLICE = 1 << 18 };
+enum { THREADS = 256, SLICE = 1 << 18, LINE = 64 };
 
 static atomic_int limit = 64;
 
@@ -49,53 +49,61 @@ int lcl_vector_bytes(int most) {
     return (int)kernels_of(32)->vector;
 }
 
-/* A thread's share of a call. */
+/* So many bytes in whole lines of the cache. */
+static size_t lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
+
+/* What each thread of a call is given. */
 typedef struct {
     job *work;
     unit *todo;
     size_t scratch;
 } share;
 
-/* Takes units until there are none left; returns 1 where it has no memory, and leaves them to others. */
-static void *take(void *given) {
+/* Takes units until there are none left; where it has no memory it leaves them to others. */
+static void take(void *given) {
     share *mine = given;
     job *j = mine->work;
-    void *scratch = malloc(mine->scratch);
-    if (!scratch) return mine;
+    void *scratch = aligned_alloc(LINE, mine->scratch);
+    if (!scratch) return;
     for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units;) mine->todo(j, number, scratch);
     free(scratch);
+}
+
+static void *thread(void *given) {
+    take(given);
     return NULL;
 }
 
-static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, int threads) {
+/* Does all units, on threads of the caller's pool or else on new ones; returns 1 where no thread had memory. */
+static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_threads threads) {
     pthread_t others[THREADS];
-    share all = {j, todo, scratch};
-    int64_t wanted = least(least(threads, THREADS), units), made = 0;
+    share all = {j, todo, lines(scratch)};
+    int64_t wanted = least(least(threads.most, THREADS), units), made = 0;
     j->units = units;
     atomic_store(&j->taken, 0);
-    while (made < wanted - 1 && !pthread_create(&others[made], NULL, take, &all)) made++;
-    int failed = take(&all) != NULL && j->units > 0;
-    for (int64_t i = 0; i < made; i++) {
-        void *left;
-        pthread_join(others[i], &left);
-        if (!left) failed = 0; /* it went on until no unit was left */
+    if (threads.pool && wanted > 1) {
+        threads.pool(take, &all, (unsigned)wanted, 0);
+    } else {
+        while (made < wanted - 1 && !pthread_create(&others[made], NULL, thread, &all)) made++;
+        take(&all);
+        while (made) pthread_join(others[--made], NULL);
     }
-    return failed;
+    return atomic_load(&j->taken) < units;
 }
 
 static size_t scratch_size(const kernels *of, const lcl_layer *s) {
-    return of->scratch + sizeof(run) * (size_t)runs_of(s, s->table ? s->group_channels : 32);
+    return lines(of->scratch + sizeof(run) * (size_t)runs_of(s, s->table ? s->group_channels : 32));
 }
 
 int lcl_output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
-               void *y, int threads) {
+               void *y, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
     job j = {.layer = s, .batch = batch, .first = x, .second = weight, .bias = bias, .bias_per_position = bias_per_position, .result = y};
     int64_t units = volume(s->output) * (s->table ? 1 : s->groups);
     return in_threads(&j, s->table ? of->thin_output : of->output, scratch_size(of, s), units, threads);
 }
 
-int lcl_weight_gradient(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *dy, void *dw, int threads) {
+int lcl_weight_gradient(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
     job j = {.layer = s, .batch = batch, .first = x, .second = dy, .result = dw};
     int64_t units = weights(s) * (s->table ? 1 : s->groups);
@@ -108,29 +116,33 @@ static void zero(const job *j, int64_t number, void *scratch) {
     memset((char *)j->result + number * SLICE, 0, (size_t)least(SLICE, j->batch - number * SLICE));
 }
 
-/* Cuts positions into blocks, along the axis that gives most of them, so long that every second one shares no site with another. */
-static void cut(job *j, int threads) {
+/* Cuts positions into blocks, along the axis that gives most of them, so long that every second one shares no site with another; and the
+   batch into chunks of as many samples as lie side by side in `bytes` and give threads enough to do. Returns bytes of the sites. */
+static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     const lcl_layer *s = j->layer;
     for (int axis = 0; axis < 3; axis++) {
-        int64_t extent = (s->kernel[axis] - 1) * s->dilation[axis] + 1;
-        int64_t rows = most(1, up(extent, s->stride[axis]) - 1), blocks = up(s->output[axis], rows);
+        int64_t rows = most(1, up(extent(s, axis), s->stride[axis]) - 1), blocks = up(s->output[axis], rows);
         if (axis == 0 || blocks > j->blocks) j->axis = axis, j->rows = rows, j->blocks = blocks;
     }
-    int64_t groups = s->groups, least_units = up(j->blocks, 2) * groups;
-    j->parts = most(1, least(j->batch, up(threads, least_units)));
+    int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
+    int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (bits / 8), lanes = vector * 8 / bits;
+    for (j->samples = SAMPLES; j->samples > lanes; j->samples /= 2)
+        if (bytes * j->samples <= SITES && up(j->blocks, 2) * s->groups * up(j->batch, j->samples) >= 4 * threads) break;
+    return bytes * j->samples;
 }
 
-int lcl_input_gradient(const lcl_layer *s, int bits, int64_t batch, const void *dy, const void *weight, void *dx, int threads) {
+int lcl_input_gradient(const lcl_layer *s, int bits, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
     int64_t bytes = batch * x_size(s) * (bits / 8);
     job empty = {.batch = bytes, .result = dx};
     job j = {.layer = s, .batch = batch, .first = dy, .second = weight, .result = dx};
-    int failed = in_threads(&empty, zero, 1, up(bytes, SLICE), threads);
-    cut(&j, threads);
+    int failed = in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
+    int64_t sites = cut(&j, (int64_t)of->vector, bits, threads.most);
+    size_t scratch = scratch_size(of, s);
+    j.sites_at = (int64_t)scratch;
     for (; j.phase < 2 && !failed && batch; j.phase++) {
-        int64_t blocks = (j.blocks + 1 - j.phase) / 2;
-        failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch_size(of, s), blocks * s->groups * j.parts,
-                            threads);
+        int64_t units = (j.blocks + 1 - j.phase) / 2 * s->groups * up(batch, j.samples);
+        failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch + (s->table ? 0 : (size_t)sites), units, threads);
     }
     return failed;
 }

@@ -12,11 +12,18 @@ typedef struct {
     const int32_t *table;
 } lcl_layer;
 
+/* Up to `most` threads. `pool` runs `work(data)` on so many at once, the caller's among them, and returns when all have: GOMP_parallel of
+   the OpenMP that the caller computes with, whose threads would otherwise be in the way of others; NULL if there is none. */
+typedef struct {
+    int64_t most;
+    void (*pool)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
+} lcl_threads;
+
 /* Each returns 0, or 1 where memory for its threads is missing. `bits` is 32 or 64; bias is (o*, co), (co,) or NULL. */
 int lcl_output(const lcl_layer *, int bits, int64_t batch, const void *x, const void *weight, const void *bias,
-               int bias_per_position, void *y, int threads);
-int lcl_input_gradient(const lcl_layer *, int bits, int64_t batch, const void *dy, const void *weight, void *dx, int threads);
-int lcl_weight_gradient(const lcl_layer *, int bits, int64_t batch, const void *x, const void *dy, void *dw, int threads);
+               int bias_per_position, void *y, lcl_threads);
+int lcl_input_gradient(const lcl_layer *, int bits, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads);
+int lcl_weight_gradient(const lcl_layer *, int bits, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads);
 /* The widest vectors in use, in bytes; `most` limits them from then on, for tests. */
 int lcl_vector_bytes(int most);
 

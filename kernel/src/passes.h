@@ -1,7 +1,7 @@
 /* The three products of a layer, a unit of work at a time, by `product`: it is included once per format and kind of processor. */
 
 typedef struct {
-    T panel[DEPTH * 2 * VECTOR / sizeof(T)], windows[WINDOWS], turned[OUTPUTS * INPUTS / 4], gradients[SAMPLES * INPUTS];
+    T panel[DEPTH * 2 * VECTOR / sizeof(T)], windows[WINDOWS];
     run packed[DEPTH], runs[];
 } NAME(scratch);
 
@@ -25,50 +25,54 @@ TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
     }
 }
 
-/* Adds the gradients of some runs of a window, for `samples` samples, where the windows lie. */
-TARGET static void NAME(add)(const T *gradients, int64_t row, int64_t samples, T *dx, int64_t step, const run *runs, int64_t count) {
-    for (int64_t n = 0; n < samples; n++, dx += step, gradients += row) {
-        const T *from = gradients;
-        for (int64_t r = 0; r < count; from += runs[r++].length) {
-            T *to = dx + runs[r].site;
-            int64_t q = 0;
-            for (; q + L <= runs[r].length; q += L) *(V *)(to + q) += *(const V *)(from + q);
-            for (; q < runs[r].length; q++) to[q] += from[q];
+/* Adds to the sites of a block, samples side by side, what a position and a group leave there. */
+TARGET static void NAME(add_input_gradient)(const job *j, const lcl_layer *seen, const int64_t *o, int64_t g, int64_t first, int64_t samples,
+                                            T *sites, NAME(scratch) *held) {
+    const lcl_layer *s = j->layer;
+    int64_t width = s->outputs / s->groups, row = up(samples, L) * L, depth = WINDOWS / 4 / row;
+    const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
+    const T *dy = (const T *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width;
+    int64_t count = window(seen, o, fan_in(s), held->runs);
+    for (int64_t f = 0, some; f < width; f += some) {
+        some = least(depth, width - f);
+        NAME(transposed)(samples, some, dy + f, y_size(s), held->windows, row, 0);
+        for (int64_t r = 0; r < count; r++)
+            NAME(product)(held->runs[r].length, row, w + held->runs[r].row * s->outputs + f, s->outputs, 1, held->windows, row,
+                          &(run){0, 0, some}, 1, sites + held->runs[r].site * row, row, 1, held->panel, held->packed);
+    }
+}
+
+/* Adds the sites of a block, `skipped` of which lie before it along its axis, to the gradient of the input. */
+TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t skipped, int64_t g, int64_t first, int64_t samples,
+                                   const T *sites) {
+    const lcl_layer *s = j->layer;
+    int64_t before = 1, after = 1, row = up(samples, L) * L;
+    for (int axis = 0; axis < j->axis; axis++) before *= s->input[axis];
+    for (int axis = j->axis + 1; axis < 3; axis++) after *= s->input[axis];
+    int64_t slab = seen->input[j->axis] * after, piece = s->groups == 1 ? slab : 1; /* sites whose numbers lie side by side */
+    for (int64_t site = 0; site < before * slab; site += piece) {
+        int64_t at = (site / slab * s->input[j->axis] + skipped) * after + site % slab;
+        T *to = (T *)j->result + first * x_size(s) + at * s->channels + g * s->group_channels;
+        for (int64_t left = piece * s->group_channels, some; left > 0; left -= some, to += some, sites += some * row) {
+            some = least(left, 64);
+            NAME(transposed)(some, samples, sites, row, to, x_size(s), 1);
         }
     }
 }
 
-/* Unit: what a block of positions leaves in the gradient of the input, of a group, in a part of the batch. */
+/* Unit: what a block of positions leaves in the gradient of the input, of a group and some samples. Sums are kept with samples side by
+   side, so that neither the weight nor its products are turned. */
 TARGET static void NAME(input_gradient)(const job *j, int64_t number, void *memory) {
-    const lcl_layer *s = j->layer;
     NAME(scratch) *held = memory;
-    int64_t box[3][2], from, to, g, width = s->outputs / s->groups, outputs = least(width, OUTPUTS), total;
-    int64_t inputs = most(32, least(INPUTS, LEVEL / outputs / 16 * 16));
-    block_of(j, number, box, &from, &to, &g);
+    T *sites = (T *)((char *)memory + j->sites_at);
+    int64_t box[3][2], first, samples, g, skipped;
+    block_of(j, number, box, &first, &samples, &g);
+    lcl_layer seen = seen_by(j, box, &skipped);
+    memset(sites, 0, sizeof(T) * (size_t)(x_size(&seen) * up(samples, L) * L));
     int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
-    do {
-        int64_t count = window(s, o, inputs, held->runs);
-        const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
-        const T *dy = (const T *)j->first + flat(s, o) * s->outputs + g * width;
-        for (int64_t r = 0, some; r < count; r += some) {
-            some = block(held->runs, r, count, inputs, &total);
-            int64_t row = up(total, L) * L;
-            for (int64_t f = 0; f < width; f += outputs) {
-                int64_t columns = least(outputs, width - f);
-                for (int64_t i = 0; i < (total < row ? columns : 0); i++) /* columns that no input fills */
-                    for (int64_t q = total; q < row; q++) held->turned[i * row + q] = 0;
-                for (int64_t i = r, at = 0; i < r + some; at += held->runs[i++].length)
-                    NAME(turned)(held->runs[i].length, columns, w + held->runs[i].row * s->outputs + f, s->outputs, held->turned + at, row);
-                for (int64_t n = from, samples; n < to; n += samples) {
-                    samples = least(SAMPLES, to - n);
-                    NAME(product)(samples, row, dy + n * y_size(s) + f, y_size(s), 1, held->turned, row, &(run){0, 0, columns}, 1,
-                                  held->gradients, row, 0, held->panel, held->packed);
-                    NAME(add)(held->gradients, row, samples, (T *)j->result + n * x_size(s) + g * s->group_channels, x_size(s),
-                              held->runs + r, some);
-                }
-            }
-        }
-    } while (next(o, box));
+    do NAME(add_input_gradient)(j, &seen, o, g, first, samples, sites, held);
+    while (next(o, box));
+    NAME(add_sites)(j, &seen, skipped, g, first, samples, sites);
 }
 
 /* Gathers some runs of the windows of `samples` samples, side by side. */

@@ -4,6 +4,7 @@
 typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), may_alias));
 #define V NAME(vector)
 #define L ((int64_t)(VECTOR / sizeof(T)))
+#define TALL 12 /* rows of a tile of one vector */
 #define INLINE TARGET static inline __attribute__((always_inline))
 
 /* c (rows x width) = a (rows x depth) times b (depth x width), or added to c where `adds`.
@@ -12,7 +13,7 @@ typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), m
    registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. */
 INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds) {
-    V sum[ROWS][2] = {0};
+    V sum[TALL][2] = {0};
     for (int64_t r = 0; r < count; r++) {
         const T *x = a + runs[r].site, *w = b + runs[r].row * b_row;
         for (int64_t p = runs[r].length; p > 0; p--, x += a_depth, w += b_row) {
@@ -43,14 +44,11 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
 
 INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
                         const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds) {
-    for (int64_t left = up(rows, ROWS); left > 0; left--) {
+    for (int64_t left = up(rows, vectors > 1 ? ROWS : TALL); left > 0; left--) {
         int64_t some = up(rows, left); /* even pieces: a rest of one row would be as slow as several */
-        switch (some) {
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if ROWS > 6
-            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
-        }
+        switch (some) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) }
+        if (vectors == 1 || ROWS > 6)
+            switch (some) { CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) }
         rows -= some, a += some * a_row, c += some * c_row;
     }
 }
@@ -81,27 +79,28 @@ TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int6
     }
 }
 
-/* to (columns x rows) = the transpose of from (rows x columns); 16 bytes at a time where they are whole. */
-TARGET static void NAME(turned)(int64_t rows, int64_t columns, const T *from, int64_t from_row, T *to, int64_t to_row) {
+/* to (columns x rows) = the transpose of from (rows x columns), or added to it where `adds`; 16 bytes at a time where they are whole. */
+INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64_t from_row, T *to, int64_t to_row, const int adds) {
     typedef T four __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
     const int64_t side = 16 / sizeof(T);
     int64_t whole = columns / side * side, i = 0;
     for (; i + side <= rows; i += side)
         for (int64_t j = 0; j < whole; j += side) {
-            four v[16 / sizeof(T)];
+            four v[16 / sizeof(T)], turned[16 / sizeof(T)];
             for (int k = 0; k < side; k++) v[k] = *(const four *)(from + (i + k) * from_row + j);
 #if WIDE
-            four t0 = __builtin_shufflevector(v[0], v[1], 0, 2), t1 = __builtin_shufflevector(v[0], v[1], 1, 3);
-            *(four *)(to + j * to_row + i) = t0, *(four *)(to + (j + 1) * to_row + i) = t1;
+            turned[0] = __builtin_shufflevector(v[0], v[1], 0, 2), turned[1] = __builtin_shufflevector(v[0], v[1], 1, 3);
 #else
             four a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
             four c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-            T *at = to + j * to_row + i;
-            *(four *)at = __builtin_shufflevector(a, c, 0, 1, 4, 5), *(four *)(at + to_row) = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-            *(four *)(at + 2 * to_row) = __builtin_shufflevector(b, d, 0, 1, 4, 5);
-            *(four *)(at + 3 * to_row) = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+            turned[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), turned[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+            turned[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), turned[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 #endif
+            for (int k = 0; k < side; k++) {
+                four *at = (four *)(to + (j + k) * to_row + i);
+                *at = turned[k] + (adds ? *at : (four){0});
+            }
         }
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j];
+        for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j] + (adds ? to[j * to_row + r] : 0);
 }

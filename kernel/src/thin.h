@@ -23,19 +23,19 @@ TARGET static void NAME(thin_output)(const job *j, int64_t number, void *memory)
             }
 }
 
-/* Unit: what a block of positions leaves in the gradient of the input, in a part of the batch. */
+/* Unit: what a block of positions leaves in the gradient of the input, for some samples. */
 TARGET static void NAME(thin_input_gradient)(const job *j, int64_t number, void *memory) {
     const lcl_layer *s = j->layer;
     run *runs = ((NAME(scratch) *)memory)->runs;
-    int64_t box[3][2], from, to, g, wide = s->outputs;
-    block_of(j, number, box, &from, &to, &g);
+    int64_t box[3][2], first, samples, g, wide = s->outputs;
+    block_of(j, number, box, &first, &samples, &g);
     int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
     do {
         int64_t count = window(s, o, s->group_channels, runs);
         const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s);
         for (int64_t r = 0; r < count; r++)
             for (int64_t c = 0; c < s->group_channels; c++)
-                for (int64_t n = from; n < to; n++) {
+                for (int64_t n = first; n < first + samples; n++) {
                     const T *dy = (const T *)j->first + n * y_size(s) + flat(s, o) * wide, *row = w + (runs[r].row + c) * wide;
                     const int32_t *channel = s->table + c * wide;
                     T *dx = (T *)j->result + n * x_size(s) + runs[r].site;

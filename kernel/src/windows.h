@@ -15,6 +15,9 @@ static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t volume(const int64_t *sizes) { return sizes[0] * sizes[1] * sizes[2]; }
 
+/* Sites that a window spans along an axis. */
+static inline int64_t extent(const lcl_layer *s, int axis) { return (s->kernel[axis] - 1) * s->dilation[axis] + 1; }
+
 /* Numbers of a sample of x, of a sample of y, and of the weight of a position. */
 static inline int64_t x_size(const lcl_layer *s) { return volume(s->input) * s->channels; }
 static inline int64_t y_size(const lcl_layer *s) { return volume(s->output) * s->outputs; }

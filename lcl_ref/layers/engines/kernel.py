@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import warnings
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from lcl_ref.core.spec import Spec
 
 SWITCH = "LCL_KERNEL"
 """The variable of the environment that, as "0", leaves the kernel unused."""
+
+INTERFACE = 2
+"""Of the functions of `kernel/src/layer.h`, as the installed package says in ``INTERFACE``."""
 
 KERNELS_KEPT = 1024
 """So many layers are remembered as the kernel takes them."""
@@ -42,20 +47,39 @@ class _Layer(ctypes.Structure):
     )
 
 
+class _Threads(ctypes.Structure):
+    """`lcl_threads` of the same."""
+
+    _fields_ = (("most", ctypes.c_int64), ("pool", ctypes.c_void_p))
+
+
+_threads = lru_cache(_Threads)
+"""One of each is enough: the kernel reads it."""
+
+
 @cache
 def library() -> Any:
-    """Return the loaded library; None if it is not installed, or switched off."""
+    """Return the loaded library; None if it is not installed, switched off, or not of this version's interface."""
     if os.environ.get(SWITCH) == "0":
         return None
     try:
         import lcl_ref_kernel
     except ModuleNotFoundError:
         return None
+    found = getattr(lcl_ref_kernel, "INTERFACE", 1)
+    if found != INTERFACE:
+        warnings.warn(
+            f"the compiled kernel in {Path(lcl_ref_kernel.__file__).parent} has interface {found}, and this version of "
+            f"lcl-ref expects {INTERFACE}: it is left unused. Install it anew, by `pip install ./kernel` in a clone",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
     loaded = ctypes.CDLL(str(lcl_ref_kernel.LIBRARY))
     pointer, many, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    loaded.lcl_output.argtypes = [pointer, number, many, pointer, pointer, pointer, number, pointer, number]
+    loaded.lcl_output.argtypes = [pointer, number, many, pointer, pointer, pointer, number, pointer, _Threads]
     for gradient in (loaded.lcl_input_gradient, loaded.lcl_weight_gradient):
-        gradient.argtypes = [pointer, number, many, pointer, pointer, pointer, number]
+        gradient.argtypes = [pointer, number, many, pointer, pointer, pointer, _Threads]
     return loaded
 
 
@@ -107,20 +131,38 @@ class Kernel:
         return np.append(held, self.threads(batch, threads))
 
     def output(
-        self, bits: int, batch: int, x: int, weight: int, bias: int | None, y: int, threads: int, *, position: bool
+        self,
+        bits: int,
+        batch: int,
+        x: int,
+        weight: int,
+        bias: int | None,
+        y: int,
+        threads: int,
+        pool: int | None = None,
+        *,
+        position: bool,
     ) -> None:
-        """Write ``y (n, o*, co)``; `position` says that there is a bias per position."""
-        some = self.threads(batch, threads)
+        """Write ``y (n, o*, co)``; `position` says that there is a bias per position.
+
+        `pool` is the address of ``GOMP_parallel`` in the OpenMP whose threads the caller computes with; without it the
+        call starts threads of its own.
+        """
+        some = _threads(self.threads(batch, threads), pool)
         self._done(self._loaded.lcl_output(self._address, bits, batch, x, weight, bias, position, y, some))
 
-    def input_gradient(self, bits: int, batch: int, dy: int, weight: int, dx: int, threads: int) -> None:
+    def input_gradient(
+        self, bits: int, batch: int, dy: int, weight: int, dx: int, threads: int, pool: int | None = None
+    ) -> None:
         """Write ``dx (n, i*, ci)``."""
-        some = self.threads(batch, threads)
+        some = _threads(self.threads(batch, threads), pool)
         self._done(self._loaded.lcl_input_gradient(self._address, bits, batch, dy, weight, dx, some))
 
-    def weight_gradient(self, bits: int, batch: int, x: int, dy: int, dw: int, threads: int) -> None:
+    def weight_gradient(
+        self, bits: int, batch: int, x: int, dy: int, dw: int, threads: int, pool: int | None = None
+    ) -> None:
         """Write ``dw (o*, k*, cg, co)``."""
-        some = self.threads(batch, threads)
+        some = _threads(self.threads(batch, threads), pool)
         self._done(self._loaded.lcl_weight_gradient(self._address, bits, batch, x, dy, dw, some))
 
     def threads(self, batch: int, most: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -53,6 +54,17 @@ class Layer:
         return found if dtype in BITS else None
 
 
+@cache
+def pool() -> int | None:
+    """Return the address of ``GOMP_parallel`` in torch's OpenMP; None in a build of torch without one.
+
+    Threads of torch wait for work by spinning for a while, and would do so beside threads of the kernel's own.
+    """
+    torch_library = torch._C.__file__  # noqa: SLF001 -- which loads the OpenMP that torch was built with
+    found = getattr(ctypes.CDLL(torch_library), "GOMP_parallel", None)
+    return ctypes.cast(found, ctypes.c_void_p).value if found else None
+
+
 @lru_cache(KERNELS_KEPT)
 def layer_of(layer: str) -> Layer | None:
     """Return the layer of a text, `Spec.to_json`; None where no kernel is installed, or the layer has another plan."""
@@ -77,7 +89,8 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     y, batch = empty((len(x), *known.y), x), len(x)
     at, position = (added[0].data_ptr(), added[0].ndim > 1) if added else (None, False)
     bits, threads = BITS[x.dtype], torch.get_num_threads()
-    known.kernel.output(bits, batch, left.data_ptr(), right.data_ptr(), at, y.data_ptr(), threads, position=position)
+    operands = left.data_ptr(), right.data_ptr(), at, y.data_ptr()
+    known.kernel.output(bits, batch, *operands, threads, pool(), position=position)
     return y
 
 
@@ -90,7 +103,7 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
     if ready is None:
         return None
     dx, (left, right) = empty((len(dy), *known.x), dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.input_gradient(BITS[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads())
+    known.kernel.input_gradient(BITS[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads(), pool())
     return dx
 
 
@@ -103,5 +116,5 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
     if ready is None:
         return None
     dw, (left, right) = empty(known.weight, dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.weight_gradient(BITS[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads())
+    known.kernel.weight_gradient(BITS[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads(), pool())
     return dw
