@@ -1,7 +1,7 @@
 /* The three products of a layer, a unit of work at a time, by `product`: it is included once per format and kind of processor. */
 
 typedef struct {
-    T panel[DEPTH * 2 * VECTOR / sizeof(T)], windows[WINDOWS];
+    T panels[PANELS], windows[WINDOWS];
     run packed[DEPTH], runs[];
 } NAME(scratch);
 
@@ -14,14 +14,17 @@ TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
     int64_t at = flat(s, o) * s->outputs + g * width, depth = most(32, least(DEPTH, LEVEL / width));
     int64_t count = window(s, o, depth, held->runs);
     const T *bias = j->bias ? (const T *)j->bias + (j->bias_per_position ? at : g * width) : NULL;
+    const T *x = (const T *)j->first + g * s->group_channels, *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
     T *y = (T *)j->result + at;
     for (int64_t n = 0; n < j->batch; n++)
         for (int64_t f = 0; f < width; f++) y[n * y_size(s) + f] = bias ? bias[f] : 0;
     for (int64_t r = 0, some; r < count; r += some) {
         some = block(held->runs, r, count, depth, &total);
-        NAME(product)(j->batch, width, (const T *)j->first + g * s->group_channels, x_size(s), 1,
-                      (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width, s->outputs, held->runs + r, some, y, y_size(s),
-                      1, held->panel, held->packed);
+        for (int64_t f = 0, columns; f < width; f += columns) {
+            columns = least(COLUMNS, width - f);
+            NAME(factor) b = NAME(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
+            NAME(product)(j->batch, columns, x, x_size(s), 1, b, y + f, y_size(s), 1);
+        }
     }
 }
 
@@ -36,9 +39,10 @@ TARGET static void NAME(add_input_gradient)(const job *j, const lcl_layer *seen,
     for (int64_t f = 0, some; f < width; f += some) {
         some = least(depth, width - f);
         NAME(transposed)(samples, some, dy + f, y_size(s), held->windows, row, 0);
+        NAME(factor) b = NAME(factor_of)(row, held->windows, row, &(run){0, 0, some}, 1, held->panels, held->packed);
         for (int64_t r = 0; r < count; r++)
-            NAME(product)(held->runs[r].length, row, w + held->runs[r].row * s->outputs + f, s->outputs, 1, held->windows, row,
-                          &(run){0, 0, some}, 1, sites + held->runs[r].site * row, row, 1, held->panel, held->packed);
+            NAME(product)(held->runs[r].length, row, w + held->runs[r].row * s->outputs + f, s->outputs, 1, b,
+                          sites + held->runs[r].site * row, row, 1);
     }
 }
 
@@ -89,8 +93,8 @@ TARGET static void NAME(gather)(const T *x, int64_t step, int64_t samples, const
 /* Adds to the gradient of a weight and a group what one position leaves in it; or writes it, where all of it gets something. */
 TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int64_t g, T *dw, int adds, NAME(scratch) *held) {
     const lcl_layer *s = j->layer;
-    int64_t width = s->outputs / s->groups, many = least(128, j->batch), rows = most(64, least(DEPTH, WINDOWS / many)), total;
-    int64_t count = window(s, o, rows, held->runs);
+    int64_t width = s->outputs / s->groups, many = least(PANELS / most(128, least(width, COLUMNS)) / 2, j->batch), columns, total;
+    int64_t rows = most(64, least(DEPTH, WINDOWS / many)), count = window(s, o, rows, held->runs);
     for (int64_t r = 0, some; r < count; r += some) {
         some = block(held->runs, r, count, rows, &total);
         for (int64_t n = 0, samples; n < j->batch; n += samples) {
@@ -98,11 +102,14 @@ TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int
             const T *x = (const T *)j->first + n * x_size(s) + g * s->group_channels;
             const T *dy = (const T *)j->second + n * y_size(s) + flat(s, o) * s->outputs + g * width;
             NAME(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
-            for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
-                int64_t row = held->runs[i].row;
-                for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
-                NAME(product)(length, width, held->windows + at, 1, total, dy, y_size(s), &(run){0, 0, samples}, 1, dw + row * s->outputs,
-                              s->outputs, adds || n, held->panel, held->packed);
+            for (int64_t f = 0; f < width; f += columns) {
+                columns = least(COLUMNS, width - f);
+                NAME(factor) b = NAME(factor_of)(columns, dy + f, y_size(s), &(run){0, 0, samples}, 1, held->panels, held->packed);
+                for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
+                    int64_t row = held->runs[i].row;
+                    for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
+                    NAME(product)(length, columns, held->windows + at, 1, total, b, dw + row * s->outputs + f, s->outputs, adds || n);
+                }
             }
         }
     }

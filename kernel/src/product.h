@@ -53,29 +53,44 @@ INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_r
     }
 }
 
-/* As `tile`, of any number of rows and columns. Where b's rows lie far apart, or its last vector is not whole, a copy of a panel of
-   it is read instead, made in `panel`, room for `depth` rows of two vectors. */
-TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                                 const run *runs, int64_t count, T *c, int64_t c_row, int adds, T *panel, run *packed) {
-    for (int64_t j = 0, width; j < columns; j += width, b += width, c += width) {
-        int two = columns - j > L;
-        width = least(columns - j, 2 * L);
-        const T *from = b;
-        const run *places = runs;
-        int64_t step = b_row;
-        if (width % L || b_row > columns) {
-            int64_t done = 0, whole = two ? 2 * L : L;
-            for (int64_t r = 0; r < count; r++) {
-                packed[r] = (run){runs[r].site, done, runs[r].length};
-                for (int64_t p = 0; p < runs[r].length; p++, done++) {
-                    const T *row = b + (runs[r].row + p) * b_row;
-                    for (int64_t v = 0; v < whole; v++) panel[done * whole + v] = v < width ? row[v] : 0;
-                }
-            }
-            from = panel, places = packed, step = whole;
+/* Factor b of a product: row `r` of its panel `q`, two vectors wide, lies at at[q*panel + r*row]. */
+typedef struct {
+    const T *at;
+    int64_t panel, row;
+    const run *runs;
+    int64_t count;
+} NAME(factor);
+
+/* The factor whose rows lie `b_row` numbers apart; where that is far, or its last vector is not whole, a copy, made in `panels` and
+   `packed`, which `runs` may be. */
+TARGET static NAME(factor) NAME(factor_of)(int64_t columns, const T *b, int64_t b_row, const run *runs, int64_t count, T *panels, run *packed) {
+    if (columns % L == 0 && b_row <= columns) return (NAME(factor)){b, 2 * L, b_row, runs, count};
+    int64_t depth = 0, done = 0, whole = columns / L * L;
+    for (int64_t r = 0; r < count; r++) depth += runs[r].length;
+    for (int64_t r = 0; r < count; r++) {
+        const T *from = b + runs[r].row * b_row;
+        packed[r] = (run){runs[r].site, done, runs[r].length};
+        for (int64_t p = 0; p < packed[r].length; p++, done++, from += b_row) {
+            T *to = panels + done * 2 * L;
+            for (int64_t j = 0; j < whole; j += L) *(V *)(to + j / (2 * L) * depth * 2 * L + j % (2 * L)) = *(const V *)(from + j);
+            if (whole < columns) to += whole / (2 * L) * depth * 2 * L + whole % (2 * L);
+            for (int64_t j = 0; j < (whole < columns ? L : 0); j++) to[j] = whole + j < columns ? from[whole + j] : 0;
         }
-        if (two) NAME(tiles)(rows, 2, a, a_row, a_depth, from, step, places, count, c, c_row, width, adds);
-        else NAME(tiles)(rows, 1, a, a_row, a_depth, from, step, places, count, c, c_row, width, adds);
+    }
+    return (NAME(factor)){panels, depth * 2 * L, 2 * L, packed, count};
+}
+
+/* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by. */
+TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, NAME(factor) b, T *c, int64_t c_row,
+                                 int adds) {
+    for (int64_t i = 0, some; i < rows; i += some, a += some * a_row, c += some * c_row) {
+        some = least(rows - i, 4 * TALL);
+        const T *from = b.at;
+        for (int64_t j = 0, width; j < columns; j += width, from += b.panel) {
+            width = least(columns - j, 2 * L);
+            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds);
+            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds);
+        }
     }
 }
 
