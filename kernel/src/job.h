@@ -10,6 +10,7 @@ enum {
     LEVEL = 8192,   /* Numbers of a factor that stay in the nearest cache while the other passes by. */
     PANELS = 16384,  /* Numbers of a factor that are copied at a time. */
     COLUMNS = 256,   /* Its columns. */
+    FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
     SAMPLES = 32,    /* Samples that lie side by side in the gradient of the input, a multiple of every vector. */
     SITES = 1 << 22  /* Bytes of that gradient that a thread keeps so, if a vector of samples needs no more. */

@@ -126,8 +126,10 @@ static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     }
     int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
     int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (bits / 8), lanes = vector * 8 / bits;
-    for (j->samples = SAMPLES; j->samples > lanes; j->samples /= 2)
-        if (bytes * j->samples <= SITES && up(j->blocks, 2) * s->groups * up(j->batch, j->samples) >= 4 * threads) break;
+    for (j->samples = SAMPLES; j->samples > lanes; j->samples /= 2) {
+        int64_t units = up(j->blocks, 2) * s->groups * up(j->batch, j->samples);
+        if (bytes * j->samples <= SITES && units >= (j->samples > 2 * lanes ? 4 * threads : threads)) break;
+    }
     return bytes * j->samples;
 }
 

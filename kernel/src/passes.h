@@ -11,7 +11,7 @@ TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
     NAME(scratch) *held = memory;
     int64_t g = number % s->groups, width = s->outputs / s->groups, o[3], total;
     position(s, number / s->groups, o);
-    int64_t at = flat(s, o) * s->outputs + g * width, depth = most(32, least(DEPTH, LEVEL / width));
+    int64_t at = flat(s, o) * s->outputs + g * width, depth = most(64, least(DEPTH, LEVEL / width));
     int64_t count = window(s, o, depth, held->runs);
     const T *bias = j->bias ? (const T *)j->bias + (j->bias_per_position ? at : g * width) : NULL;
     const T *x = (const T *)j->first + g * s->group_channels, *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
@@ -23,7 +23,7 @@ TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
             NAME(factor) b = NAME(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
-            NAME(product)(j->batch, columns, x, x_size(s), 1, b, y + f, y_size(s), 1);
+            NAME(product)(j->batch, columns, x, x_size(s), 1, b, y + f, y_size(s), 1, 0);
         }
     }
 }
@@ -42,7 +42,7 @@ TARGET static void NAME(add_input_gradient)(const job *j, const lcl_layer *seen,
         NAME(factor) b = NAME(factor_of)(row, held->windows, row, &(run){0, 0, some}, 1, held->panels, held->packed);
         for (int64_t r = 0; r < count; r++)
             NAME(product)(held->runs[r].length, row, w + held->runs[r].row * s->outputs + f, s->outputs, 1, b,
-                          sites + held->runs[r].site * row, row, 1);
+                          sites + held->runs[r].site * row, row, 1, 1);
     }
 }
 
@@ -108,7 +108,7 @@ TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int
                 for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
                     int64_t row = held->runs[i].row;
                     for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
-                    NAME(product)(length, columns, held->windows + at, 1, total, b, dw + row * s->outputs + f, s->outputs, adds || n);
+                    NAME(product)(length, columns, held->windows + at, 1, total, b, dw + row * s->outputs + f, s->outputs, adds || n, 0);
                 }
             }
         }
