@@ -12,6 +12,9 @@ enum {
     COLUMNS = 256,   /* Its columns. */
     FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
+    SPAN = 64,       /* Least outputs of a unit, where there are several groups. */
+    WEIGHTS = 32768, /* Weights of a position that stay in a cache. */
+    CHUNK = 16,      /* Samples of a unit that has all groups. */
     SAMPLES = 32,    /* Samples that lie side by side in the gradient of the input, a multiple of every vector. */
     SITES = 1 << 22  /* Bytes of that gradient that a thread keeps so, if a vector of samples needs no more. */
 };
@@ -23,10 +26,12 @@ typedef struct {
     const void *first, *second, *bias;
     void *result;
     int bias_per_position;
-    /* The gradient of the input is added up in blocks of `rows` positions along `axis` and `samples` samples, the sites that these see in
-       scratch from byte `sites_at` on. */
+    /* Groups and samples of a unit. */
+    int64_t span, samples;
+    /* The gradient of the input is added up in blocks of `rows` positions along `axis`, the sites that these see in scratch from byte
+       `sites_at` on. */
     int axis;
-    int64_t rows, blocks, samples, sites_at;
+    int64_t rows, blocks, sites_at;
     /* Every second block, from this one on: those do not meet. */
     int64_t phase;
     int64_t units;
@@ -41,13 +46,28 @@ typedef struct {
     size_t scratch, vector;
 } kernels;
 
-/* The positions of unit `number` of the gradient of the input; its first sample, how many there are, and its group. */
-static inline void block_of(const job *j, int64_t number, int64_t (*box)[2], int64_t *first, int64_t *samples, int64_t *group) {
-    int64_t chunks = up(j->batch, j->samples), at;
+/* Rows of the weight that are multiplied at a time in a group of so many outputs. */
+static inline int64_t depth_of(int64_t width) { return most(64, least(DEPTH, LEVEL / width)); }
+
+static inline int64_t spans(const job *j) { return up(j->layer->groups, j->span); }
+
+/* The first group of unit `number`, and the one behind its last; returns the number of the rest, which all spans share. */
+static inline int64_t span_of(const job *j, int64_t number, int64_t *groups) {
+    groups[0] = number % spans(j) * j->span, groups[1] = least(groups[0] + j->span, j->layer->groups);
+    return number / spans(j);
+}
+
+/* As `span_of`; and the first sample of the unit, and how many there are, where it has a chunk of them. */
+static inline int64_t chunk_of(const job *j, int64_t number, int64_t *groups, int64_t *first, int64_t *samples) {
+    int64_t chunks = up(j->batch, j->samples);
+    number = span_of(j, number, groups);
     *first = number % chunks * j->samples, *samples = least(j->samples, j->batch - *first);
-    number /= chunks;
-    *group = number % j->layer->groups;
-    at = (2 * (number / j->layer->groups) + j->phase) * j->rows;
+    return number / chunks;
+}
+
+/* As `chunk_of`, and the positions, of a unit of the gradient of the input. */
+static inline void block_of(const job *j, int64_t number, int64_t (*box)[2], int64_t *first, int64_t *samples, int64_t *groups) {
+    int64_t at = (2 * chunk_of(j, number, groups, first, samples) + j->phase) * j->rows;
     for (int axis = 0; axis < 3; axis++) box[axis][0] = 0, box[axis][1] = j->layer->output[axis];
     box[j->axis][0] = at, box[j->axis][1] = least(at + j->rows, j->layer->output[j->axis]);
 }

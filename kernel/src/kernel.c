@@ -95,18 +95,25 @@ static size_t scratch_size(const kernels *of, const lcl_layer *s) {
     return lines(of->scratch + sizeof(run) * (size_t)runs_of(s, s->table ? s->group_channels : 32));
 }
 
+/* Groups of a unit: as many as read memory in pieces worth their while. */
+static int64_t span(const lcl_layer *s) { return least(s->groups, up(SPAN, most(1, s->outputs / s->groups))); }
+
+/* The same where a unit has a chunk of the samples only: all groups, if their weights of a position stay in a cache. */
+static int64_t span_of_chunks(const lcl_layer *s) { return weight_size(s) <= WEIGHTS ? s->groups : span(s); }
+
 int lcl_output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
                void *y, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
-    job j = {.layer = s, .batch = batch, .first = x, .second = weight, .bias = bias, .bias_per_position = bias_per_position, .result = y};
-    int64_t units = volume(s->output) * (s->table ? 1 : s->groups);
+    job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = x, .second = weight, .bias = bias, .bias_per_position = bias_per_position, .result = y};
+    j.samples = most(1, s->groups > 1 && j.span == s->groups ? CHUNK : batch);
+    int64_t units = volume(s->output) * up(batch, j.samples) * spans(&j);
     return in_threads(&j, s->table ? of->thin_output : of->output, scratch_size(of, s), units, threads);
 }
 
 int lcl_weight_gradient(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
-    job j = {.layer = s, .batch = batch, .first = x, .second = dy, .result = dw};
-    int64_t units = weights(s) * (s->table ? 1 : s->groups);
+    job j = {.layer = s, .span = span(s), .batch = batch, .first = x, .second = dy, .result = dw};
+    int64_t units = weights(s) * spans(&j);
     return in_threads(&j, s->table ? of->thin_weight_gradient : of->weight_gradient, scratch_size(of, s), units, threads);
 }
 
@@ -126,8 +133,8 @@ static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     }
     int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
     int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (bits / 8), lanes = vector * 8 / bits;
-    for (j->samples = SAMPLES; j->samples > lanes; j->samples /= 2) {
-        int64_t units = up(j->blocks, 2) * s->groups * up(j->batch, j->samples);
+    for (j->samples = s->groups > 1 && j->span == s->groups ? CHUNK : SAMPLES; j->samples > lanes; j->samples /= 2) {
+        int64_t units = up(j->blocks, 2) * spans(j) * up(j->batch, j->samples);
         if (bytes * j->samples <= SITES && units >= (j->samples > 2 * lanes ? 4 * threads : threads)) break;
     }
     return bytes * j->samples;
@@ -137,13 +144,13 @@ int lcl_input_gradient(const lcl_layer *s, int bits, int64_t batch, const void *
     const kernels *of = kernels_of(bits);
     int64_t bytes = batch * x_size(s) * (bits / 8);
     job empty = {.batch = bytes, .result = dx};
-    job j = {.layer = s, .batch = batch, .first = dy, .second = weight, .result = dx};
+    job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = dy, .second = weight, .result = dx};
     int failed = in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
     int64_t sites = cut(&j, (int64_t)of->vector, bits, threads.most);
     size_t scratch = scratch_size(of, s);
     j.sites_at = (int64_t)scratch;
     for (; j.phase < 2 && !failed && batch; j.phase++) {
-        int64_t units = (j.blocks + 1 - j.phase) / 2 * s->groups * up(batch, j.samples);
+        int64_t units = (j.blocks + 1 - j.phase) / 2 * spans(&j) * up(batch, j.samples);
         failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch + (s->table ? 0 : (size_t)sites), units, threads);
     }
     return failed;

@@ -5,27 +5,35 @@ typedef struct {
     run packed[DEPTH], runs[];
 } NAME(scratch);
 
-/* Unit: the outputs of a position and a group. */
-TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
+/* The outputs of a position, a group and some samples; the window is `count` of the runs. */
+TARGET static void NAME(group_output)(const job *j, const int64_t *o, int64_t g, int64_t first, int64_t samples, int64_t count,
+                                      NAME(scratch) *held) {
     const lcl_layer *s = j->layer;
-    NAME(scratch) *held = memory;
-    int64_t g = number % s->groups, width = s->outputs / s->groups, o[3], total;
-    position(s, number / s->groups, o);
-    int64_t at = flat(s, o) * s->outputs + g * width, depth = most(64, least(DEPTH, LEVEL / width));
-    int64_t count = window(s, o, depth, held->runs);
+    int64_t width = s->outputs / s->groups, at = flat(s, o) * s->outputs + g * width, total;
     const T *bias = j->bias ? (const T *)j->bias + (j->bias_per_position ? at : g * width) : NULL;
-    const T *x = (const T *)j->first + g * s->group_channels, *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
-    T *y = (T *)j->result + at;
-    for (int64_t n = 0; n < j->batch; n++)
-        for (int64_t f = 0; f < width; f++) y[n * y_size(s) + f] = bias ? bias[f] : 0;
+    const T *x = (const T *)j->first + first * x_size(s) + g * s->group_channels;
+    const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
+    T *y = (T *)j->result + first * y_size(s) + at;
+    for (int64_t n = 0; n < (bias ? samples : 0); n++) memcpy(y + n * y_size(s), bias, sizeof(T) * (size_t)width);
+    for (int64_t n = 0; n < (bias || count ? 0 : samples); n++) memset(y + n * y_size(s), 0, sizeof(T) * (size_t)width);
     for (int64_t r = 0, some; r < count; r += some) {
-        some = block(held->runs, r, count, depth, &total);
+        some = block(held->runs, r, count, depth_of(width), &total);
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
             NAME(factor) b = NAME(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
-            NAME(product)(j->batch, columns, x, x_size(s), 1, b, y + f, y_size(s), 1, 0);
+            NAME(product)(samples, columns, x, x_size(s), 1, b, y + f, y_size(s), bias || r, 0);
         }
     }
+}
+
+/* Unit: the outputs of a position, a span of groups and some samples. */
+TARGET static void NAME(output)(const job *j, int64_t number, void *memory) {
+    const lcl_layer *s = j->layer;
+    NAME(scratch) *held = memory;
+    int64_t o[3], groups[2], first, samples;
+    position(s, chunk_of(j, number, groups, &first, &samples), o);
+    int64_t count = window(s, o, depth_of(s->outputs / s->groups), held->runs);
+    for (int64_t g = groups[0]; g < groups[1]; g++) NAME(group_output)(j, o, g, first, samples, count, held);
 }
 
 /* Adds to the sites of a block, samples side by side, what a position and a group leave there. */
@@ -64,19 +72,21 @@ TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t 
     }
 }
 
-/* Unit: what a block of positions leaves in the gradient of the input, of a group and some samples. Sums are kept with samples side by
-   side, so that neither the weight nor its products are turned. */
+/* Unit: what a block of positions leaves in the gradient of the input, of a span of groups and some samples. Sums are kept with samples
+   side by side, so that neither the weight nor its products are turned. */
 TARGET static void NAME(input_gradient)(const job *j, int64_t number, void *memory) {
     NAME(scratch) *held = memory;
     T *sites = (T *)((char *)memory + j->sites_at);
-    int64_t box[3][2], first, samples, g, skipped;
-    block_of(j, number, box, &first, &samples, &g);
+    int64_t box[3][2], groups[2], first, samples, skipped;
+    block_of(j, number, box, &first, &samples, groups);
     lcl_layer seen = seen_by(j, box, &skipped);
-    memset(sites, 0, sizeof(T) * (size_t)(x_size(&seen) * up(samples, L) * L));
-    int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
-    do NAME(add_input_gradient)(j, &seen, o, g, first, samples, sites, held);
-    while (next(o, box));
-    NAME(add_sites)(j, &seen, skipped, g, first, samples, sites);
+    for (int64_t g = groups[0]; g < groups[1]; g++) {
+        memset(sites, 0, sizeof(T) * (size_t)(x_size(&seen) * up(samples, L) * L));
+        int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
+        do NAME(add_input_gradient)(j, &seen, o, g, first, samples, sites, held);
+        while (next(o, box));
+        NAME(add_sites)(j, &seen, skipped, g, first, samples, sites);
+    }
 }
 
 /* Gathers some runs of the windows of `samples` samples, side by side. */
@@ -115,20 +125,22 @@ TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int
     }
 }
 
-/* Unit: the gradient of one weight, of a group. */
+/* Unit: the gradient of one weight, of a span of groups. */
 TARGET static void NAME(weight_gradient)(const job *j, int64_t number, void *memory) {
     const lcl_layer *s = j->layer;
     NAME(scratch) *held = memory;
-    int64_t g = number % s->groups, width = s->outputs / s->groups, box[3][2], seen = 0;
-    T *dw = (T *)j->result + number / s->groups * weight_size(s) + g * width;
-    users(s, number / s->groups, box);
+    int64_t groups[2], box[3][2], seen = 0, unit = span_of(j, number, groups);
+    users(s, unit, box);
     int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
     int64_t count = window(s, o, DEPTH, held->runs);
     for (int64_t r = 0; r < count; r++) seen += held->runs[r].length;
-    int adds = seen < fan_in(s) || !j->batch;
-    for (int64_t q = 0; adds && q < fan_in(s); q++)
-        for (int64_t f = 0; f < width; f++) dw[q * s->outputs + f] = 0;
-    if (!j->batch) return;
-    do NAME(add_weight_gradient)(j, o, g, dw, adds, held), adds = 1;
-    while (next(o, box));
+    for (int64_t g = groups[0], width = s->outputs / s->groups; g < groups[1]; g++) {
+        T *dw = (T *)j->result + unit * weight_size(s) + g * width;
+        int adds = seen < fan_in(s) || !j->batch;
+        for (int64_t q = 0; adds && q < fan_in(s); q++)
+            for (int64_t f = 0; f < width; f++) dw[q * s->outputs + f] = 0;
+        if (!j->batch) continue;
+        do NAME(add_weight_gradient)(j, o, g, dw, adds, held), adds = 1;
+        while (next(o, box));
+    }
 }

@@ -27,8 +27,8 @@ TARGET static void NAME(thin_output)(const job *j, int64_t number, void *memory)
 TARGET static void NAME(thin_input_gradient)(const job *j, int64_t number, void *memory) {
     const lcl_layer *s = j->layer;
     run *runs = ((NAME(scratch) *)memory)->runs;
-    int64_t box[3][2], first, samples, g, wide = s->outputs;
-    block_of(j, number, box, &first, &samples, &g);
+    int64_t box[3][2], groups[2], first, samples, wide = s->outputs;
+    block_of(j, number, box, &first, &samples, groups);
     int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
     do {
         int64_t count = window(s, o, s->group_channels, runs);
