@@ -11,6 +11,9 @@ from lcl_ref.layers.engines.torch_autograd import Output, applied, transformed
 from lcl_ref.layers.engines.torch_kernel import BITS, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
 
+NARROW = 32
+"""The kernel multiplies blocks of so many outputs faster than torch does."""
+
 
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias; under autocast, in its dtype.
@@ -32,7 +35,8 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route, fused = route_of(layer), plan_of(layer) is Plan.FUSED
         way = route.way(x.shape[0], x.dtype)
-        if way is Way.ONE_PRODUCT and (chosen or not fused) and not _kernel_serves(layer, x):
+        wider = route.outputs > NARROW
+        if way is Way.ONE_PRODUCT and (chosen or not fused) and (wider or not _kernel_serves(layer, x)):
             return one_product(route, x, weight, bias)
         if way is Way.AT_ONCE and not (fused or _kernel_serves(layer, x)):
             return at_once(route, x, weight, bias)
