@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+import types
 
 import jax
 import jax.export
@@ -135,6 +136,36 @@ def test_jax_calls_the_kernel_but_in_what_it_exports():
     y, back = jax.vjp(layer, *operands[:3])
     for found, right in zip((y, *back(operands[3])), expected(spec, *operands), strict=True):
         assert np.array_equal(found, right)
+
+
+@pytest.mark.usefixtures("library")
+def test_torch_gives_the_kernel_its_own_threads(monkeypatch):
+    """Bits do not depend on whose threads compute, and torch's are found where it has an OpenMP."""
+    monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch_kernel.pool() or not torch.backends.openmp.is_available()
+    spec = lcl.Spec(input_size=(23, 9), in_channels=6, out_channels=10, kernel_size=(4, 3), padding=1, groups=2)
+    draw, found = torch.Generator().manual_seed(3), []
+    x, weight, dy = (
+        torch.randn(shape, generator=draw) for shape in (spec.x_shape(9), spec.weight_shape, spec.y_shape(9))
+    )
+    for pool in (torch_kernel.pool(), None):
+        monkeypatch.setattr(torch_kernel, "pool", lambda pool=pool: pool)
+        y = torch_kernel.output(spec.to_json(), x, weight, None)
+        dx = torch_kernel.input_gradient(spec.to_json(), dy, weight)
+        found.append([y, dx, torch_kernel.weight_gradient(spec.to_json(), x, dy)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_kernel_of_another_interface_is_left_unused(monkeypatch):
+    older = types.ModuleType("lcl_ref_kernel")
+    older.__file__ = "/elsewhere/lcl_ref_kernel/__init__.py"
+    monkeypatch.setitem(sys.modules, "lcl_ref_kernel", older)
+    with pytest.warns(
+        RuntimeWarning, match=r"/elsewhere/lcl_ref_kernel has interface 1, .* expects 2"
+    ):
+        assert engine.library.__wrapped__() is None
 
 
 @pytest.mark.parametrize("why", ["switched off", "not installed"])
