@@ -162,9 +162,7 @@ def test_a_kernel_of_another_interface_is_left_unused(monkeypatch):
     older = types.ModuleType("lcl_ref_kernel")
     older.__file__ = "/elsewhere/lcl_ref_kernel/__init__.py"
     monkeypatch.setitem(sys.modules, "lcl_ref_kernel", older)
-    with pytest.warns(
-        RuntimeWarning, match=r"/elsewhere/lcl_ref_kernel has interface 1, .* expects 2"
-    ):
+    with pytest.warns(RuntimeWarning, match=r"/elsewhere/lcl_ref_kernel has interface 1, .* expects 2"):
         assert engine.library.__wrapped__() is None
 
 
