@@ -15,7 +15,7 @@ from triton.compiler import ASTSource
 
 from lcl_ref.layers.engines.accelerators import triton_kernels
 
-BLOCKS = {"WIDEN": False, "COUNT": 1, "ROWS": 64, "INNER": 32, "COLUMNS": 64}
+BLOCKS = {"COUNT": 1, "ROWS": 64, "INNER": 32, "COLUMNS": 64}
 MATRIX_INSTRUCTIONS = ("mma.sync", "wgmma.mma", "v_mfma")
 
 
