@@ -14,23 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.suite.formats import FORMATS
+from lcl_ref.suite.formats import FORMATS, FloatFormat
 from lcl_ref.suite.judge.bounds import Magnitude, limit
 
 Floats = NDArray[np.float64]
 SAMPLES = 64
 
+SINGLE = FORMATS["float32"]
 
-def worst_error(spec: Spec, operands: Mapping[str, Any], results: Mapping[str, Any]) -> float:
-    """Return the largest error / limit (SPEC 12.2) over `SAMPLES` elements of each result; infinite for a NaN."""
+
+def worst_error(
+    spec: Spec,
+    operands: Mapping[str, Any],
+    results: Mapping[str, Any],
+    form: FloatFormat = SINGLE,
+    accumulation: FloatFormat = SINGLE,
+) -> float:
+    """Return the largest error / limit (SPEC 12.2) over `SAMPLES` elements of each result; infinite for a NaN.
+
+    `form` is the format of the results, and `accumulation` what they are summed in.
+    """
     stream, worst = np.random.default_rng(1), 0.0
-    form = FORMATS["float32"]
     for name, result in results.items():
         for _ in range(SAMPLES):
             place = tuple(int(stream.integers(size)) for size in result.shape)
             terms = _TERMS[name](spec, operands, place).astype(np.float64)
             exact, total = np.array(terms.sum()), np.array(np.abs(terms).sum())
-            allowed = limit(Magnitude(total, np.array(float(len(terms)))), exact, form, form)
+            allowed = limit(Magnitude(total, np.array(float(len(terms)))), exact, form, accumulation)
             error = abs(float(result[place]) - float(exact)) / float(allowed)
             worst = max(worst, error if error == error else float("inf"))  # noqa: PLR0124 -- NaN
     return worst

@@ -77,6 +77,13 @@ def operands_of(spec, batch):
     return [jnp.asarray(integers(spec, batch, 0, "float32")[name]) for name in ("x", "weight", "bias")]
 
 
+def test_tiles_without_compilation(by_tiles):
+    """Where JAX is told to compile nothing, a primitive that is compiled alone must not ask itself."""
+    operands = operands_of(LAYER, 2)
+    with jax.disable_jit():
+        np.testing.assert_array_equal(by_tiles(*operands), layer(LAYER, engine._at_once)(*operands))
+
+
 def loss(apply):
     return lambda *operands: (apply(*operands) ** 2).sum()
 

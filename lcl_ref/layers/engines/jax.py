@@ -26,7 +26,8 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 
     Half types are summed in float32 and rounded once. Every transformation of JAX takes it, to any order.
     """
-    if jax_plan(jax.default_backend(), is_complex=jnp.iscomplexobj(weight)) is Plan.FUSED:
+    numbers = max(map(math.prod, spec.operand_shapes(len(x)).values()))
+    if jax_plan(jax.default_backend(), is_complex=jnp.iscomplexobj(weight), numbers=numbers) is Plan.FUSED:
         from lcl_ref.layers.engines.accelerators import pallas_products
 
         return pallas_products.local(spec, x, weight, bias)

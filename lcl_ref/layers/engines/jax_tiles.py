@@ -167,15 +167,24 @@ def _from_rows(spec: Spec, y: Any) -> Any:
 def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[int]]) -> Any:
     """Return a primitive computed by `run`, of a result of `shape` for a batch size."""
     primitive = Primitive(f"lcl{run.__name__}")
-    primitive.def_impl(
-        jax.jit(lambda first, second, spec: primitive.bind(first, second, spec=spec), static_argnames="spec")
-    )
+    primitive.def_impl(compiled(primitive, "spec"))
     primitive.def_abstract_eval(lambda first, _, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
     plain = mlir.lower_fun(run, multiple_results=False)
     mlir.register_lowering(primitive, plain)
     mlir.register_lowering(primitive, jax_kernel.lowering(run.__name__.removeprefix("_"), plain), platform="cpu")
     batching.primitive_batchers[primitive] = partial(mapped, primitive)
     return primitive
+
+
+def compiled(primitive: Any, *names: str) -> Callable[..., Any]:
+    """Return a primitive as a program of its own; also under `jax.disable_jit`, where it would call itself for ever."""
+    program = jax.jit(primitive.bind, static_argnames=names)
+
+    def call(*operands: Any, **how: Any) -> Any:
+        with jax.disable_jit(disable=False):
+            return program(*operands, **how)
+
+    return call
 
 
 def mapped(primitive: Any, operands: Any, axes: Any, **how: Any) -> Any:

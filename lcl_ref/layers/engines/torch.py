@@ -23,15 +23,16 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     weight and bias. Where a graph is exported (`torch.export`, `torch.jit.trace`, ONNX), operators of torch's own stand
     in for those of this package, which the other side would not know.
     """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
+    device = x.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):  # torch refuses to say for meta tensors
+        dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or traced:
         return at_once(route_of(without_plan(layer)), x, weight, bias)
     chosen = layer.startswith("{")
     if chosen:
-        layer = with_plan(layer, torch_plan(x.device.type, is_complex=weight.is_complex()))
+        layer = with_plan(layer, torch_plan(device, is_complex=weight.is_complex()))
     if not torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         route, fused = route_of(layer), plan_of(layer) is Plan.FUSED
         way = route.way(x.shape[0], x.dtype)

@@ -37,7 +37,7 @@ def _split(geometry: Geometry, tensor: Tensor) -> Tensor:
 def at_once(geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return ``y (n, o*, co)``, by holding all windows at once."""
     spec, rank, count = geometry.spec, len(geometry.overlaps), geometry.groups
-    windows = x if spec.channel_table is None else x[..., torch.from_numpy(spec.channels.reshape(-1))]
+    windows = x if spec.channel_table is None else x[..., geometry.channels(x)]
     windows = torch.nn.functional.pad(windows, geometry.pads)
     for axis, (extent, stride, dilation) in enumerate(geometry.unfolds, 1):
         windows = windows.unfold(axis, extent, stride)[..., ::dilation]

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from lcl_ref.core.padding import window_extent
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.index_tables import groups
@@ -96,7 +99,18 @@ class Geometry:
         places, taps = range(1, spec.rank + 2), range(spec.rank + 3, 2 * spec.rank + 3)
         self.windows_as_rows = (*places, 0, *taps, spec.rank + 2)
         self.samples_first = (spec.rank + 1, *range(spec.rank + 1), spec.rank + 2)
+        self._sent: dict[torch.device, Tensor] = {}
         self.windows_order, self.outputs_order = self._order(2 * spec.rank + 3), self._order(spec.rank + 3)
+
+    def channels(self, like: Tensor) -> Tensor:
+        """Return the connection table, flat, where `like` is: kept there, since a host waits while it sends one."""
+        if like.device in self._sent and not torch.compiler.is_compiling():
+            return self._sent[like.device]
+        with torch.inference_mode(mode=False):  # what is made in that mode could not be saved for a backward pass
+            table = torch.from_numpy(self.spec.channels.reshape(-1)).to(like.device)
+        if type(table) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(table):  # noqa: SLF001
+            self._sent[like.device] = table
+        return table
 
     def _order(self, axes: int) -> Order:
         """Return how tensors of so many axes are stacked."""

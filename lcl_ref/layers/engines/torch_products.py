@@ -140,18 +140,13 @@ def _room(route: Route, x: Tensor, scratch: Scratch) -> Tensor:
     return empty((samples, *route.padded_layout), x, scratch.dtype).movedim(0, -1)
 
 
-def _channels(route: Route, like: Tensor) -> Tensor:
-    """Return the connection table, flat, where `like` is."""
-    return torch.from_numpy(route.spec.channels.reshape(-1)).to(like.device)
-
-
 def _padded(chunk: Chunk, x: Tensor, scratch: Scratch) -> Tensor:
     """``(n, i*, ci) -> (sites*, g*cg, n)``, wide, with zeros in the padding."""
     route, last = chunk.route, x.movedim(0, -1)
     if chunk.in_place:
         return last
     if route.spec.channel_table is not None:
-        last = last.index_select(-2, _channels(route, x))
+        last = last.index_select(-2, route.channels(x))
     laid = _room(route, x, scratch)
     for axis, (lo, hi) in enumerate(route.spec.padding):
         laid.narrow(axis, 0, lo).zero_()
@@ -165,7 +160,7 @@ def _take_back(route: Route, laid: Tensor, x: Tensor, *, adds: bool) -> None:
     spec, kept = route.spec, laid[route.inside]
     if spec.channel_table is not None:
         sums = laid.new_zeros(*spec.input_size, spec.in_channels, x.shape[0])
-        kept = sums.index_add_(-2, _channels(route, x), kept)
+        kept = sums.index_add_(-2, route.channels(x), kept)
     if adds:
         x.add_(kept.movedim(-1, 0))
     else:

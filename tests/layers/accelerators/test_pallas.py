@@ -10,6 +10,8 @@ import pytest
 import lcl_ref as lcl
 from lcl_backends.jax.pallas import Adapter
 from lcl_ref.layers.engines.accelerators import kernel_tables, pallas_products
+from lcl_ref.suite.cases.catalogue import CASES
+from lcl_ref.suite.cases.tiers import TIERS
 from lcl_ref.suite.formats import FORMATS
 from tests.support.layer_answers import assert_conforms, golden, integers, random_spec
 from tests.support.marks import quick
@@ -63,19 +65,30 @@ def test_layers_drawn_at_random():
         assert_conforms(Adapter(), random_spec(draw), (1, 3, 0)[number % 3], seed=number)
 
 
+def kernels_of(spec, batch, platform, dtype=jnp.bfloat16):
+    """How many kernels of Triton a forward pass and its gradients have in JAX's program for a platform."""
+    *operands, dy = (jax.ShapeDtypeStruct(shape, dtype) for shape in spec.operand_shapes(batch).values())
+
+    def step(dy, *given):
+        y, pull_back = jax.vjp(partial(pallas_products.local, spec), *given)
+        return y, pull_back(dy)
+
+    lowered = jax.jit(step).trace(dy, *operands).lower(lowering_platforms=(platform,)).as_text()
+    return lowered.count("custom_call @__gpu$xla.gpu.triton")
+
+
 @pytest.mark.parametrize(("platform", "kernels"), [("cuda", 3), ("rocm", 3), ("tpu", 0), ("cpu", 0)])
 def test_a_step_is_three_kernels_where_pallas_has_triton(platform, kernels):
-    spec = LAYERS["groups, padding, tails"]
-    operands = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in spec.operand_shapes(2).values()]
+    assert kernels_of(LAYERS["groups, padding, tails"], 2, platform) == kernels
 
-    def step(x, weight, bias, dy):
-        return jax.vjp(partial(pallas_products.local, spec), x, weight, bias)[1](dy), dy
 
-    def forward_and_step(*given):
-        return pallas_products.local(spec, *given[:3]), step(*given)
-
-    lowered = jax.jit(forward_and_step).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
-    assert lowered.count("custom_call @__gpu$xla.gpu.triton") == kernels
+@pytest.mark.slow
+@pytest.mark.parametrize(("platform", "kernels"), [("cuda", 3), ("rocm", 3), ("tpu", 0)])
+def test_the_layers_of_the_core_tier_lower_for_accelerators(platform, kernels):
+    layers = {case.spec: max(1, case.batch) for case in CASES if TIERS["core"](case)}
+    assert len(layers) >= 60
+    for spec, batch in layers.items():
+        assert kernels_of(spec, batch, platform, jnp.float32) == kernels, spec
 
 
 def test_a_processor_computes_what_is_not_interpreted_by_the_plain_route():

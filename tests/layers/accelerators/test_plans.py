@@ -104,6 +104,38 @@ def test_products_are_few():
     assert counts[1] > 100
 
 
+CONNECTED = lcl.Spec(
+    input_size=5,
+    in_channels=3,
+    out_channels=4,
+    kernel_size=2,
+    padding=1,
+    channel_table=((2, 0), (1, 0), (0, 2), (2, 1)),
+)
+
+
+class OnDevice(TorchDispatchMode):
+    """Refuses what takes a tensor of the host, which would have to be sent, and waited for."""
+
+    def __torch_dispatch__(self, function, types, given=(), named=None):
+        devices = {tensor.device.type for tensor in tree_leaves((given, named)) if isinstance(tensor, torch.Tensor)}
+        assert devices <= {"meta"}, function
+        return function(*given, **named or {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("room", [20_000, 1 << 20])
+@pytest.mark.parametrize("layer", [SPEC, CONNECTED])
+def test_a_host_waits_for_nothing_once_a_layer_was_called(monkeypatch, layer, room, dtype):
+    """Tensors without numbers stand in for a device: to read one is an error, as it has none."""
+    set_large(monkeypatch, small_bytes=room, tile_bytes=room, part_bytes=room)
+    shapes = layer.operand_shapes(3).values()
+    *operands, dy = (torch.empty(shape, device="meta", dtype=dtype, requires_grad=True) for shape in shapes)
+    local(layer.to_json(), *operands).backward(dy.detach())
+    with OnDevice():
+        local(layer.to_json(), *operands).backward(dy.detach())
+
+
 class Sizes(TorchDispatchMode):
     """Notes the bytes of every piece of memory that operations of torch return."""
 

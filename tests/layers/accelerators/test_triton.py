@@ -21,6 +21,8 @@ from tests.support.programs import lcl, python
 
 pytestmark = pytest.mark.triton
 
+TARGETS = ["cuda 80", "cuda 90", "hip gfx942"]
+
 COMPILE = ROOT / "tests" / "layers" / "accelerators" / "compiled.py"
 
 
@@ -61,10 +63,22 @@ def test_every_cell_of_the_core_tier_conforms():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("target", ["cuda 80", "cuda 90", "hip gfx942"])
-def test_kernels_compile_for_graphics_cards_and_use_their_matrix_units(target):
-    done = python(COMPILE, target, env=os.environ | {"TRITON_INTERPRET": "0"}, cwd=ROOT)
+def compiled(target, what):
+    """What `compiled.py` prints of a graphics card."""
+    done = python(COMPILE, target, what, env=os.environ | {"TRITON_INTERPRET": "0"}, cwd=ROOT, timeout=1200)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kernels_compile_for_graphics_cards_and_use_their_matrix_units(target):
+    found = compiled(target, "units")
     assert len(found) == 9
     assert all(units > 0 for name, units in found.items() if not name.endswith("fp32") or target.startswith("hip"))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_the_layers_of_the_core_tier_launch_compiles(target):
+    found = compiled(target, "layers")
+    assert found["launches"] >= 200
+    assert found["programs"] >= 100

@@ -28,6 +28,12 @@ SMALLEST, LARGEST = 16, 64
 INTERPRETED = 1 << 18
 """So many numbers of a factor an interpreter takes at a time."""
 
+TILES = 64
+"""In so many tiles at most an interpreter cuts a length."""
+
+LONG = TILES * LARGEST
+"""To here an interpreter's blocks are those of a card; more products than this, or longer ones, would take minutes."""
+
 
 class Blocks(NamedTuple):
     """How much a program takes at a time: products, and rows, inner numbers and columns of each."""
@@ -41,14 +47,23 @@ class Blocks(NamedTuple):
 def blocks_of(total: int, rows: int, inner: int, columns: int, *, interpreted: bool) -> Blocks:
     """Return the blocks of `total` products ``(rows, inner) @ (inner, columns)``.
 
-    A program makes one product, whole; in an interpreter, which pays for every operation, several.
+    A program makes one product, whole; in an interpreter, which pays for every operation, several. There, long products
+    have longer blocks, and those of which there are very many are not filled up to `SMALLEST`.
 
     Examples
     --------
     >>> blocks_of(5, 100, 20, 3, interpreted=False)
     Blocks(together=1, rows=64, inner=32, columns=16)
+    >>> blocks_of(1, 65536, 20, 3, interpreted=True)
+    Blocks(together=1, rows=1024, inner=32, columns=16)
     """
-    rows, inner, columns = (min(LARGEST, max(SMALLEST, _power_of_two(length))) for length in (rows, inner, columns))
+    smallest = 1 if interpreted and total > LONG else SMALLEST
+
+    def block(length: int) -> int:
+        largest = max(LARGEST, _power_of_two(-(-length // TILES))) if interpreted else LARGEST
+        return min(largest, max(smallest, _power_of_two(length)))
+
+    rows, inner, columns = block(rows), block(inner), block(columns)
     most = max(1, INTERPRETED // max(rows * inner, inner * columns, rows * columns)) if interpreted else 1
     return Blocks(min(most, _power_of_two(total)), rows, inner, columns)
 

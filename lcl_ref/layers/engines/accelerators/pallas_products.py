@@ -95,7 +95,7 @@ def _product(shape: tuple[int, int, int, int], *, interpret: bool) -> Product:
 def _primitive(run: Callable[..., Any], shape: Callable[[Spec, int], Sequence[int]]) -> Any:
     """Return a primitive computed by `run`, of a result of `shape` for a batch size, in the dtype asked for."""
     primitive = Primitive(f"lcl_fused{run.__name__}")
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("spec", "dtype", "interpret")))
+    primitive.def_impl(jax_tiles.compiled(primitive, "spec", "dtype", "interpret"))
     primitive.def_abstract_eval(
         lambda first, _, spec, dtype, **__: first.update(shape=tuple(shape(spec, first.shape[0])), dtype=dtype)
     )

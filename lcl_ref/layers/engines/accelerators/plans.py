@@ -31,10 +31,13 @@ KEPT_BYTES = BUDGET_BYTES // 4
 """What they hold at most of windows that stay for the backward pass, of every layer of a network."""
 
 FORCED = os.environ.get("LCL_PLAN")
-"""Plan of every layer, whatever its device; for comparisons, and to do without a plan that fails."""
+"""Plan of every layer that it can compute, whatever its device; for comparisons, and to do without one that fails."""
 
 TRITON_DEVICES = ("cuda", "xpu")
 """Devices of torch that Triton compiles for; ROCm calls itself ``cuda`` there."""
+
+INDEXED = 2**31 - 1
+"""Numbers of an array that the kernels of Pallas can count: JAX has wider integers only if it is told to."""
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is installed, as it is with torch's builds for CUDA and ROCm."""
@@ -50,26 +53,27 @@ def torch_plan(device: str, *, is_complex: bool, triton: bool = TRITON) -> Plan:
     >>> torch_plan("cuda", is_complex=False, triton=True), torch_plan("cuda", is_complex=True, triton=True)
     (<Plan.FUSED: 'fused'>, <Plan.LARGE: 'large'>)
     """
-    if FORCED:
-        return Plan(FORCED)
-    if device == "cpu":
-        return Plan.TILES
-    return Plan.FUSED if triton and device in TRITON_DEVICES and not is_complex else Plan.LARGE
+    accelerator = Plan.FUSED if triton and device in TRITON_DEVICES else Plan.LARGE
+    return _possible(Plan.TILES if device == "cpu" else accelerator, fusible=not is_complex)
 
 
-def jax_plan(platform: str, *, is_complex: bool) -> Plan:
-    """Return the plan for arrays of JAX on a platform.
+def jax_plan(platform: str, *, is_complex: bool, numbers: int = 0) -> Plan:
+    """Return the plan for arrays of JAX on a platform, the largest of which holds so many numbers.
 
     Examples
     --------
     >>> [str(jax_plan(platform, is_complex=False)) for platform in ("cpu", "gpu", "tpu")]
     ['tiles', 'fused', 'large']
     """
-    if FORCED:
-        return Plan(FORCED)
-    if platform == "cpu":
-        return Plan.TILES
-    return Plan.FUSED if platform in ("gpu", "cuda", "rocm") and not is_complex else Plan.LARGE
+    accelerator = Plan.FUSED if platform in ("gpu", "cuda", "rocm") else Plan.LARGE
+    fusible = not is_complex and numbers <= INDEXED
+    return _possible(Plan.TILES if platform == "cpu" else accelerator, fusible=fusible)
+
+
+def _possible(plan: Plan, *, fusible: bool) -> Plan:
+    """Return a plan, or the one that is forced; few large products, if it is that of kernels which cannot do it."""
+    plan = Plan(FORCED) if FORCED else plan
+    return Plan.LARGE if plan is Plan.FUSED and not fusible else plan
 
 
 def room(on_processor: int, on_accelerator: int, *, accelerated: bool) -> int:

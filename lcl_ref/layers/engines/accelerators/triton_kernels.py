@@ -26,7 +26,6 @@ def added(
     total,
     left,
     right,
-    WIDEN: tl.constexpr,
     WIDE: tl.constexpr,
     COUNT: tl.constexpr,
     ROWS: tl.constexpr,
@@ -34,8 +33,6 @@ def added(
     COLUMNS: tl.constexpr,
 ):
     """Return a sum of products, and one more."""
-    if WIDEN:
-        left, right = left.to(WIDE), right.to(WIDE)
     if COUNT == 1:
         left, right = tl.reshape(left, (ROWS, INNER)), tl.reshape(right, (INNER, COLUMNS))
     return tl.dot(left, right, acc=total, input_precision="ieee", out_dtype=WIDE)
@@ -64,7 +61,6 @@ def output(
     row_tiles,
     column_tiles,
     BIAS: tl.constexpr,
-    WIDEN: tl.constexpr,
     WIDE: tl.constexpr,
     COUNT: tl.constexpr,
     ROWS: tl.constexpr,
@@ -92,7 +88,7 @@ def output(
         kernel = own.to(tl.int64)[:, None] * inner_size + inner[None, :]
         mask = live[:, :, None] & in_columns[None, None, :]
         matrix = tl.load(weight + kernel[:, :, None] * out_channels + features[:, None, :], mask=mask, other=0)
-        total = added(total, seen, matrix, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
+        total = added(total, seen, matrix, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     position = tl.load(position_table + place, mask=in_rows, other=0)
     kept = in_rows[:, :, None] & in_columns[None, None, :]
@@ -128,7 +124,6 @@ def input_gradient(
     products,
     row_tiles,
     column_tiles,
-    WIDEN: tl.constexpr,
     WIDE: tl.constexpr,
     COUNT: tl.constexpr,
     ROWS: tl.constexpr,
@@ -157,7 +152,7 @@ def input_gradient(
         number = (kernel * group_channels + channel)[:, :, None] + column[None, None, :]
         mask = live[:, :, None] & in_columns[None, None, :]
         matrix = tl.load(weight + number * out_channels + feature[:, :, None], mask=mask, other=0)
-        total = added(total, cotangent, matrix, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
+        total = added(total, cotangent, matrix, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     target = (sample[None, :] * sites + site[:, None]) * in_channels + block[:, None] * width
     kept = in_rows[:, :, None] & in_columns[None, None, :]
@@ -185,7 +180,6 @@ def weight_gradient(
     products,
     row_tiles,
     column_tiles,
-    WIDEN: tl.constexpr,
     WIDE: tl.constexpr,
     COUNT: tl.constexpr,
     ROWS: tl.constexpr,
@@ -212,7 +206,7 @@ def weight_gradient(
         position = tl.load(position_table + place, mask=live, other=0)
         number = (sample[None, :] * positions + position)[:, :, None] * out_channels + features[:, None, :]
         cotangent = tl.load(dy + number, mask=live[:, :, None] & in_columns[None, None, :], other=0)
-        total = added(total, seen, cotangent, WIDEN, WIDE, COUNT, ROWS, INNER, COLUMNS)
+        total = added(total, seen, cotangent, WIDE, COUNT, ROWS, INNER, COLUMNS)
     total = tl.reshape(total, (COUNT, ROWS, COLUMNS))
     kernel = own.to(tl.int64)[:, None] * rows + row[None, :]
     target = kernel[:, :, None] * out_channels + features[:, None, :]

@@ -31,9 +31,9 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     spec, batch = route_of(layer).spec, x.shape[0]
     size, y = kernel_tables.sizes(spec), _result(spec.y_shape(batch), x)
     shape = size.tied * batch, size.taps * size.group_channels, size.width
-    given = y if bias is None else bias.contiguous()
+    given = y if bias is None else _given(bias)
     grid = size.own * size.groups
-    operands = x.contiguous(), weight.contiguous(), given, y, *_forward_tables(spec, x.device)
+    operands = _given(x), _given(weight), given, y, *_forward_tables(spec, x.device)
     settings = {"BIAS": "none" if bias is None else spec.bias}
     _launch(triton_kernels.output, operands, _numbers(size, batch), grid, shape, x.dtype, settings)
     return y.to(x.dtype)
@@ -46,7 +46,7 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
     readers, (blocks, outputs) = tables.positions.shape[1], tables.outputs.shape
     channels = size.in_channels, size.out_channels, size.group_channels, tables.width
     numbers = batch, size.sites, size.positions, readers, blocks, outputs, *channels
-    operands = dy.contiguous(), weight.contiguous(), dx, *_backward_tables(spec, dy.device)
+    operands = _given(dy), _given(weight), dx, *_backward_tables(spec, dy.device)
     shape = batch, readers * outputs, tables.width
     _launch(triton_kernels.input_gradient, operands, numbers, size.sites * blocks, shape, dy.dtype, {})
     return dx.to(dy.dtype)
@@ -56,7 +56,7 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor:
     """Return ``dw (o*, k*, cg, co)``, each number of which is written once."""
     spec, batch = route_of(layer).spec, x.shape[0]
     size, dw = kernel_tables.sizes(spec), _result(spec.weight_shape, dy)
-    operands = x.contiguous(), dy.contiguous(), dw, *_forward_tables(spec, x.device)
+    operands = _given(x), _given(dy), dw, *_forward_tables(spec, x.device)
     shape = size.taps * size.group_channels, size.tied * batch, size.width
     _launch(
         triton_kernels.weight_gradient, operands, _numbers(size, batch), size.own * size.groups, shape, dy.dtype, {}
@@ -64,9 +64,19 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor:
     return dw.to(dy.dtype)
 
 
+def _given(operand: Tensor) -> Tensor:
+    """Return an operand in order; the interpreter gets it wide, for its own widening loses subnormal bfloat16."""
+    return operand.contiguous().to(_held(operand.dtype))
+
+
 def _result(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return memory for a result; the interpreter gets wide one, for its own rounding to bfloat16 is to zero."""
-    return like.new_empty(shape, dtype=wide(like.dtype) if INTERPRET else like.dtype)
+    """Return memory for a result; the interpreter gets it wide, for its own rounding to bfloat16 is toward zero."""
+    return like.new_empty(shape, dtype=_held(like.dtype))
+
+
+def _held(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that kernels see: products of half types are exact in float32, so widening changes no bit."""
+    return wide(dtype) if INTERPRET else dtype
 
 
 def _numbers(size: Sizes, batch: int) -> tuple[int, ...]:
@@ -88,19 +98,11 @@ def _launch(
     blocks = kernel_tables.blocks_of(count, *shape, interpreted=INTERPRET)
     tiles = triton.cdiv(shape[0], blocks.rows), triton.cdiv(shape[2], blocks.columns)
     sides = dict(zip(("COUNT", "ROWS", "INNER", "COLUMNS"), blocks, strict=True))
+    wider = tl.float64 if dtype == torch.float64 else tl.float32
     programs = triton.cdiv(count, blocks.together) * math.prod(tiles)
     if programs:
         with ONE_AT_A_TIME if INTERPRET else nullcontext():
-            kernel[(programs,)](*operands, *numbers, count, *tiles, **settings, **types(dtype), **sides)
-
-
-def types(dtype: torch.dtype) -> dict[str, Any]:
-    """Return in what sums are kept, and whether factors are widened before they are multiplied.
-
-    Products of half types are exact in float32, so that widening them changes no bit; Triton's interpreter needs it,
-    since NumPy has no bfloat16.
-    """
-    return {"WIDE": tl.float64 if dtype == torch.float64 else tl.float32, "WIDEN": INTERPRET and wide(dtype) != dtype}
+            kernel[(programs,)](*operands, *numbers, count, *tiles, **settings, WIDE=wider, **sides)
 
 
 @lru_cache(kernel_tables.TABLES_KEPT)
