@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.shards import Cut
@@ -75,13 +77,11 @@ def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, stat
     """
     weights = itemsize * spec.parameter_count
     inputs, outputs = (2 * itemsize * math.prod(shape) for shape in (spec.x_shape(batch), spec.y_shape(batch)))
-    ways = [_cuts(spec, grid) for grid in _grids(spec, cluster.devices)]
-    least = min(map(_share, ways))
-    cuts = min((cuts for cuts in ways if _share(cuts) == least), key=lambda cuts: _most_sent(cuts, batch, itemsize))
-    share, seen = _share(cuts), math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts)
+    share, sent, seen = _best_grid(_geometry(spec), cluster.devices)
+    halo = 2 * sent * itemsize * batch * spec.in_channels
     part, kept, held = 1 - 1 / cluster.devices, (inputs + outputs) / cluster.devices, 2 + states
     found = {
-        "positions": (2 * _most_sent(cuts, batch, itemsize), share * (held * weights + outputs) + seen * inputs, share),
+        "positions": (halo, share * (held * weights + outputs) + seen * inputs, share),
         "samples": (2 * part * weights, held * weights + kept, 1.0),
         "gathered": (3 * part * weights, held * weights / cluster.devices + weights + kept, 1.0),
     }
@@ -91,6 +91,28 @@ def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, stat
     ]
 
 
+def _geometry(spec: Spec) -> Spec:
+    """Return the layer with one channel, for those that differ in nothing else are cut alike."""
+    return Spec.from_dict(spec.to_dict() | {"in_channels": 1, "out_channels": 1, "groups": 1, "channel_table": None})
+
+
+@cache
+def _best_grid(spec: Spec, devices: int) -> tuple[float, int, float]:
+    """Return, of the grid of devices that suits best, what it costs the device with most.
+
+    These are its share of the positions, the sites that it sends, and the share of the sites that its windows span.
+    """
+    found = []
+    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
+    for grid in _grids(spec, devices):
+        counts = dict(zip(longest, grid, strict=False))
+        cuts = [Cut(spec, axis, counts.get(axis, 1)) for axis in range(spec.rank)]
+        share = math.prod(cut.positions / spec.output_size[cut.axis] for cut in cuts)
+        seen = math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts if cut.shards > 1)
+        found.append((share, _most_sent(cuts), seen))
+    return min(found)
+
+
 def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
     """Return the ways to share devices between the two longest axes."""
     if spec.rank == 1:
@@ -98,29 +120,19 @@ def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
     return [(count, devices // count) for count in range(1, devices + 1) if devices % count == 0]
 
 
-def _cuts(spec: Spec, grid: tuple[int, int]) -> list[Cut]:
-    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
-    return [Cut(spec, axis, count) for axis, count in zip(longest, grid, strict=False)]
-
-
-def _share(cuts: Sequence[Cut]) -> float:
-    """Return the share of the positions that the device with most has."""
-    return math.prod(cut.positions / cut.spec.output_size[cut.axis] for cut in cuts)
-
-
-def _most_sent(cuts: Sequence[Cut], batch: int, itemsize: int) -> float:
-    """Return the bytes of x that the device sends which sends most: along one axis, then along the other."""
-    spec = cuts[0].spec
-    total, sizes = 0, list(spec.input_size)
-    for cut in cuts:
-        sizes[cut.axis] = cut.sites
-    for cut in cuts:
-        sent = [0] * cut.shards
-        for move in cut.moves:
-            sent[move.source] += move.count
-        total += max(sent) * math.prod(size for axis, size in enumerate(sizes) if axis != cut.axis)
-        sizes[cut.axis] = cut.window
-    return total * batch * itemsize * spec.in_channels
+def _most_sent(cuts: Sequence[Cut]) -> int:
+    """Return the sites that the device sends which sends most: all that is seen of its own, less what it sees itself."""
+    seen = [[0] * cut.shards for cut in cuts]
+    kept = [[0] * cut.shards for cut in cuts]
+    for number, cut in enumerate(cuts):
+        for view in cut.views:
+            seen[number][view.source] += len(view.sees)
+            kept[number][view.source] += len(view.sees) if view.target == view.source else 0
+    devices = product(*(range(cut.shards) for cut in cuts))
+    return max(
+        math.prod(map(list.__getitem__, seen, device)) - math.prod(map(list.__getitem__, kept, device))
+        for device in devices
+    )
 
 
 def _seconds(spec: Spec, batch: int, cluster: Cluster, moved_in_memory: float) -> float:

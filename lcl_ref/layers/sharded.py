@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
 from lcl_ref.layers.engines import jax_shards
-from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, resized
+from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, halo, resized
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,9 @@ class Sharded:
     def halo_elements(self) -> int:
         """Elements of x per sample that move in a forward pass, all devices together; as many go back in a backward.
 
-        Along one axis these are what windows see beyond their devices, and no more. Along a second one the halo of the
-        first moves too, zeros of its padding included, and everywhere what makes the other axis even.
+        These are what windows see beyond their devices, each once, and no more.
         """
-        sizes = list(self.x_shape(1)[1:-1])
-        total = 0
-        for axis, cut in self.cuts.items():
-            others = math.prod(size for number, size in enumerate(sizes) if number != axis)
-            total += cut.halo * others
-            sizes[axis] = cut.shards * cut.window
-        return total * self.spec.in_channels
+        return halo(self.spec, self.cuts)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

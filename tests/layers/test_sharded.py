@@ -1,6 +1,7 @@
 """Layers over several devices or processes: what moves, that answers are those of one, and what a loss ends in."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 
 import lcl_ref as lcl
-from lcl_ref.layers.engines.shards import Cut, cuts
+from lcl_ref.layers.engines.shards import Cut, cuts, halo
 from lcl_ref.layers.planning import Cluster, placements
 from lcl_ref.layers.sharded import Sharded
 from lcl_ref.suite.cases.tiers import in_tier
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import cell_exists
+from tests.support.halos import needed
 from tests.support.layer_answers import random_spec
 from tests.support.programs import python
 
@@ -31,12 +33,19 @@ def test_what_moves_and_what_is_there_is_what_windows_see_and_no_more():
             for shards in (2, 3, 4, 7):
                 cut = Cut(spec, axis, shards)
                 for shard in range(shards):
-                    begin, end = cut.own_sites(shard)
-                    came = [range(m.first, m.first + m.count) for m in cut.moves if m.target == shard]
-                    there = [site for part in came for site in part]
-                    first, last = cut.seen(shard)
-                    assert sorted(there) == sorted(set(range(first, last)) - set(range(begin, end)))
-                    assert all(m.source != shard for m in cut.moves if m.target == shard)
+                    views = [view for view in cut.views if view.target == shard]
+                    there = [(view.source, view.first + more) for view in views for more in view.sees]
+                    assert sorted(site for _, site in there) == cut.seen(shard)
+                    assert all(site in range(*cut.own_sites(source)) for source, site in there)
+
+
+def test_the_halo_of_a_grid_has_each_site_once_that_windows_see_elsewhere():
+    draw = np.random.default_rng(7)
+    specs = [spec for _ in range(40) if (spec := random_spec(draw)).rank]
+    for spec in specs:
+        for shards in ([3] * spec.rank, [4, 2, 1][: spec.rank]):
+            assert halo(spec, cuts(spec, shards)) == needed(spec, shards)
+    assert sum(halo(spec, cuts(spec, [3] * spec.rank)) for spec in specs)
 
 
 def test_every_position_sees_its_sites_in_the_window_of_its_shard():
@@ -46,7 +55,7 @@ def test_every_position_sees_its_sites_in_the_window_of_its_shard():
         for position in range(*cut.own_positions(shard)):
             sites = [position * 2 + tap * 2 - 3 for tap in range(3)]
             assert all(0 <= site - cut.start(shard) < cut.window for site in sites)
-            assert set(range(*cut.seen(shard))) >= {site for site in sites if 0 <= site < 11}
+            assert set(cut.seen(shard)) >= {site for site in sites if 0 <= site < 11}
 
 
 def test_axes_that_do_not_fit_are_refused():
@@ -91,10 +100,9 @@ def lines(done):
 def test_golden_answers_over_2_3_and_4_devices_move_no_more_than_the_halo():
     cases = exact_cases("core")
     rows = lines(python("-m", "tests.support.sharded_child", *cases, timeout=3000))
-    assert len(rows) == 3 * len(cases) > 100
+    assert len(rows) > 3 * len(cases) > 100
     assert [row for row in rows if row["wrong"]] == []
-    assert [row for row in rows if row["moved"][0] != row["halo"]] == []
-    assert [row for row in rows if len(row["mesh"]) == 1 and row["moved"][0] > row["least"]] == []
+    assert [row for row in rows if not row["moved"][0] == row["halo"] == row["least"]] == []
     others = {name for row in rows for name in row["moved"][1]}
     assert others == {"all-reduce"}  # of gradients of what is the same everywhere
     own = [row for row in rows if row["unshared"] and row["bias"] != "channel"]
@@ -114,6 +122,7 @@ def test_layers_of_flax_move_halos_and_training_is_that_of_one_device():
 def processes(tmp_path, job, size, *words):
     """Run so many processes of torch, and return what became of each."""
     store = tmp_path / f"{job}-{size}"
+    store.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.support.sharded_torch_child", job, str(store)]
     started = [
         subprocess.Popen([*command, str(rank), str(size), *map(str, words)], stdout=-1, stderr=-1, text=True)
@@ -122,16 +131,29 @@ def processes(tmp_path, job, size, *words):
     return [(one.communicate(timeout=300), one.returncode) for one in started]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_golden_answers_over_processes_of_torch(tmp_path, size):
-    store = Store(default_root())
-    cases = [name for name in exact_cases("core") if not all(store.spec(name).shared)]
-    for (out, err), status in processes(tmp_path, "cases", size, *cases):
+def over_processes(tmp_path, grid, cases):
+    """Return the rows of every process that asked these cases over a grid, all of which have to be right."""
+    found = []
+    for (out, err), status in processes(tmp_path, "cases", math.prod(map(int, grid.split("x"))), grid, *cases):
         assert status == 0, err
-        rows = [json.loads(line) for line in out.splitlines()]
-        assert len(rows) == len(cases) > 20
-        assert [row for row in rows if row["wrong"]] == []
+        found.append([json.loads(line) for line in out.splitlines()])
+        assert [row["case"] for row in found[-1]] == cases
+        assert [row for row in found[-1] if row["wrong"] or not row["same"]] == []
+    for rows in zip(*found, strict=True):
+        assert sum(row["sent"] for row in rows) == rows[0]["halo"], rows[0]["case"]
+    assert any(row["halo"] for row in found[0])
+
+
+def cut_cases(tier, axes):
+    """Return the exact cases of a tier with so many axes that are not shared."""
+    store = Store(default_root())
+    return [name for name in exact_cases(tier) if store.spec(name).shared.count(False) >= axes]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["2", "3", "4", "2x2", "2x1"])
+def test_golden_answers_over_processes_of_torch(tmp_path, grid):
+    over_processes(tmp_path, grid, cut_cases("core", 1 + grid.count("x")))
 
 
 @pytest.mark.slow
@@ -143,6 +165,10 @@ def test_training_over_four_processes_is_that_of_one_and_its_checkpoint_loads_un
         assert np.array_equal(np.load(tmp_path / "1" / name), np.load(tmp_path / "4" / name))
     for size in (1, 2, 3):
         answers = [json.loads(out) for (out, _), _ in processes(tmp_path, "load", size, tmp_path / "4")]
+        assert answers == [[True, True]] * size
+    for grid in ([2, 2], [1, 2]):
+        size = math.prod(grid)
+        answers = [json.loads(out) for (out, _), _ in processes(tmp_path, "load", size, tmp_path / "4", grid)]
         assert answers == [[True, True]] * size
 
 
