@@ -1,4 +1,7 @@
-"""`Sharded`: a layer of JAX whose positions, and so whose weights, lie on several devices; only halos move."""
+"""Layers of JAX whose positions, and so whose weights, lie on several devices; only halos move.
+
+`Sharded` is told the mesh; `partitioned` is cut as XLA cuts the program that it stands in.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,27 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
-from lcl_ref.layers.engines import jax_shards
+from lcl_ref.layers.engines import jax_partitioned, jax_shards
 from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, halo, resized
+
+
+def partitioned(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
+
+    Under `jax.jit` with shardings along automatic axes of a mesh, y is cut by positions as the weight is, and of x only
+    halos move, forward and in gradients of any order. Channels and taps are whole on every device.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from lcl_ref import Spec
+    >>> from lcl_ref.layers.sharded import partitioned
+    >>> spec = Spec(input_size=8, in_channels=2, out_channels=3, kernel_size=3, padding=1)
+    >>> weight, bias = np.ones(spec.weight_shape, "float32"), np.zeros(spec.bias_shape, "float32")
+    >>> jax.jit(lambda *operands: partitioned(spec, *operands))(np.ones((4, 8, 2), "float32"), weight, bias).shape
+    (4, 8, 3)
+    """
+    return jax_partitioned.local(spec, *map(jnp.asarray, (x, weight)), bias)
 
 
 @dataclass(frozen=True)

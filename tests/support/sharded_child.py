@@ -14,8 +14,9 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lcl_ref.layers.sharded import Sharded
+from lcl_ref.layers.sharded import Sharded, partitioned
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import load_task
@@ -69,6 +70,34 @@ def asked(task, shape, names, axes):
     return {"wrong": wrong, "halo": halo, "least": least, "moved": moved(compiled.as_text())}
 
 
+def left_to_xla(task, shape, names, axes):
+    """Return what a layer answers that is told no mesh, and what moves for it; what does not divide is not cut."""
+    spec, operands = task.spec, task.operands
+    mesh = jax.make_mesh(shape, names, (AxisType.Auto,) * len(names), devices=jax.devices()[: math.prod(shape)])
+
+    def put(name, sizes, *before):
+        cut = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, sizes, strict=True)]
+        return jax.device_put(operands[name], NamedSharding(mesh, PartitionSpec(*before, *cut)))
+
+    positions = spec.output_size if spec.bias == "position" else ()
+    given = [put("x", spec.input_size, None), put("weight", spec.weight_size)]
+    given += [put("bias", positions) if positions else operands["bias"]] if spec.bias != "none" else []
+    dy = put("dy", spec.output_size, None)
+
+    def step(dy, *given):
+        y, pull = jax.vjp(lambda *given: partitioned(spec, *given), *given)
+        return y, *pull(dy)
+
+    compiled = jax.jit(step).lower(dy, *given).compile()
+    got = dict(zip(("y", "dx", "dw", "db"), map(np.asarray, compiled(dy, *given)), strict=False))
+    wrong = [name for name in task.golden if name in got and not np.array_equal(got[name], task.golden[name])]
+    sizes = zip(axes, zip(spec.input_size, spec.weight_size, strict=True), strict=True)
+    even = all(size % mesh.shape[axis] == 0 for axis, both in sizes if axis for size in both)
+    shards = [1 if axis is None else mesh.shape[axis] for axis in axes]
+    least = 2 * 4 * len(operands["x"]) * needed(spec, shards)
+    return {"wrong": wrong, "even": even, "least": least, "moved": moved(compiled.as_text())}
+
+
 def zeros_after(array, shape):
     return np.pad(array, [(0, long - size) for size, long in zip(array.shape, shape, strict=True)])
 
@@ -79,7 +108,8 @@ def main(cases):
         task = load_task(store, case, "float32")
         for shape, names, axes in meshes(task.spec.rank, number):
             row = {"case": case, "mesh": shape, "axes": axes, "unshared": not any(task.spec.shared)}
-            print(json.dumps(row | {"bias": task.spec.bias} | asked(task, shape, names, axes)), flush=True)
+            found = {way.__name__: way(task, shape, names, axes) for way in (asked, left_to_xla)}
+            print(json.dumps(row | {"bias": task.spec.bias} | found), flush=True)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def training():
 
 if __name__ == "__main__":
     jax.config.update("jax_disable_most_optimizations", True)
-    for kind, named in (("Auto", True), ("Explicit", True), ("Explicit", False)):
+    for kind, named in (("Auto", True), ("Auto", False), ("Explicit", True), ("Explicit", False)):
         for linen in (True, False):
             flax(kind, named, linen)
     training()
