@@ -2,8 +2,11 @@
 
 import json
 import math
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -13,16 +16,15 @@ import lcl_ref as lcl
 from lcl_ref.layers.engines.shards import Cut, cuts, halo
 from lcl_ref.layers.planning import Cluster, placements
 from lcl_ref.layers.sharded import Sharded
-from lcl_ref.suite.cases.tiers import in_tier
-from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.golden.store import Store
-from lcl_ref.suite.judge.tasks import cell_exists
-from tests.support.halos import needed
 from tests.support.layer_answers import random_spec
 from tests.support.programs import python
+from tests.support.sharded_cases import cut_cases, needed
 
 SPEC = lcl.Spec(input_size=(12, 9), in_channels=2, out_channels=3, kernel_size=3, padding=1)
 LOST_SECONDS = 30
+
+PIECES = 8
+"""A process of JAX compiles some hundreds of programs, not thousands."""
 
 
 def test_what_moves_and_what_is_there_is_what_windows_see_and_no_more():
@@ -79,18 +81,6 @@ def test_planned_bytes_are_those_of_the_halo():
     assert positions.memory < gathered.memory < samples.memory
 
 
-def exact_cases(tier):
-    """Return the exact cases of a tier, of rank 1 and more, whose gradients are in the golden data."""
-    store = Store(default_root())
-    entries = {name: store.entries[name] for name in in_tier(tier, []) if name in store.entries}
-    plain = {name: one for name, one in entries.items() if one["values"] not in ("rounded", "nonfinite", "complex")}
-    return [
-        name
-        for name, one in plain.items()
-        if "file" in one and store.spec(name).rank and cell_exists(one, "vjp", "float32")
-    ]
-
-
 def lines(done):
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -102,32 +92,36 @@ def over_devices(cases):
     assert len(rows) >= 3 * len(cases)
     for row in rows:
         told, left = row["asked"], row["left_to_xla"]
-        assert told["wrong"] == left["wrong"] == [], row
+        assert told["wrong"] == [], row
         assert told["moved"][0] == told["halo"] == told["least"], row
-        assert not left["even"] or 2 * left["moved"][0] == 3 * left["least"], row  # for the weight's gradient, again
-        found = [told, *[left] * left["even"]]
-        others = {name for one in found for name in one["moved"][1]}
-        summed = not row["unshared"] or row["bias"] == "channel" or row["case"].endswith("empty-batch")
-        assert others <= ({"all-reduce"} if summed else set()), row
+        summed = not row["unshared"] or row["bias"] == "channel"
+        assert set(told["moved"][1]) <= ({"all-reduce"} if summed else set()), row
+        if left:
+            assert left["wrong"] == [], row
+        if left and left["even"]:
+            assert 2 * left["moved"][0] == 3 * left["least"], row  # the weight's gradient gets the halo again
+            assert set(left["moved"][1]) <= ({"all-reduce"} if summed else set()), row
     return rows
 
 
 @pytest.mark.slow
-def test_golden_answers_over_2_3_and_4_devices_move_no_more_than_the_halo():
-    rows = over_devices(exact_cases("core"))
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_golden_answers_over_2_3_and_4_devices_move_no_more_than_the_halo(piece):
+    rows = over_devices(cut_cases("full", 1)[piece::PIECES])
     assert any(row["asked"]["halo"] for row in rows if len(row["mesh"]) == 2)
-    assert any(row["left_to_xla"]["even"] and row["left_to_xla"]["moved"][0] for row in rows)
+    assert any(row["left_to_xla"] and row["left_to_xla"]["moved"][0] for row in rows)
 
 
 @pytest.mark.slow
 def test_layers_of_flax_move_halos_and_training_is_that_of_one_device():
-    *asked, training = lines(python("-m", "tests.support.sharded_flax_child", timeout=600))
+    *asked, transforms, training = lines(python("-m", "tests.support.sharded_flax_child", timeout=600))
     halo = 4 * 2 * 2 * 8 * 6  # two samples, two channels, six rows of eight
     assert len(asked) == 8
     for row in asked:
         times = 2 if row["named"] or row["kind"] == "Explicit" else 3  # the weight's gradient gets it again
         assert row["right"], row
         assert row["moved"] == [times * halo, {}], row
+    assert transforms == {"transforms": [True] * 5}
     assert training == {"furthest": 0.0, "loaded": [True, True, True]}
 
 
@@ -140,7 +134,7 @@ def processes(tmp_path, job, size, *words):
         subprocess.Popen([*command, str(rank), str(size), *map(str, words)], stdout=-1, stderr=-1, text=True)
         for rank in range(size)
     ]
-    return [(one.communicate(timeout=300), one.returncode) for one in started]
+    return [(one.communicate(timeout=900), one.returncode) for one in started]
 
 
 def over_processes(tmp_path, grid, cases):
@@ -156,20 +150,15 @@ def over_processes(tmp_path, grid, cases):
     assert any(row["halo"] for row in found[0])
 
 
-def cut_cases(tier, axes):
-    """Return the exact cases of a tier with so many axes that are not shared."""
-    store = Store(default_root())
-    return [name for name in exact_cases(tier) if store.spec(name).shared.count(False) >= axes]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("grid", ["2", "3", "4", "2x2", "2x1"])
 def test_golden_answers_over_processes_of_torch(tmp_path, grid):
-    over_processes(tmp_path, grid, cut_cases("core", 1 + grid.count("x")))
+    over_processes(tmp_path, grid, cut_cases("full", 1 + grid.count("x")))
 
 
 @pytest.mark.slow
-def test_training_over_four_processes_is_that_of_one_and_its_checkpoint_loads_under_any_number(tmp_path):
+def test_training_over_four_processes_is_that_of_one_and_its_checkpoint_loads_under_any_number(tmp_path, monkeypatch):
+    monkeypatch.setenv("LCL_KERNEL", "0")  # by the compiled kernel the last bit of a sum depends on its neighbours
     for size in (1, 4):
         (tmp_path / f"{size}").mkdir()
         assert [status for _, status in processes(tmp_path, "train", size, tmp_path / f"{size}")] == [0] * size
@@ -194,3 +183,29 @@ def test_a_process_that_is_killed_ends_the_others_with_one_error(tmp_path):
         assert found["seconds"] < LOST_SECONDS
         assert found["error"].startswith("a process of the group: got ")
         assert "\n" not in found["error"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lost", "how", "heartbeat"),
+    [(1, signal.SIGKILL, 100), (0, signal.SIGKILL, 100), (1, signal.SIGSTOP, 10), (0, signal.SIGSTOP, 10)],
+)
+def test_a_process_of_jax_that_is_lost_ends_the_other(lost, how, heartbeat):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "tests.support.sharded_jax_child", address]
+    words = [str(lost), str(int(how)), str(heartbeat)]
+    started = [subprocess.Popen([*command, str(rank), *words], stdout=-1, stderr=-1, text=True) for rank in (0, 1)]
+    try:
+        assert all(any("reached" in line for line in one.stdout) for one in started)
+        began = time.monotonic()
+        out, err = started[1 - lost].communicate(timeout=2 * LOST_SECONDS)
+        took = time.monotonic() - began
+    finally:
+        for one in started:
+            with one:
+                one.kill()
+    assert took < LOST_SECONDS, (out, err)
+    assert started[1 - lost].returncode not in (0, None)
+    assert out or "distributed service detected fatal errors" in err

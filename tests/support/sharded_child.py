@@ -1,7 +1,8 @@
-"""Asks sharded layers of JAX on four devices of the host: `python -m tests.support.sharded_child CASE...`, JSON out.
+"""Asks sharded layers of JAX on four devices of the host: `python -m tests.support.sharded_child [CASE...]`, JSON out.
 
 A process of its own, because JAX makes its devices once. For each case and 2, 3 and 4 shards: whether y and gradients
-are the golden ones, what collectives the compiled program has, and how many bytes they move.
+are the golden ones, what collectives the compiled program has, and how many bytes they move. Without a case, all exact
+cases that can be cut, which takes half an hour; `| python -m tests.support.sharded_table` makes a table of it.
 """
 
 import json
@@ -20,7 +21,7 @@ from lcl_ref.layers.sharded import Sharded, partitioned
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import load_task
-from tests.support.halos import needed
+from tests.support.sharded_cases import cut_cases, needed
 
 OTHERS = ("all-gather", "all-reduce", "all-to-all", "reduce-scatter", "collective-broadcast")
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
@@ -70,19 +71,19 @@ def asked(task, shape, names, axes):
     return {"wrong": wrong, "halo": halo, "least": least, "moved": moved(compiled.as_text())}
 
 
-def left_to_xla(task, shape, names, axes):
-    """Return what a layer answers that is told no mesh, and what moves for it; what does not divide is not cut."""
+def left_to_xla(task, shape, names, axes, *, always):
+    """Return what a layer answers that is told no mesh, and what moves for it; what does not divide is not cut.
+
+    None where something does not divide, unless it is asked `always`.
+    """
     spec, operands = task.spec, task.operands
     mesh = jax.make_mesh(shape, names, (AxisType.Auto,) * len(names), devices=jax.devices()[: math.prod(shape)])
-
-    def put(name, sizes, *before):
-        cut = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, sizes, strict=True)]
-        return jax.device_put(operands[name], NamedSharding(mesh, PartitionSpec(*before, *cut)))
-
-    positions = spec.output_size if spec.bias == "position" else ()
-    given = [put("x", spec.input_size, None), put("weight", spec.weight_size)]
-    given += [put("bias", positions) if positions else operands["bias"]] if spec.bias != "none" else []
-    dy = put("dy", spec.output_size, None)
+    shards = [1 if axis is None else mesh.shape[axis] for axis in axes]
+    sizes = zip(shards, spec.input_size, spec.output_size, strict=True)
+    even = all(size % count == 0 for count, *both in sizes for size in both)
+    if not even and not always:
+        return None
+    dy, *given = placed(spec, operands, mesh, axes)
 
     def step(dy, *given):
         y, pull = jax.vjp(lambda *given: partitioned(spec, *given), *given)
@@ -91,11 +92,21 @@ def left_to_xla(task, shape, names, axes):
     compiled = jax.jit(step).lower(dy, *given).compile()
     got = dict(zip(("y", "dx", "dw", "db"), map(np.asarray, compiled(dy, *given)), strict=False))
     wrong = [name for name in task.golden if name in got and not np.array_equal(got[name], task.golden[name])]
-    sizes = zip(axes, zip(spec.input_size, spec.weight_size, strict=True), strict=True)
-    even = all(size % mesh.shape[axis] == 0 for axis, both in sizes if axis for size in both)
-    shards = [1 if axis is None else mesh.shape[axis] for axis in axes]
     least = 2 * 4 * len(operands["x"]) * needed(spec, shards)
     return {"wrong": wrong, "even": even, "least": least, "moved": moved(compiled.as_text())}
+
+
+def placed(spec, operands, mesh, axes):
+    """Return dy, x, weight and bias, cut along what divides."""
+
+    def put(name, sizes, *before):
+        cut = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, sizes, strict=True)]
+        return jax.device_put(operands[name], NamedSharding(mesh, PartitionSpec(*before, *cut)))
+
+    found = [put("dy", spec.output_size, None), put("x", spec.input_size, None), put("weight", spec.weight_size)]
+    if spec.bias == "position":
+        found.append(put("bias", spec.output_size))
+    return [*found, operands["bias"]] if spec.bias == "channel" else found
 
 
 def zeros_after(array, shape):
@@ -108,10 +119,11 @@ def main(cases):
         task = load_task(store, case, "float32")
         for shape, names, axes in meshes(task.spec.rank, number):
             row = {"case": case, "mesh": shape, "axes": axes, "unshared": not any(task.spec.shared)}
-            found = {way.__name__: way(task, shape, names, axes) for way in (asked, left_to_xla)}
-            print(json.dumps(row | {"bias": task.spec.bias} | found), flush=True)
+            found = {"bias": task.spec.bias, "asked": asked(task, shape, names, axes)}
+            found["left_to_xla"] = left_to_xla(task, shape, names, axes, always=number % 5 == 0)
+            print(json.dumps(row | found), flush=True)
 
 
 if __name__ == "__main__":
     jax.config.update("jax_disable_most_optimizations", True)
-    main(sys.argv[1:])
+    main(sys.argv[1:] or cut_cases("full", 1))

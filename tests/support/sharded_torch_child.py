@@ -20,7 +20,7 @@ from lcl_ref.layers.sharded_torch import ShardedLocal
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import load_task
-from tests.support.halos import needed
+from tests.support.sharded_cases import needed
 
 SPEC = lcl.Spec(input_size=(13, 6), in_channels=3, out_channels=4, kernel_size=3, padding=1, stride=(2, 1))
 STEPS, RATE = 50, 0.05
