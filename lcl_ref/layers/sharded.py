@@ -37,7 +37,7 @@ def partitioned(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     >>> jax.jit(lambda *operands: partitioned(spec, *operands))(np.ones((4, 8, 2), "float32"), weight, bias).shape
     (4, 8, 3)
     """
-    return jax_partitioned.local(spec, *map(jnp.asarray, (x, weight)), bias)
+    return jax_partitioned.local(spec, jnp.asarray(x), jnp.asarray(weight), bias)
 
 
 @dataclass(frozen=True)

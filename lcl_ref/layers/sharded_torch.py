@@ -72,7 +72,8 @@ class ShardedLocal(nn.Module):
         self.spec, self.axis, self.group = spec, axis, group
         self.halo, self._groups = _of_this_process(spec, axes, group)
         cuts, at = self.halo.cuts, self.halo.at
-        sites, self._own = ([getattr(cuts[one], name)(at[one]) for one in axes] for name in ("own_sites", "own_positions"))
+        sites = [cuts[one].own_sites(at[one]) for one in axes]
+        self._own = [cuts[one].own_positions(at[one]) for one in axes]
         self.sites: Any = sites[0] if isinstance(axis, int) else tuple(sites)
         self.positions: Any = self._own[0] if isinstance(axis, int) else tuple(self._own)
         self._count = {one: last - first for one, (first, last) in zip(axes, self._own, strict=True)}

@@ -31,7 +31,7 @@ from lcl_ref.layers.engines.jax_tiles import mapped
 from lcl_ref.layers.engines.shards import Cut
 
 OPERANDS = {"y": "xw", "x": "yw", "w": "xy"}
-"""Of each product by its result: x ``(n, i*, ci)``, w ``(p*, k*, cg, co)``, y ``(n, o*, co)``, or gradients of these."""
+"""Of each product by its result: x ``(n, i*, ci)``, w ``(p*, k*, cg, co)``, y ``(n, o*, co)``, or their gradients."""
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -47,7 +47,8 @@ def _may_be_cut(*arrays: Any) -> bool:
     """Return whether XLA may cut the program: by Shardy, and along automatic axes, which the others are not left to."""
     automatic = set(jax.sharding.get_abstract_mesh().axis_types) <= {AxisType.Auto}
     told = any(name is not None for array in arrays for name in jax.typeof(array).sharding.spec)
-    return jax.device_count() > 1 and jax.config.jax_use_shardy_partitioner and automatic and not told
+    shardy = getattr(jax.config, "jax_use_shardy_partitioner", True)  # of later versions, the only one
+    return jax.device_count() > 1 and shardy and automatic and not told
 
 
 def _product(result: str, layer: Any, first: Any, second: Any, shape: Any) -> Any:
@@ -76,9 +77,9 @@ def _partitioned(result: str, spec: Spec) -> Any:
 def _rule(result: str, spec: Spec) -> tuple[str, dict[str, tuple[str, ...]]]:
     """Return which axes of operands and result are cut alike, and what becomes of those that are not in the result."""
     axes = range(spec.rank)
-    places = [f"p{axis}" for axis in axes]
+    places, taps = [f"p{axis}" for axis in axes], [f"k{axis}" for axis in axes]
     own = [f"s{axis}" if spec.shared[axis] else f"p{axis}" for axis in axes]
-    factors = {"x": ["n", *places, "c"], "w": [*own, *(f"k{axis}" for axis in axes), "g", "f"], "y": ["n", *places, "f"]}
+    factors = {"x": ["n", *places, "c"], "w": [*own, *taps, "g", "f"], "y": ["n", *places, "f"]}
     first, second, last = (factors[tensor] for tensor in (*OPERANDS[result], result))
     used = dict.fromkeys([*first, *second, *last])  # special ones have to be named in the order of the rule
     moving = {"n", *places}
@@ -132,9 +133,9 @@ def _traced(result: str, spec: Spec, arrays: Any, _: Any) -> Any:
 def _primitive(result: str) -> Any:
     primitive = Primitive(f"lcl_partitioned_{result}")
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=("spec", "call")))
-    primitive.def_abstract_eval(lambda *_, spec, call: call.out_avals[0])
+    primitive.def_abstract_eval(lambda *_, call, **__: call.out_avals[0])
 
-    def run(first: Any, second: Any, spec: Spec, call: Any) -> Any:
+    def run(first: Any, second: Any, *, spec: Spec, **_: Any) -> Any:
         return _partitioned(result, spec)(first, second)
 
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
@@ -143,7 +144,7 @@ def _primitive(result: str) -> Any:
     return primitive
 
 
-def _transposed(result: str, wanted: str, cotangent: Any, first: Any, second: Any, *, spec: Spec, call: Any) -> Any:
+def _transposed(result: str, wanted: str, cotangent: Any, first: Any, second: Any, *, spec: Spec, **_: Any) -> Any:
     """Return the gradient of one operand: the product that has it for its result."""
     known = dict(zip((*OPERANDS[result], result), (first, second, cotangent), strict=True))
     return _bound(wanted, spec, *(known[tensor] for tensor in OPERANDS[wanted]))

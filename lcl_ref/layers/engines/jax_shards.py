@@ -138,8 +138,10 @@ def _tables(cut: Mapping[int, Cut], moves: Sequence[Box]) -> tuple[list[tuple[in
         ends = ([box[axis].source for axis in cut], [box[axis].target for axis in cut])
         source, target = (int(np.ravel_multi_index(at, grid)) for at in ends)
         pairs.append((source, target))
-        sent[source] = [one.first - (cut[axis].sites * one.source if axis in cut else 0) for axis, one in enumerate(box)]
-        put[target] = [one.first - (cut[axis].start(one.target) if axis in cut else 0) for axis, one in enumerate(box)]
+        sent[source], put[target] = ([one.first for one in box] for _ in range(2))
+        for axis, one in cut.items():
+            sent[source, axis] -= one.sites * box[axis].source
+            put[target, axis] -= one.start(box[axis].target)
         here[target] = True
     return pairs, sent, put, here
 
@@ -156,5 +158,6 @@ def _spread(box: Box, seen: Any) -> Any:
     for axis, one in enumerate(box, 1):
         if len(one.sees) != one.span:
             empty = jnp.zeros(resized(seen.shape, {axis: one.span}), seen.dtype)
-            seen = empty.at[(slice(None),) * axis + (np.array(one.sees),)].set(seen)
+            places = (slice(None),) * axis + (np.array(one.sees),)
+            seen = empty.at[places].set(seen, unique_indices=True, indices_are_sorted=True)
     return seen

@@ -104,7 +104,8 @@ class Cut:
         """Return the sites that windows of a shard see."""
         spec, axis = self.spec, self.axis
         taps = range(0, spec.dilation[axis] * spec.kernel_size[axis], spec.dilation[axis])
-        starts = (position * spec.stride[axis] - spec.padding[axis][0] for position in range(*self.own_positions(shard)))
+        before, positions = spec.padding[axis][0], range(*self.own_positions(shard))
+        starts = [position * spec.stride[axis] - before for position in positions]
         return sorted({start + tap for start in starts for tap in taps} & set(range(spec.input_size[axis])))
 
     @cached_property

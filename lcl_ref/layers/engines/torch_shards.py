@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lcl_ref.core.spec import Spec
 from lcl_ref.errors import LclError, Violation
 from lcl_ref.layers.engines.shards import Cut, resized, views
 
