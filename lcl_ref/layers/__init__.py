@@ -8,8 +8,9 @@ module                  layers                                                  
 `flax_linen`            `LocallyConnected` of a `Spec`                            last
 `flax_nnx`              the same                                                  last
 `keras`                 `LocallyConnected1D`, `2D`, `3D` of Keras 2, for Keras 3  first or last
-`sharded`               `Sharded`, a function of JAX over the devices of a mesh   last
-`sharded_torch`         `ShardedLocal`, over the processes of a group             last
+`sharded`               `Sharded`, over the devices of a mesh of JAX              last
+                        `partitioned`, over those that XLA cuts a program for     last
+`sharded_torch`         `ShardedLocal`, over the processes of a group or a mesh   last
 ======================  ========================================================  ==============
 
 The first five have `UnequalBlockLinear`, too, block-diagonal with blocks of unequal sizes. `planning` says what a layer

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from lcl_ref.core.spec import Spec
 from lcl_ref.extensions.unequal import Blocks
 from lcl_ref.layers._arguments import check_sample
-from lcl_ref.layers.engines.jax import local
-from lcl_ref.layers.sharded import Sharded
+from lcl_ref.layers.sharded import Sharded, partitioned
 
 bias_start = jax.nn.initializers.zeros
 block_start = jax.nn.initializers.lecun_normal()
@@ -43,7 +42,7 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any, over: Sequence
     """Return ``y (..., o*, co)`` of ``x (..., i*, ci)`` in `dtype`, or that of x; any batch axes, or none.
 
     `over` are mesh, axes and batch axis of a layer that lies on several devices; where there is no mesh, they are those
-    by which the kernel is cut, if its sharding is explicit.
+    by which the kernel is cut, if its sharding is explicit, and else those by which XLA cuts it.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def apply(spec: Spec, x: Any, kernel: Any, bias: Any, dtype: Any, over: Sequence
     layer = _of_devices(spec, *over) if over[0] is not None else _of_explicit(spec, x, kernel)
     flat = x if len(batch) == 1 else x.reshape(math.prod(batch), *sample)
     operands = (array if array is None else jnp.asarray(array, wanted) for array in (flat, kernel, bias))
-    y = local(spec, *operands) if layer is None else layer(*operands)
+    y = partitioned(spec, *operands) if layer is None else layer(*operands)
     return y if len(batch) == 1 else y.reshape(*batch, *y.shape[1:])
 
 

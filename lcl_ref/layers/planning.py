@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.shards import Cut
 
 PRODUCTS = 3
-"""Of a step: the output, the gradient of the input, the gradient of the weight."""
+"""Of a step: the output, the gradients of input and weight. Each takes the weights through memory."""
+
+UPDATE = 3
+"""Of a step, too: weights and gradient are read, weights written. States of the optimiser are read and written."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class Cluster:
         Bytes of each.
     multiply_adds, memory_speed, link : float
         What each does in a second: multiply-adds, bytes read or written, bytes sent.
+    latency : float
+        Seconds until a message arrives, however short.
+    reached : float
+        The share of these multiply-adds and this memory speed that a step reaches; to be measured on one device.
     """
 
     devices: int
@@ -32,6 +41,8 @@ class Cluster:
     multiply_adds: float
     memory_speed: float
     link: float
+    latency: float = 0.0
+    reached: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Placement:
     memory : float
         Bytes that it holds: weights, gradient, states of the optimiser, input, output and their gradients.
     seconds : float
-        The longest of computing and reading, and of sending, one after the other.
+        The longer of computing and of taking weights through memory, and sending after it.
     """
 
     name: str
@@ -69,26 +80,62 @@ def placements(spec: Spec, batch: int, cluster: Cluster, itemsize: int = 4, stat
     >>> cluster = Cluster(4, memory=16e9, multiply_adds=1e12, memory_speed=1e11, link=1e9)
     >>> for one in placements(spec, 32, cluster):
     ...     print(f"{one.name:10}{one.moved / 1e6:7.2f} MB moved{one.memory / 1e6:7.1f} MB held")
-    positions    0.14 MB moved   14.0 MB held
+    positions    0.13 MB moved   14.0 MB held
     samples     14.35 MB moved   42.5 MB held
     gathered    21.53 MB moved   23.3 MB held
     """
     weights = itemsize * spec.parameter_count
     inputs, outputs = (2 * itemsize * math.prod(shape) for shape in (spec.x_shape(batch), spec.y_shape(batch)))
-    ways = [_cuts(spec, grid) for grid in _grids(spec, cluster.devices)]
-    least = min(map(_share, ways))
-    cuts = min((cuts for cuts in ways if _share(cuts) == least), key=lambda cuts: _most_sent(cuts, batch, itemsize))
-    share, seen = _share(cuts), math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts)
-    part, kept, held = 1 - 1 / cluster.devices, (inputs + outputs) / cluster.devices, 2 + states
-    found = {
-        "positions": (2 * _most_sent(cuts, batch, itemsize), share * (held * weights + outputs) + seen * inputs, share),
-        "samples": (2 * part * weights, held * weights + kept, 1.0),
-        "gathered": (3 * part * weights, held * weights / cluster.devices + weights + kept, 1.0),
+    share, sent, seen = _best_grid(_geometry(spec), cluster.devices)
+    halo = 2 * sent * itemsize * batch * spec.in_channels
+    devices, update = cluster.devices, UPDATE + 2 * states
+    others, kept, held = devices - 1, (inputs + outputs) / devices, 2 + states
+    found = {  # bytes that move, messages one after the other, bytes held, weights through memory
+        "positions": (
+            halo,
+            2 * (halo > 0),
+            share * (held * weights + outputs) + seen * inputs,
+            share * (PRODUCTS + update),
+        ),
+        "samples": (2 * others / devices * weights, 2 * others, held * weights + kept, PRODUCTS + update),
+        "gathered": (
+            3 * others / devices * weights,
+            3 * others,
+            held * weights / devices + weights + kept,
+            PRODUCTS + update / devices,
+        ),
     }
     return [
-        Placement(name, moved, memory, _seconds(spec, batch, cluster, read * held * weights) + moved / cluster.link)
-        for name, (moved, memory, read) in found.items()
+        Placement(
+            name,
+            moved,
+            memory,
+            _seconds(spec, batch, cluster, passes * weights) + moved / cluster.link + messages * cluster.latency,
+        )
+        for name, (moved, messages, memory, passes) in found.items()
     ]
+
+
+def _geometry(spec: Spec) -> Spec:
+    """Return the layer with one channel, for those that differ in nothing else are cut alike."""
+    return Spec.from_dict(spec.to_dict() | {"in_channels": 1, "out_channels": 1, "groups": 1, "channel_table": None})
+
+
+@cache
+def _best_grid(spec: Spec, devices: int) -> tuple[float, int, float]:
+    """Return, of the grid of devices that suits best, what it costs the device with most.
+
+    These are its share of the positions, the sites that it sends, and the share of the sites that its windows span.
+    """
+    found = []
+    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
+    for grid in _grids(spec, devices):
+        counts = dict(zip(longest, grid, strict=False))
+        cuts = [Cut(spec, axis, counts.get(axis, 1)) for axis in range(spec.rank)]
+        share = math.prod(cut.positions / spec.output_size[cut.axis] for cut in cuts)
+        seen = math.prod(cut.window / spec.input_size[cut.axis] for cut in cuts if cut.shards > 1)
+        found.append((share, _most_sent(cuts), seen))
+    return min(found)
 
 
 def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
@@ -98,35 +145,25 @@ def _grids(spec: Spec, devices: int) -> list[tuple[int, int]]:
     return [(count, devices // count) for count in range(1, devices + 1) if devices % count == 0]
 
 
-def _cuts(spec: Spec, grid: tuple[int, int]) -> list[Cut]:
-    longest = sorted(range(spec.rank), key=spec.output_size.__getitem__, reverse=True)
-    return [Cut(spec, axis, count) for axis, count in zip(longest, grid, strict=False)]
-
-
-def _share(cuts: Sequence[Cut]) -> float:
-    """Return the share of the positions that the device with most has."""
-    return math.prod(cut.positions / cut.spec.output_size[cut.axis] for cut in cuts)
-
-
-def _most_sent(cuts: Sequence[Cut], batch: int, itemsize: int) -> float:
-    """Return the bytes of x that the device sends which sends most: along one axis, then along the other."""
-    spec = cuts[0].spec
-    total, sizes = 0, list(spec.input_size)
-    for cut in cuts:
-        sizes[cut.axis] = cut.sites
-    for cut in cuts:
-        sent = [0] * cut.shards
-        for move in cut.moves:
-            sent[move.source] += move.count
-        total += max(sent) * math.prod(size for axis, size in enumerate(sizes) if axis != cut.axis)
-        sizes[cut.axis] = cut.window
-    return total * batch * itemsize * spec.in_channels
+def _most_sent(cuts: Sequence[Cut]) -> int:
+    """Return the sites that the device sends which sends most: what is seen of its own, less what it sees itself."""
+    seen = [[0] * cut.shards for cut in cuts]
+    kept = [[0] * cut.shards for cut in cuts]
+    for number, cut in enumerate(cuts):
+        for view in cut.views:
+            seen[number][view.source] += len(view.sees)
+            kept[number][view.source] += len(view.sees) if view.target == view.source else 0
+    devices = product(*(range(cut.shards) for cut in cuts))
+    return max(
+        math.prod(map(list.__getitem__, seen, device)) - math.prod(map(list.__getitem__, kept, device))
+        for device in devices
+    )
 
 
 def _seconds(spec: Spec, batch: int, cluster: Cluster, moved_in_memory: float) -> float:
     """Return the time of the products of a step, or of its weights through memory, whichever is longer."""
     products = PRODUCTS * batch * math.prod(spec.output_size) * spec.fan_in * spec.out_channels / cluster.devices
-    return max(products / cluster.multiply_adds, moved_in_memory / cluster.memory_speed)
+    return max(products / cluster.multiply_adds, moved_in_memory / cluster.memory_speed) / cluster.reached
 
 
 def widest(make: Callable[[int], Spec], batch: int, cluster: Cluster, placement: str = "positions") -> int:

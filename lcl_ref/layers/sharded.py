@@ -1,8 +1,10 @@
-"""`Sharded`: a layer of JAX whose positions, and so whose weights, lie on several devices; only halos move."""
+"""Layers of JAX whose positions, and so whose weights, lie on several devices; only halos move.
+
+`Sharded` is told the mesh; `partitioned` is cut as XLA cuts the program that it stands in.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,8 +17,27 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import SpecError, Violation
-from lcl_ref.layers.engines import jax_shards
-from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, resized
+from lcl_ref.layers.engines import jax_partitioned, jax_shards
+from lcl_ref.layers.engines.shards import Cut, check_whole, cuts, halo, resized
+
+
+def partitioned(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
+
+    Under `jax.jit` with shardings along automatic axes of a mesh, y is cut by positions as the weight is, and of x only
+    halos move, forward and in gradients of any order. Channels and taps are whole on every device.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from lcl_ref import Spec
+    >>> from lcl_ref.layers.sharded import partitioned
+    >>> spec = Spec(input_size=8, in_channels=2, out_channels=3, kernel_size=3, padding=1)
+    >>> weight, bias = np.ones(spec.weight_shape, "float32"), np.zeros(spec.bias_shape, "float32")
+    >>> jax.jit(lambda *operands: partitioned(spec, *operands))(np.ones((4, 8, 2), "float32"), weight, bias).shape
+    (4, 8, 3)
+    """
+    return jax_partitioned.local(spec, jnp.asarray(x), jnp.asarray(weight), bias)
 
 
 @dataclass(frozen=True)
@@ -84,16 +105,9 @@ class Sharded:
     def halo_elements(self) -> int:
         """Elements of x per sample that move in a forward pass, all devices together; as many go back in a backward.
 
-        Along one axis these are what windows see beyond their devices, and no more. Along a second one the halo of the
-        first moves too, zeros of its padding included, and everywhere what makes the other axis even.
+        These are what windows see beyond their devices, each once, and no more.
         """
-        sizes = list(self.x_shape(1)[1:-1])
-        total = 0
-        for axis, cut in self.cuts.items():
-            others = math.prod(size for number, size in enumerate(sizes) if number != axis)
-            total += cut.halo * others
-            sizes[axis] = cut.shards * cut.window
-        return total * self.spec.in_channels
+        return halo(self.spec, self.cuts)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

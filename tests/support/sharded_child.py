@@ -1,7 +1,8 @@
-"""Asks sharded layers of JAX on four devices of the host: `python -m tests.support.sharded_child CASE...`, JSON out.
+"""Asks sharded layers of JAX on four devices of the host: `python -m tests.support.sharded_child [CASE...]`, JSON out.
 
 A process of its own, because JAX makes its devices once. For each case and 2, 3 and 4 shards: whether y and gradients
-are the golden ones, what collectives the compiled program has, and how many bytes they move.
+are the golden ones, what collectives the compiled program has, and how many bytes they move. Without a case, all exact
+cases that can be cut, which takes half an hour; `| python -m tests.support.sharded_table` makes a table of it.
 """
 
 import json
@@ -13,27 +14,27 @@ import sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lcl_ref.layers.sharded import Sharded
+from lcl_ref.layers.sharded import Sharded, partitioned
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import load_task
+from tests.support.sharded_cases import cut_cases, needed
 
 OTHERS = ("all-gather", "all-reduce", "all-to-all", "reduce-scatter", "collective-broadcast")
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
 
 
 def meshes(rank, number):
-    """Return, for a case, meshes and axes of 2, 3 and 4 shards, along one axis or two in turn."""
-    place = number % rank
-    along = [None] * rank
-    along[place] = "a"
-    found = [((count,), ("a",), tuple(along)) for count in (2, 3, 4)]
+    """Return, for a case, meshes and axes of 2, 3 and 4 shards along one axis in turn, and of 2 x 2 along two."""
+    names = [None] * rank
+    names[number % rank] = "a"
+    found = [((count,), ("a",), tuple(names)) for count in (2, 3, 4)]
     if rank > 1:
-        along[(place + 1) % rank] = "b"
-        found[2] = ((2, 2), ("a", "b"), tuple(along)) if number % 2 else found[2]
+        names[(number + 1) % rank] = "b"
+        found.append(((2, 2), ("a", "b"), tuple(names)))
     return found
 
 
@@ -65,10 +66,47 @@ def asked(task, shape, names, axes):
     cut = [tuple(slice(size) for size in one) for one in (spec.y_shape(batch), spec.x_shape(batch))]
     got = {"y": np.asarray(y)[cut[0]], "dx": np.asarray(dx)[cut[1]], "dw": dw, "db": db}
     wrong = [name for name in task.golden if name in got and not np.array_equal(got[name], task.golden[name])]
-    halo = 2 * batch * layer.halo_elements * jnp.dtype(x.dtype).itemsize
-    seen = [math.prod(spec.x_shape(batch)) // spec.input_size[axis] * cut.halo for axis, cut in layer.cuts.items()]
-    least = 2 * sum(seen) * jnp.dtype(x.dtype).itemsize
+    shards = [1 if axis is None else layer.mesh.shape[axis] for axis in axes]
+    least, halo = (2 * 4 * batch * elements for elements in (needed(spec, shards), layer.halo_elements))
     return {"wrong": wrong, "halo": halo, "least": least, "moved": moved(compiled.as_text())}
+
+
+def left_to_xla(task, shape, names, axes, *, always):
+    """Return what a layer answers that is told no mesh, and what moves for it; what does not divide is not cut.
+
+    None where something does not divide, unless it is asked `always`.
+    """
+    spec, operands = task.spec, task.operands
+    mesh = jax.make_mesh(shape, names, (AxisType.Auto,) * len(names), devices=jax.devices()[: math.prod(shape)])
+    shards = [1 if axis is None else mesh.shape[axis] for axis in axes]
+    sizes = zip(shards, spec.input_size, spec.output_size, strict=True)
+    even = all(size % count == 0 for count, *both in sizes for size in both)
+    if not even and not always:
+        return None
+    dy, *given = placed(spec, operands, mesh, axes)
+
+    def step(dy, *given):
+        y, pull = jax.vjp(lambda *given: partitioned(spec, *given), *given)
+        return y, *pull(dy)
+
+    compiled = jax.jit(step).lower(dy, *given).compile()
+    got = dict(zip(("y", "dx", "dw", "db"), map(np.asarray, compiled(dy, *given)), strict=False))
+    wrong = [name for name in task.golden if name in got and not np.array_equal(got[name], task.golden[name])]
+    least = 2 * 4 * len(operands["x"]) * needed(spec, shards)
+    return {"wrong": wrong, "even": even, "least": least, "moved": moved(compiled.as_text())}
+
+
+def placed(spec, operands, mesh, axes):
+    """Return dy, x, weight and bias, cut along what divides."""
+
+    def put(name, sizes, *before):
+        cut = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, sizes, strict=True)]
+        return jax.device_put(operands[name], NamedSharding(mesh, PartitionSpec(*before, *cut)))
+
+    found = [put("dy", spec.output_size, None), put("x", spec.input_size, None), put("weight", spec.weight_size)]
+    if spec.bias == "position":
+        found.append(put("bias", spec.output_size))
+    return [*found, operands["bias"]] if spec.bias == "channel" else found
 
 
 def zeros_after(array, shape):
@@ -81,9 +119,11 @@ def main(cases):
         task = load_task(store, case, "float32")
         for shape, names, axes in meshes(task.spec.rank, number):
             row = {"case": case, "mesh": shape, "axes": axes, "unshared": not any(task.spec.shared)}
-            print(json.dumps(row | {"bias": task.spec.bias} | asked(task, shape, names, axes)), flush=True)
+            found = {"bias": task.spec.bias, "asked": asked(task, shape, names, axes)}
+            found["left_to_xla"] = left_to_xla(task, shape, names, axes, always=number % 5 == 0)
+            print(json.dumps(row | found), flush=True)
 
 
 if __name__ == "__main__":
     jax.config.update("jax_disable_most_optimizations", True)
-    main(sys.argv[1:])
+    main(sys.argv[1:] or cut_cases("full", 1))

@@ -10,13 +10,15 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import lcl_ref as lcl
 from lcl_ref.layers import flax_linen, flax_nnx
-from lcl_ref.layers.sharded import Sharded
+from lcl_ref.layers.engines.jax import local
+from lcl_ref.layers.sharded import Sharded, partitioned
 from tests.support.sharded_child import moved
 
 SPEC = lcl.Spec(input_size=(12, 8), in_channels=2, out_channels=3, kernel_size=3, padding=1)
@@ -51,11 +53,36 @@ def flax(kind, named, linen):
         def call(params, x):
             return flax_nnx.LocallyConnected.from_canonical(SPEC, params["kernel"], params["bias"], **over)(x)
 
-    compiled = jax.jit(lambda *given: jax.vjp(call, *given)[1](dy)).lower(params, x).compile()
-    gradients, dx = compiled(params, x)
+    def step(*given):
+        y, pull = jax.vjp(call, *given)
+        return y, *pull(dy)
+
+    compiled = jax.jit(step).lower(params, x).compile()
+    _, gradients, dx = compiled(params, x)
     want = lcl.vjp(SPEC, given["x"], given["weight"], given["bias"], given["dy"])
     right = [np.array_equal(*pair) for pair in zip((dx, gradients["kernel"], gradients["bias"]), want, strict=True)]
     say(kind=kind, named=named, linen=linen, right=all(right), moved=moved(compiled.as_text()))
+
+
+def transformed():
+    """Ask a layer that is left to XLA forward mode, a second derivative, and a mapped one, under a mesh that is set."""
+    mesh = jax.make_mesh((4,), ("rows",), axis_types=(AxisType.Auto,))
+    given, more = drawn(SPEC, 2, whole=True), drawn(SPEC, 2, whole=True)
+    cut = {"x": PartitionSpec(None, "rows"), "weight": PartitionSpec("rows")}
+    x, weight = (jax.device_put(given[name], NamedSharding(mesh, names)) for name, names in cut.items())
+
+    def asked(layer):
+        square = lambda x, weight: (layer(SPEC, x, weight) ** 2).sum()  # noqa: E731
+        curved = lambda x, weight: (jax.grad(square, argnums=1)(x, weight) * more["weight"]).sum()  # noqa: E731
+        return (
+            jax.jvp(lambda *both: layer(SPEC, *both), (x, weight), (more["x"], more["weight"])),
+            jax.jit(jax.grad(curved, argnums=(0, 1)))(x, weight),
+            jax.jit(jax.vmap(lambda x: layer(SPEC, x, weight)))(jnp.stack([x, 2 * x])),
+        )
+
+    with jax.set_mesh(mesh):
+        got, want = (jax.tree.leaves(asked(layer)) for layer in (partitioned, local))
+    say(transforms=[np.array_equal(*pair) for pair in zip(got, want, strict=True)])
 
 
 def trained(count):
@@ -92,7 +119,8 @@ def training():
 
 if __name__ == "__main__":
     jax.config.update("jax_disable_most_optimizations", True)
-    for kind, named in (("Auto", True), ("Explicit", True), ("Explicit", False)):
+    for kind, named in (("Auto", True), ("Auto", False), ("Explicit", True), ("Explicit", False)):
         for linen in (True, False):
             flax(kind, named, linen)
+    transformed()
     training()

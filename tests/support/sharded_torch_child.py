@@ -13,54 +13,91 @@ import time
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 
 import lcl_ref as lcl
 from lcl_ref.layers.sharded_torch import ShardedLocal
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.tasks import load_task
+from tests.support.sharded_cases import needed
 
 SPEC = lcl.Spec(input_size=(13, 6), in_channels=3, out_channels=4, kernel_size=3, padding=1, stride=(2, 1))
 STEPS, RATE = 50, 0.05
 TIMEOUT = 20
 
 
-def own(layer, array, part):
-    return torch.tensor(np.ascontiguousarray(np.take(array, range(*part), axis=layer.axis + 1)))
+def pairs(layer, which):
+    """Return axis -> first and last of this process, of sites or positions."""
+    ends = getattr(layer, which)
+    return {layer.axis: ends} if isinstance(layer.axis, int) else dict(zip(layer.axis, ends, strict=True))
 
 
-def whole(tensor, first, size, axis):
+def own(layer, array, which):
+    for axis, part in pairs(layer, which).items():
+        array = np.take(array, range(*part), axis=axis + 1)
+    return torch.tensor(np.ascontiguousarray(array))
+
+
+def whole(tensor, parts, sizes, before):
     """Return a part of this process among zeros, so that the sum over processes is the whole."""
-    shape = [size if number == axis else one for number, one in enumerate(tensor.shape)]
+    shape = list(tensor.shape)
+    for axis in parts:
+        shape[axis + before] = sizes[axis]
     found = torch.zeros(shape)
-    found.narrow(axis, first, tensor.shape[axis]).copy_(tensor.detach())
+    view = found
+    for axis, (first, last) in parts.items():
+        view = view.narrow(axis + before, first, last - first)
+    view.copy_(tensor.detach())
     dist.all_reduce(found)
     return found.numpy()
 
 
-def cases(*names):
-    store = Store(default_root())
+def counted(sent):
+    """Have every tensor that is sent counted, in bytes."""
+    send = dist.isend
+
+    def isend(tensor, *words, **options):
+        sent.append(tensor.numel() * tensor.element_size())
+        return send(tensor, *words, **options)
+
+    dist.isend = isend
+
+
+def cases(grid, *names):
+    """Ask layers of these cases, along one axis in turn (`3`), or along two over a grid (`2x2`)."""
+    store, sent, shape = Store(default_root()), [], [int(count) for count in grid.split("x")]
+    mesh = init_device_mesh("cpu", tuple(shape)) if len(shape) > 1 else None
+    counted(sent)
     for number, case in enumerate(names):
         task = load_task(store, case, "float32")
         spec, given = task.spec, task.operands
-        axes = [axis for axis in range(spec.rank) if not spec.shared[axis]]
-        layer = ShardedLocal(spec, axes[number % len(axes)])
+        free = [axis for axis in range(spec.rank) if not spec.shared[axis]]
+        axes = [free[(number + more) % len(free)] for more in range(len(shape))]
+        layer = ShardedLocal(spec, axes if mesh else axes[0], mesh)
         layer.load_canonical(given["weight"], given.get("bias"))
-        x = own(layer, given["x"], layer.sites).requires_grad_()
+        sent.clear()
+        x = own(layer, given["x"], "sites").requires_grad_()
         y = layer(x)
-        y.backward(own(layer, given["dy"], layer.positions))
-        at, axis = layer.positions[0], layer.axis
+        y.backward(own(layer, given["dy"], "positions"))
+        sites, positions = pairs(layer, "sites"), pairs(layer, "positions")
         got = {
-            "y": whole(y, at, spec.output_size[axis], axis + 1),
-            "dx": whole(x.grad, layer.sites[0], spec.input_size[axis], axis + 1),
-            "dw": whole(layer.weight.grad, at, spec.output_size[axis], axis),
+            "y": whole(y, positions, spec.output_size, 1),
+            "dx": whole(x.grad, sites, spec.input_size, 1),
+            "dw": whole(layer.weight.grad, positions, spec.output_size, 0),
         }
         if spec.bias == "position":
-            got["db"] = whole(layer.bias.grad, at, spec.output_size[axis], axis)
+            got["db"] = whole(layer.bias.grad, positions, spec.output_size, 0)
         elif spec.bias == "channel":
             got["db"] = layer.bias.grad.numpy()
         wrong = [name for name in got if not np.array_equal(got[name], task.golden[name])]
-        print(json.dumps({"case": case, "wrong": wrong}), flush=True)
+        stored = zip(layer.canonical(), (given["weight"], given.get("bias")), strict=True)
+        same = all(one is None or np.array_equal(one.numpy(), array) for one, array in stored)
+        shards = [1] * spec.rank
+        for axis, count in zip(axes, shape, strict=True):
+            shards[axis] = count
+        halo = 2 * 4 * len(given["x"]) * needed(spec, shards)
+        print(json.dumps({"case": case, "wrong": wrong, "same": same, "sent": sum(sent), "halo": halo}), flush=True)
 
 
 def operands():
@@ -74,7 +111,7 @@ def trained():
     layer = ShardedLocal(SPEC, 0)
     layer.load_canonical(given["weight"], given["bias"])
     adam = torch.optim.Adam(layer.parameters(), RATE)
-    x, wanted = own(layer, given["x"], layer.sites), own(layer, given["dy"], layer.positions)
+    x, wanted = own(layer, given["x"], "sites"), own(layer, given["dy"], "positions")
     for _ in range(STEPS):
         adam.zero_grad()
         (layer(x) - wanted).square().sum().backward()
@@ -90,9 +127,9 @@ def train(folder):
         np.save(f"{folder}/bias.npy", bias.numpy())
 
 
-def load(folder):
+def load(folder, grid=None):
     stored = [np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("weight", "bias")]
-    layer = ShardedLocal(SPEC, 0)
+    layer = ShardedLocal(SPEC, (0, 1), init_device_mesh("cpu", tuple(json.loads(grid)))) if grid else ShardedLocal(SPEC)
     layer.load_canonical(*stored)
     same = [np.array_equal(one.numpy(), array) for one, array in zip(layer.canonical(), stored, strict=True)]
     print(json.dumps(same), flush=True)

@@ -3,13 +3,17 @@
 Weights are the positions, so they stay where they are; what moves is the input that windows see beyond their own shard
 (the halo), and back the gradient of that. Of an axis cut into shards, shard ``j`` has the positions ``[j*p, (j+1)*p)``
 and the sites ``[j*b, (j+1)*b)``, the last ones fewer or none. A halo may be wider than a shard: moves go to any shard.
+Of several axes cut, devices are a grid, and a move is a box: it goes at once from the device that has it to the one
+whose windows see it, corners too. So no site comes to a device twice, nor one that no window of it sees.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.errors import ShapeError, SpecError, Violation
@@ -17,12 +21,31 @@ from lcl_ref.errors import ShapeError, SpecError, Violation
 
 @dataclass(frozen=True)
 class Move:
-    """So many sites, from the first one on, from the shard that has them to one whose windows see them."""
+    """Sites along one axis, of one shard, that windows of another see, or of the same one.
+
+    Parameters
+    ----------
+    source, target : int
+        The shard that has them, and the one whose windows see them.
+    first : int
+        The first of them.
+    sees : tuple of int
+        The sites, counted from the first one; there are gaps where strides or dilations step over some.
+    """
 
     source: int
     target: int
     first: int
-    count: int
+    sees: tuple[int, ...]
+
+    @property
+    def span(self) -> int:
+        """Sites from the first to the last one, gaps included."""
+        return self.sees[-1] + 1
+
+
+Box = tuple[Move, ...]
+"""What moves between two devices: its extent along each spatial axis."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +79,12 @@ class Cut:
     @cached_property
     def window(self) -> int:
         """Elements that the windows of a full shard span."""
-        return self._span(self.positions)
+        return self.span(self.positions)
 
-    def _span(self, positions: int) -> int:
+    def span(self, positions: int) -> int:
+        """Return the elements that the windows of so many positions in a row span."""
+        if not positions:
+            return 0
         spec, axis = self.spec, self.axis
         return (positions - 1) * spec.stride[axis] + spec.dilation[axis] * (spec.kernel_size[axis] - 1) + 1
 
@@ -74,31 +100,25 @@ class Cut:
         """Return the first and the last site of a shard, the last one excluded."""
         return _part(self.spec.input_size[self.axis], self.sites, shard)
 
-    def seen(self, shard: int) -> tuple[int, int]:
-        """Return the first and the last site that the windows of a shard see, the last one excluded."""
-        first, last = self.own_positions(shard)
-        if first == last:
-            return 0, 0
-        size, start = self.spec.input_size[self.axis], self.start(shard)
-        return min(max(start, 0), size), min(max(start + self._span(last - first), 0), size)
+    def seen(self, shard: int) -> list[int]:
+        """Return the sites that windows of a shard see."""
+        spec, axis = self.spec, self.axis
+        taps = range(0, spec.dilation[axis] * spec.kernel_size[axis], spec.dilation[axis])
+        before, positions = spec.padding[axis][0], range(*self.own_positions(shard))
+        starts = [position * spec.stride[axis] - before for position in positions]
+        return sorted({start + tap for start in starts for tap in taps} & set(range(spec.input_size[axis])))
 
     @cached_property
-    def moves(self) -> tuple[Move, ...]:
-        """What moves, each site to a shard at most once, and none that a shard has."""
+    def views(self) -> tuple[Move, ...]:
+        """What the windows of each shard see, by the shards that have it, itself among them."""
         found = []
         for target in range(self.shards):
-            first, last = self.seen(target)
-            for source in range(first // self.sites, -(-last // self.sites)):
-                begin, end = self.own_sites(source)
-                count = min(last, end) - max(first, begin)
-                if source != target and count > 0:
-                    found.append(Move(source, target, max(first, begin), count))
+            by_source: dict[int, list[int]] = {}
+            for site in self.seen(target):
+                by_source.setdefault(site // self.sites, []).append(site)
+            for source, sites in by_source.items():
+                found.append(Move(source, target, sites[0], tuple(site - sites[0] for site in sites)))
         return tuple(found)
-
-    @property
-    def halo(self) -> int:
-        """Sites that move, all shards together."""
-        return sum(move.count for move in self.moves)
 
 
 def _part(size: int, width: int, shard: int) -> tuple[int, int]:
@@ -117,13 +137,35 @@ def cuts(spec: Spec, shards: Sequence[int]) -> dict[int, Cut]:
     --------
     >>> spec = Spec(input_size=(12, 9), in_channels=1, out_channels=1, kernel_size=3, padding=1)
     >>> cut = cuts(spec, (4, 1))[0]
-    >>> cut.positions, cut.window, [(move.source, move.target, move.first) for move in cut.moves[:3]]
-    (3, 5, [(1, 0, 3), (0, 1, 2), (2, 1, 6)])
+    >>> cut.positions, cut.window, cut.seen(1)
+    (3, 5, [2, 3, 4, 5, 6])
     """
     if len(shards) != spec.rank:
         text = f"{spec.rank} numbers: the layer has {spec.rank} spatial axes"
         raise SpecError(Violation("shards/rank", "shards", f"{tuple(shards)}", text))
     return {axis: Cut(spec, axis, count) for axis, count in enumerate(shards) if count > 1}
+
+
+def views(spec: Spec, cuts: Mapping[int, Cut]) -> list[Box]:
+    """Return what windows of each device of a grid see, by the devices that have it, itself among them."""
+    return list(product(*(cuts.get(axis, Cut(spec, axis, 1)).views for axis in range(spec.rank))))
+
+
+def boxes(spec: Spec, cuts: Mapping[int, Cut]) -> list[Box]:
+    """Return what moves over a grid of devices.
+
+    Examples
+    --------
+    >>> spec = Spec(input_size=(12, 9), in_channels=1, out_channels=1, kernel_size=3, padding=1)
+    >>> [[extent.span for extent in box] for box in boxes(spec, cuts(spec, (2, 2)))][:3]
+    [[6, 1], [1, 5], [1, 1]]
+    """
+    return [box for box in views(spec, cuts) if any(extent.source != extent.target for extent in box)]
+
+
+def halo(spec: Spec, cuts: Mapping[int, Cut]) -> int:
+    """Return the elements of x, per sample, that devices have to get: what their windows see and they have not."""
+    return spec.in_channels * sum(math.prod(len(one.sees) for one in box) for box in boxes(spec, cuts))
 
 
 def layer_of_a_shard(spec: Spec, sizes: Mapping[int, int]) -> Spec:
