@@ -1,4 +1,4 @@
-"""What a machine does with a unit: the same run as at home, in worker processes of its own, outcomes streaming back."""
+"""What a machine does with a backend: the same run as at home, in a process apart, outcomes streaming back."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from lcl_ref.outside import scratch
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.machines.kept import Kept
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.report.document import machine
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.drawn_cases import Fresh
-from lcl_ref.suite.run.matrix import MatrixRun, in_order
+from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.run.matrix import Lent, MatrixRun
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 STREAM_SECONDS = 0.3
 """How often outcomes are sent back."""
+
+KEPT = Kept()
 
 ENDED = threading.Event()
 """Set where this process is to end: what is being asked is left."""
@@ -39,10 +43,16 @@ class Question:
     ----------
     topic : str
         Where outcomes are sent while there is no result.
-    plan : mapping of BackendRef to list of Cell
-        What is asked.
-    files : mapping of str to bytes
-        Files of users' layers by their paths at home.
+    ref : BackendRef
+        Who is asked.
+    cells : list of Cell
+        What.
+    file : bytes or None
+        The file of a user's layer.
+    group : str
+        Units whose backends may follow each other in one process have the same; empty where none may.
+    environment : mapping of str to str
+        Variables of that process.
     versions : mapping of str to str
         What has to be the same on both sides.
     limits : tuple of float
@@ -56,8 +66,11 @@ class Question:
     """
 
     topic: str
-    plan: RunPlan
-    files: Mapping[str, bytes]
+    ref: BackendRef
+    cells: list[Cell]
+    file: bytes | None
+    group: str
+    environment: Mapping[str, str]
     versions: Mapping[str, str]
     limits: tuple[float, float]
     seed: int
@@ -67,13 +80,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a unit, all of it from one machine."""
+    """What came of a unit: the machine that answered, what is known of it, and what it found."""
 
     machine: str
     facts: Mapping[str, Any]
-    reports: list[BackendReport]
+    report: BackendReport
     outcomes: list[Outcome]
-    diagnoses: Mapping[str, Diagnosis]
+    diagnosis: Diagnosis | None = None
 
 
 def answer(question: Question) -> Answer:
@@ -86,41 +99,44 @@ def answer(question: Question) -> Answer:
     """
     worker = distributed.get_worker()
     check_versions(str(worker.name), versions(), question.versions)
+    jobs = worker.state.nthreads
+    lent = KEPT.lent(question.group, question.environment)
     with scratch.folder() as folder:
-        plan = {_here(ref, question.files, folder): cells for ref, cells in question.plan.items()}
-        jobs = worker.state.nthreads
+        plan = {_here(question, folder): question.cells}
         answers = folder if question.naming else None
         settings = Settings(
             default_root(), jobs, *question.limits, runs=jobs, answers=answers, seed=question.seed, fresh=question.fresh
         )
-        reports, outcomes = _asked(plan, settings, question.topic)
+        report, outcomes = _asked(plan, settings, question.topic, lent if question.group else None)
+        KEPT.returned(question.group, lent)
         named, diagnoses = name_mistakes(plan, outcomes, settings) if question.naming else (outcomes, {})
-    return Answer(str(worker.name), machine(), reports, list(named), diagnoses)
+    facts = (str(worker.name), machine(), replace(report, machine=str(worker.name)))
+    return Answer(*facts, list(named), diagnoses.get(question.ref.name))
 
 
-def _here(ref: Any, files: Mapping[str, bytes], folder: Path) -> Any:
+def _here(question: Question, folder: Path) -> BackendRef:
     """Return a backend as this machine finds it: the file of a layer has travelled."""
-    if ref.target not in files:
-        return ref
-    place = folder / Path(ref.target).name
-    place.write_bytes(files[ref.target])
-    return replace(ref, target=str(place))
+    if question.file is None:
+        return question.ref
+    place = folder / Path(question.ref.target).name
+    place.write_bytes(question.file)
+    return replace(question.ref, target=str(place))
 
 
-def _asked(plan: RunPlan, settings: Settings, topic: str) -> tuple[list[BackendReport], list[Outcome]]:
-    """Run a plan, and return what it gives in its order; what comes is sent home on its way."""
-    reports: dict[str, BackendReport] = {}
+def _asked(plan: RunPlan, settings: Settings, topic: str, lent: Lent | None) -> tuple[BackendReport, list[Outcome]]:
+    """Run a plan of one backend, and return what it gives; what comes is sent home on its way."""
+    reports: list[BackendReport] = []
     outcomes: list[Outcome] = []
-    with _stream(topic) as send, MatrixRun(plan, settings) as matrix:
+    with _stream(topic) as send, MatrixRun(plan, settings, lent) as matrix:
         for event in matrix:
             if isinstance(event, BackendReport):
-                reports[event.name] = event
+                reports.append(event)
             else:
                 outcomes.append(event)
             send(event)
             if _unwanted():
                 raise distributed.TimeoutError("nobody waits for the answer")
-    return in_order(plan, reports.values(), outcomes)
+    return reports[-1], outcomes
 
 
 def _unwanted() -> bool:
