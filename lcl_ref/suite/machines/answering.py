@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ import distributed
 
 from lcl_ref.outside import scratch
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.golden.fixtures import default_root
-from lcl_ref.suite.judge.outcome import Cell, Outcome
+from lcl_ref.suite.judge.outcome import Outcome
 from lcl_ref.suite.machines.kept import Kept
+from lcl_ref.suite.machines.messages import Answer, Question
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.report.document import machine
 from lcl_ref.suite.run.cells import RunPlan
-from lcl_ref.suite.run.drawn_cases import Fresh
 from lcl_ref.suite.run.loading import BackendRef
 from lcl_ref.suite.run.matrix import Lent, MatrixRun
 from lcl_ref.suite.run.settings import BackendReport, Settings
@@ -33,60 +32,6 @@ KEPT = Kept()
 
 ENDED = threading.Event()
 """Set where this process is to end: what is being asked is left."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A unit as it travels.
-
-    Parameters
-    ----------
-    topic : str
-        Where outcomes are sent while there is no result.
-    ref : BackendRef
-        Who is asked.
-    cells : list of Cell
-        What.
-    file : bytes or None
-        The file of a user's layer.
-    group : str
-        Units whose backends may follow each other in one process have the same; empty where none may.
-    environment : mapping of str to str
-        Variables of that process.
-    versions : mapping of str to str
-        What has to be the same on both sides.
-    limits : tuple of float
-        Seconds a cell may take, and a backend to load.
-    seed : int
-        As in `Settings`.
-    fresh : Fresh or None
-        As in `Settings`.
-    naming : bool
-        Whether mistakes are named.
-    """
-
-    topic: str
-    ref: BackendRef
-    cells: list[Cell]
-    file: bytes | None
-    group: str
-    environment: Mapping[str, str]
-    versions: Mapping[str, str]
-    limits: tuple[float, float]
-    seed: int
-    fresh: Fresh | None
-    naming: bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a unit: the machine that answered, what is known of it, and what it found."""
-
-    machine: str
-    facts: Mapping[str, Any]
-    report: BackendReport
-    outcomes: list[Outcome]
-    diagnosis: Diagnosis | None = None
 
 
 def answer(question: Question) -> Answer:

@@ -13,15 +13,15 @@ from typing import Any, Self
 import distributed
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
-from lcl_ref.suite.machines.answering import Answer, Question, answer
+from lcl_ref.suite.machines.answering import answer
+from lcl_ref.suite.machines.messages import Answer, Question
 from lcl_ref.suite.machines.offers import LCL
 from lcl_ref.suite.machines.units import Machine, Unit, Units, lacking
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.matrix import Event, in_order
+from lcl_ref.suite.run.matrix import Event
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 CONNECT_SECONDS = 20
@@ -173,12 +173,12 @@ class MachinesRun:
 
     def _given_up(self, patience: float = 0.0, why: str = "") -> Iterator[Event]:
         """Give up backends that no machine has been able to answer for so many seconds."""
-        asked = {unit.ref: key for key, (unit, _) in self._asked.items()}
+        asked, now = {unit.ref: key for key, (unit, _) in self._asked.items()}, monotonic()
         for ref in [*self._units.waiting, *asked]:
             reason = lacking(self._units.needs[ref], list(self._machines.values()))
             if not reason:
                 self._away.pop(ref, None)
-            elif monotonic() - self._away.setdefault(ref, monotonic()) >= patience:
+            elif now - self._away.setdefault(ref, now) >= patience:
                 if ref in asked:
                     unit, future = self._asked.pop(asked[ref])
                     self._units.settled(unit)
@@ -202,21 +202,6 @@ class MachinesRun:
         if key not in self._seen:
             self._seen.add(key)
             yield event
-
-    def result(self) -> tuple[list[BackendReport], list[Outcome], dict[str, Diagnosis]]:
-        """Return what every answer says, in the order of the plan."""
-        outcomes = [one for found in self.answers for one in found.outcomes]
-        diagnoses = {found.report.name: found.diagnosis for found in self.answers if found.diagnosis is not None}
-        named = {ref.name: diagnoses[ref.name] for ref in self._plan if ref.name in diagnoses}
-        return *in_order(self._plan, [found.report for found in self.answers], outcomes), named
-
-    def machines(self) -> dict[str, Mapping[str, Any]]:
-        """Return what is known of each machine that answered, by name."""
-        return {found.machine: found.facts for found in sorted(self.answers, key=_name) if found.machine}
-
-
-def _name(found: Answer) -> str:
-    return found.machine
 
 
 def _connected(address: str) -> distributed.Client:

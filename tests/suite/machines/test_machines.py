@@ -74,7 +74,7 @@ LOADED = "import sys, {}; print([name for name in ('dask', 'distributed') if nam
 
 
 def test_dask_is_imported_by_nothing_that_does_not_ask_for_it():
-    modules = "lcl_ref.cli.run, lcl_ref.cli.worker, lcl_ref.suite.machines.units"
+    modules = "lcl_ref.cli.run, lcl_ref.cli.worker, lcl_ref.suite.machines.units, lcl_ref.suite.machines.messages"
     assert python("-c", LOADED.format(modules)).stdout.strip() == "[]"
 
 
