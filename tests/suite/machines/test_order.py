@@ -16,7 +16,7 @@ from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.settings import BackendReport
 
 STORE = Store(default_root())
-PLAN = make_plan(resolve(["numpy.fast", "numpy.loop", "numpy.matmul"]), STORE, ["1d/padding/int", "1d/rounded/plain"])
+PLAN = make_plan(resolve(["numpy.fast", "numpy.loop", "numpy.channel_loop"]), STORE, ["1d/padding/int", "1d/rounded/plain"])
 
 
 @pytest.fixture(scope="module")
