@@ -55,8 +55,10 @@ def answer(question: Question) -> Answer:
         report, outcomes = _asked(plan, settings, question.topic, lent if question.group else None)
         KEPT.returned(question.group, lent)
         named, diagnoses = name_mistakes(plan, outcomes, settings) if question.naming else (outcomes, {})
-    facts = (str(worker.name), machine(), replace(report, machine=str(worker.name)))
-    return Answer(*facts, list(named), diagnoses.get(question.ref.name))
+    name = str(worker.name)
+    refused = tuple(replace(one, what=f"{one.what} on {name}") for one in report.refused)
+    report = replace(report, machine=name, refused=refused)
+    return Answer(name, machine(), report, list(named), diagnoses.get(question.ref.name))
 
 
 def _here(question: Question, folder: Path) -> BackendRef:

@@ -17,6 +17,7 @@ from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
 from lcl_ref.suite.machines.answering import answer
 from lcl_ref.suite.machines.messages import Answer, Question
 from lcl_ref.suite.machines.offers import LCL
+from lcl_ref.suite.machines.scheduler import check_address, unreachable
 from lcl_ref.suite.machines.units import Machine, Unit, Units, lacking
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.run.cells import RunPlan
@@ -205,11 +206,11 @@ class MachinesRun:
 
 
 def _connected(address: str) -> distributed.Client:
+    check_address(address)
     try:
         return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        text = "the address of a Dask scheduler, such as tcp://10.0.0.1:8786"
-        raise _failed(f"scheduler {address}", f"{type(error).__name__}: {error}", text) from error
+        raise unreachable(address, error) from error
 
 
 def _gone() -> LclError:

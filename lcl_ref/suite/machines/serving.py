@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import distributed
 
-from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.machines.answering import ENDED
+from lcl_ref.suite.machines.scheduler import check_address, unreachable
 
 AWAY_SECONDS = 60
 """A worker that finds no scheduler for so long ends."""
@@ -24,17 +24,11 @@ def serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Call
         If there is no scheduler.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    check_address(address)
     try:
         asyncio.run(_serve(address, name, jobs, offers, ready))
     except (OSError, ValueError, RuntimeError) as error:
-        raise LclError(
-            Violation(
-                "machines/scheduler",
-                f"scheduler {address}",
-                f"{error.__cause__ or error}",
-                "a Dask scheduler that answers",
-            )
-        ) from error
+        raise unreachable(address, error.__cause__ or error) from error
 
 
 async def _serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Callable[[str], None]) -> None:
