@@ -70,6 +70,15 @@ def test_a_machine_offers_its_python_and_what_imports():
     assert "torch" not in found
 
 
+def test_a_framework_that_does_not_import_is_named(monkeypatch, tmp_path):
+    (tmp_path / "mlx.py").write_text("raise ImportError('no library')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = []
+    assert "mlx" not in offered(["mlx"], told.append)
+    assert told == ["mlx is not offered: `import mlx` fails: ImportError: no library"]
+
+
 LOADED = "import sys, {}; print([name for name in ('dask', 'distributed') if name in sys.modules])"
 
 

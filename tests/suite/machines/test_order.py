@@ -16,7 +16,8 @@ from lcl_ref.suite.run.loading import load, resolve
 from lcl_ref.suite.run.settings import BackendReport
 
 STORE = Store(default_root())
-PLAN = make_plan(resolve(["numpy.fast", "numpy.loop", "numpy.channel_loop"]), STORE, ["1d/padding/int", "1d/rounded/plain"])
+REFS = resolve(["numpy.fast", "numpy.loop", "numpy.channel_loop"])
+PLAN = make_plan(REFS, STORE, ["1d/padding/int", "1d/rounded/plain"])
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +43,11 @@ def test_answers_make_the_same_report_in_whatever_order_they_come(answers):
 
 @pytest.fixture(scope="module")
 def files(answers, tmp_path_factory):
-    """A report of all three, and of each of three others alone, of another day each."""
+    """A report of all three, and of each of two others alone, of another day each."""
     folder = tmp_path_factory.mktemp("reports")
     others = [
         replace(one, machine=f"n{number}", report=replace(one.report, machine=f"n{number}"))
-        for number, one in enumerate(answers)
+        for number, one in enumerate(answers[:2])
     ]
     paths = []
     for day, each in enumerate([answers, *([one] for one in others)], 1):
@@ -58,8 +59,8 @@ def files(answers, tmp_path_factory):
 def test_files_make_the_same_merged_report_in_whatever_order_they_come(files, tmp_path):
     whole = as_json(merge.merge(files))
     assert {as_json(merge.merge(order)) for order in itertools.permutations(files)} == {whole}
-    write_json(tmp_path / "part.json", merge.merge(files[2:]))
-    assert as_json(merge.merge([tmp_path / "part.json", *files[:2]])) == whole
+    write_json(tmp_path / "part.json", merge.merge(files[1:]))
+    assert as_json(merge.merge([tmp_path / "part.json", files[0]])) == whole
 
 
 def test_cells_of_a_machine_that_is_away_keep_their_age(files):
