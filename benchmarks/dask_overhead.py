@@ -54,7 +54,7 @@ def cluster(folder: Path, workers: int, only: Sequence[str]) -> Iterator[str]:
 
 def asked(folder: Path, *words: str) -> tuple[float, list[dict[str, Any]]]:
     """Return the seconds of a run, and the rows of its report but for their times."""
-    file, began = folder / "report.json", time.perf_counter()
+    file, began = folder / f"{'dask' if '--dask' in words else 'home'}.json", time.perf_counter()
     subprocess.run([*LCL, "run", *words, "--json", str(file), "-q"], check=False, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began
     rows = json.loads(file.read_text())["outcomes"]
@@ -93,10 +93,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", action="append", default=[], help="frameworks that workers offer; fewer start sooner")
     parser.add_argument("--alone", action="store_true", help="do not ask one machine")
+    parser.add_argument("--reports", type=Path, help="a folder for the last reports")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as temporary:
         for workers in given.workers:
-            compared(Path(name), workers, given)
+            compared(given.reports or Path(temporary), workers, given)
 
 
 if __name__ == "__main__":

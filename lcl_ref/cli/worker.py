@@ -29,3 +29,4 @@ def worker(address: str, name: str | None, jobs: int, only: Sequence[str]) -> No
     offers = offered(only, lambda why: say(f"lcl: {why}", err=True))
     called = name or f"{platform.node() or 'machine'}-{os.getpid()}"
     serve(address, called, jobs, offers, lambda here: say(f"{called} at {here} offers {', '.join(offers)}"))
+    say(f"{called}: the scheduler has ended")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +56,6 @@ class MachinesRun:
     """
 
     def __init__(self, address: str, plan: RunPlan, settings: Settings, demanded: Sequence[str] = ()) -> None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by an error
         self._plan, self._settings = plan, settings
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._seen: set[Cell | str] = set()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 from distributed.comm.addressing import get_address_host_port
 
 from lcl_ref.errors import LclError, Violation
 
 
 def check_address(address: str) -> None:
-    """Refuse what is no address.
+    """Refuse what is no address; from here on Dask is silent: what goes wrong is said by an error.
 
     Raises
     ------
     LclError
         Which shows one.
     """
+    for logger in ("distributed", "distributed.client"):  # each has a level and a handler of its own
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     try:
         get_address_host_port(address)
     except ValueError as error:

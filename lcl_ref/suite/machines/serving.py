@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 import distributed
@@ -23,7 +22,6 @@ def serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Call
     LclError
         If there is no scheduler.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     check_address(address)
     try:
         asyncio.run(_serve(address, name, jobs, offers, ready))
