@@ -16,7 +16,7 @@ from lcl_ref.outside import scratch
 from lcl_ref.suite.diagnosis.annotate import name_mistakes
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.judge.outcome import Outcome
-from lcl_ref.suite.machines.kept import Kept
+from lcl_ref.suite.machines.kept import Kept, store_of
 from lcl_ref.suite.machines.messages import Answer, Question
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.report.document import machine
@@ -43,16 +43,17 @@ def answer(question: Question) -> Answer:
         If a version differs.
     """
     worker = distributed.get_worker()
-    check_versions(str(worker.name), versions(), question.versions)
+    here = versions()
+    check_versions(str(worker.name), here, question.versions)
     jobs = worker.state.nthreads
-    lent = KEPT.lent(question.group, question.environment)
+    lent = KEPT.lent(question.group, store_of(here["golden data"]), question.environment)
     with scratch.folder() as folder:
         plan = {_here(question, folder): question.cells}
         answers = folder if question.naming else None
         settings = Settings(
             default_root(), jobs, *question.limits, runs=jobs, answers=answers, seed=question.seed, fresh=question.fresh
         )
-        report, outcomes = _asked(plan, settings, question.topic, lent if question.group else None)
+        report, outcomes = _asked(plan, settings, question.topic, lent)
         KEPT.returned(question.group, lent)
         named, diagnoses = name_mistakes(plan, outcomes, settings) if question.naming else (outcomes, {})
     name = str(worker.name)
@@ -70,7 +71,7 @@ def _here(question: Question, folder: Path) -> BackendRef:
     return replace(question.ref, target=str(place))
 
 
-def _asked(plan: RunPlan, settings: Settings, topic: str, lent: Lent | None) -> tuple[BackendReport, list[Outcome]]:
+def _asked(plan: RunPlan, settings: Settings, topic: str, lent: Lent) -> tuple[BackendReport, list[Outcome]]:
     """Run a plan of one backend, and return what it gives; what comes is sent home on its way."""
     reports: list[BackendReport] = []
     outcomes: list[Outcome] = []

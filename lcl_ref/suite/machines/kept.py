@@ -1,15 +1,24 @@
-"""Processes of layers that a machine keeps between two units of a run: starting one again takes seconds."""
+"""What a machine keeps between two units of a run: golden data, and processes of layers, which take long to start."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 
+from lcl_ref.suite.golden.fixtures import default_root
+from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.run.matrix import Lent
 from lcl_ref.suite.run.process import Worker
 
 IDLE_SECONDS = 10.0
 """So long a process is kept that nobody takes."""
+
+
+@lru_cache(1)
+def store_of(_digest: str) -> Store:
+    """Return the golden data of this machine, read anew where the digest is another than the last time."""
+    return Store(default_root())
 
 
 class Kept:
@@ -19,7 +28,7 @@ class Kept:
         self._lock = threading.Lock()
         self._kept: list[tuple[str, Worker]] = []
 
-    def lent(self, group: str, environment: Mapping[str, str]) -> Lent:
+    def lent(self, group: str, store: Store, environment: Mapping[str, str]) -> Lent:
         """Return a process of a group, if one is kept; if not, the oldest of the others ends in its favour."""
         with self._lock:
             mine = next((one for one in self._kept if one[0] == group), None)
@@ -27,11 +36,14 @@ class Kept:
             self._kept = [one for one in self._kept if one not in (mine, other)]
         if other is not None:
             other[1].close()
-        return Lent(environment, mine[1] if mine is not None else None)
+        return Lent(store, environment, mine[1] if mine is not None else None)
 
     def returned(self, group: str, lent: Lent) -> None:
-        """Keep a process, for a while."""
+        """Keep a process for a while; one of no group ends."""
         if lent.worker is None:
+            return
+        if not group:
+            lent.worker.close()
             return
         one = (group, lent.worker)
         with self._lock:

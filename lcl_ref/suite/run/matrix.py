@@ -38,16 +38,19 @@ def in_order(
 
 @dataclass
 class Lent:
-    """A process that goes from a run of one backend to the next run, of another backend of the same group.
+    """What goes from a run of one backend to the next run, of another backend of the same group.
 
     Parameters
     ----------
+    store : Store
+        Golden data, as far as it was read.
     environment : mapping of str to str
-        Variables that it starts with, for all of the group.
+        Variables that processes of the group start with.
     worker : Worker or None
-        The process, where there is one; it is with the run while that goes on.
+        A process of the group, where there is one; it is with the run while that goes on.
     """
 
+    store: Store
     environment: Mapping[str, str]
     worker: Worker | None = None
 
@@ -62,11 +65,12 @@ class MatrixRun:
     settings : Settings
         How.
     lent : Lent or None
-        The process that a plan of one backend begins with and leaves.
+        What a plan of one backend begins with and leaves.
     """
 
     def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings, lent: Lent | None = None) -> None:
-        self._settings, self._store, self._lent = settings, Store(settings.data), lent
+        self._settings, self._lent = settings, lent
+        self._store = Store(settings.data) if lent is None else lent.store
         self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
