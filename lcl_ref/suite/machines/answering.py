@@ -91,7 +91,8 @@ def _unwanted() -> bool:
     """Return whether this process ends, or who asked has gone or cancelled."""
     worker = distributed.get_worker()
     task = worker.state.tasks.get(worker.get_current_task())
-    return ENDED.is_set() or task is None or task.state == "cancelled"
+    ends = ENDED.is_set() or worker.status.name.startswith("clos")  # Dask waits for what is being asked
+    return ends or task is None or task.state == "cancelled"
 
 
 @contextmanager
