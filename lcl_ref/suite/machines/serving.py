@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import dask
 import distributed
 
 from lcl_ref.suite.machines.answering import ENDED
@@ -30,6 +31,7 @@ def serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Call
 
 
 async def _serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Callable[[str], None]) -> None:
+    dask.config.set({"distributed.worker.profile.enabled": False})  # a look at every thread in 10 ms
     resources = dict.fromkeys(offers, float(jobs))
     worker = distributed.Worker(
         address, nthreads=jobs, name=name, resources=resources, death_timeout=AWAY_SECONDS, memory_limit=0
