@@ -63,7 +63,7 @@ def asked(folder: Path, *words: str) -> tuple[float, list[dict[str, Any]]]:
 
 def compared(folder: Path, workers: int, given: argparse.Namespace) -> None:
     """Print a line: N processes of one machine, and N workers."""
-    words = [*(f"-b{name}" for name in given.backends), "--tier", given.tier, "--seed", "7"]
+    words = [*(f"-b{name}" for name in given.backends or ["numpy.*"]), "--tier", given.tier, "--seed", "7"]
     words += [f"--dtype={name}" for name in given.dtypes]
     times: dict[str, list[float]] = {"home": [], "dask": []}
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -86,7 +86,7 @@ def compared(folder: Path, workers: int, given: argparse.Namespace) -> None:
 def main() -> None:
     """Print a line per number of workers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-b", dest="backends", action="append", default=[])
+    parser.add_argument("-b", dest="backends", action="append", default=[], help="numpy.* unless given")
     parser.add_argument("--tier", default="core")
     parser.add_argument("--dtype", dest="dtypes", action="append", default=[])
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
