@@ -16,6 +16,7 @@ from lcl_ref.cli.options import Decorator
 from lcl_ref.errors import AdapterError, Violation
 from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.judge.outcome import Outcome
+from lcl_ref.suite.machines.messages import answering, collected
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
@@ -68,10 +69,10 @@ def run_on_machines(plan: RunPlan, settings: Settings, where: Where, verbose: bo
 
     run = MachinesRun(where.address, plan, settings, where.demanded)
     follow(run, plan, verbose)
-    reports, outcomes, diagnoses = run.result()
+    reports, outcomes, diagnoses = collected(plan, run.answers)
     for reason in dict.fromkeys(one.message for one in reports if not one.machine):
         say(f"lcl: not run: {reason}", err=True)
-    return Asked(reports, outcomes, diagnoses, run.machines())
+    return Asked(reports, outcomes, diagnoses, answering(run.answers))
 
 
 def require_dask(who: str) -> None:

@@ -84,13 +84,14 @@ def _counts(answers: Sequence[Outcome]) -> list[str]:
 
 
 def print_absent(console: Console, absent: Sequence[BackendReport], outcomes: Sequence[Outcome]) -> None:
-    """Print in one line which frameworks are not installed, and what was not run therefore."""
+    """Print in one line which frameworks are not installed, or have no machine, and what was not run therefore."""
     if not absent:
         return
     families = dict.fromkeys(backend.name.partition(".")[0] for backend in absent)
     names = {backend.name for backend in absent}
     cells = sum(outcome.backend in names for outcome in outcomes)
-    text = f"not installed: {', '.join(families)} ({len(absent)} backends, {cells} cells not run; --all lists them)"
+    why = "not installed" if all(one.message.endswith("is not installed") for one in absent) else "not run"
+    text = f"{why}: {', '.join(families)} ({len(absent)} backends, {cells} cells not run; --all lists them)"
     console.print(f"[dim]{escape(text)}[/]", soft_wrap=True, highlight=False)
 
 

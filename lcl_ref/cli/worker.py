@@ -26,6 +26,7 @@ def worker(address: str, name: str | None, jobs: int, only: Sequence[str]) -> No
     require_dask("lcl worker")
     from lcl_ref.suite.machines.serving import serve  # noqa: PLC0415 -- Dask, which nothing else needs
 
-    offers = offered(only)
+    offers = offered(only, lambda why: say(f"lcl: {why}", err=True))
     called = name or f"{platform.node() or 'machine'}-{os.getpid()}"
     serve(address, called, jobs, offers, lambda here: say(f"{called} at {here} offers {', '.join(offers)}"))
+    say(f"{called}: the scheduler has ended")

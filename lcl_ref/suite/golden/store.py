@@ -175,11 +175,12 @@ class Store:
         if case_id not in self._files:
             if case_id not in self.entries:
                 raise FixtureError(lacking(case_id, self.root))
-            if case_id not in self._made:
+            made = self._made.get(case_id)
+            if made is None:  # threads that ask at once make it twice
                 made = generated.arrays(self.entries[case_id], sha256, answered=self.answered)
                 self._made.clear()
                 self._made[case_id] = made
-            return self._made[case_id]
+            return made
         name = self._files[case_id]
         if name not in self._loaded:
             self._loaded[name] = parse_tensors(self.read(name), name)

@@ -1,1 +1,1 @@
-"""A run on other machines, by Dask distributed; only `asking`, `answering` and `serving` import it, when asked to."""
+"""A run on other machines, by Dask distributed, which nothing imports before it is asked for."""

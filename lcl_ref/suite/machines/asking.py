@@ -1,11 +1,10 @@
-"""A matrix asked on other machines: units go to whoever can answer them, and are asked again where one is lost."""
+"""A matrix asked on other machines: backends go to whoever can answer them, and are asked again where one is lost."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import queue
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -13,29 +12,31 @@ from typing import Any, Self
 import distributed
 
 from lcl_ref.errors import LclError, Violation
-from lcl_ref.suite.diagnosis.diagnose import Diagnosis
 from lcl_ref.suite.judge.outcome import Cell, Outcome, outcome
-from lcl_ref.suite.machines.answering import Answer, Question, answer
+from lcl_ref.suite.machines.answering import answer
+from lcl_ref.suite.machines.messages import Answer, Question
 from lcl_ref.suite.machines.offers import LCL
-from lcl_ref.suite.machines.units import Machine, Unit, lacking, units
+from lcl_ref.suite.machines.scheduler import check_address, unreachable
+from lcl_ref.suite.machines.units import Machine, Unit, Units, lacking
 from lcl_ref.suite.machines.versions import check_versions, versions
 from lcl_ref.suite.run.cells import RunPlan
-from lcl_ref.suite.run.matrix import Event, in_order
+from lcl_ref.suite.run.loading import BackendRef
+from lcl_ref.suite.run.matrix import Event
 from lcl_ref.suite.run.settings import BackendReport, Settings
 
 CONNECT_SECONDS = 20
 LOOK_SECONDS = 2.0
-"""How often it is looked whether every unit that waits still has a machine."""
+"""How often it is looked which machines are there."""
 
 AWAY_SECONDS = 30.0
-"""So long a unit that no machine can answer any longer waits for one to come."""
+"""So long a backend that no machine can answer any longer waits for one to come."""
 
 
 class MachinesRun:
     """A running matrix on other machines; iterate over it for events, and leave it (``with``) to end it.
 
-    Events tell how far it is: each cell once, from whoever is first. What counts is `answers` afterwards, in which all
-    of a backend is of one machine.
+    Events tell how far it is: each cell once, from whoever is first. What counts is `answers` afterwards, one for each
+    backend, from one machine.
 
     Parameters
     ----------
@@ -55,19 +56,18 @@ class MachinesRun:
     """
 
     def __init__(self, address: str, plan: RunPlan, settings: Settings, demanded: Sequence[str] = ()) -> None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by an error
         self._plan, self._settings = plan, settings
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._seen: set[Cell | str] = set()
+        self._asked: dict[str, tuple[Unit, distributed.Future[Answer]]] = {}
+        self._away: dict[BackendRef, float] = {}
         self.answers: list[Answer] = []
         self._client = _connected(address)
         try:
+            self._machines = self._present()
             self._versions = self._agreed()
             self._client.subscribe_topic(self._topic, lambda event: self._events.put(("", event[1])))
-            machines = self._machines()
-            found = units(plan, machines, demanded)
-            self._left = [(unit, reason) for unit in found if (reason := lacking(unit, machines))]
-            self._asked = dict(self._ask(unit) for unit in found if not lacking(unit, machines))
+            self._units = Units(plan, demanded)
         except BaseException:
             self._client.close()
             raise
@@ -80,20 +80,27 @@ class MachinesRun:
         self._client.close()
 
     def __iter__(self) -> Iterator[Event]:
-        for unit, reason in self._left:
-            yield from self._settle(self._not_run(unit, reason))
-        away: dict[str, float] = {}
-        while self._asked:
-            try:
-                key, streamed = self._events.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                yield from self._without_machine(away)
-                continue
-            if key == "":
-                yield from self._new(streamed)
-            elif key in self._asked:
-                unit, future = self._asked.pop(key)
-                yield from self._settle(self._answer(unit, future))
+        yield from self._given_up()
+        self._hand_out()
+        looked = monotonic()
+        while self._asked or self._units.waiting:
+            with contextlib.suppress(queue.Empty):
+                yield from self._heard(*self._events.get(timeout=LOOK_SECONDS))
+            if monotonic() - looked >= LOOK_SECONDS:
+                self._machines, looked = self._present(), monotonic()
+                yield from self._given_up(AWAY_SECONDS, "its machine was lost, and ")
+                self._hand_out()
+
+    def _heard(self, key: str, streamed: Any) -> Iterator[Event]:
+        """Take in an answer, by its key, or what came on the way of one."""
+        if key == "":
+            yield from self._new(streamed)
+        elif key in self._asked:
+            unit, future = self._asked.pop(key)
+            found = self._answer(unit, future)
+            self._units.settled(unit)
+            self._hand_out()
+            yield from self._settle(found)
 
     @property
     def _topic(self) -> str:
@@ -101,76 +108,87 @@ class MachinesRun:
 
     def _agreed(self) -> dict[str, str]:
         """Return the versions of home, which every machine has."""
-        here, names = versions(self._settings.data), self._workers()
-        for address, there in self._client.run(versions, workers=list(names)).items():
-            check_versions(str(names[address]["name"]), there, here)
+        here = versions(self._settings.data)
+        for address, there in self._client.run(versions, workers=list(self._machines)).items():
+            check_versions(self._machines[address].name, there, here)
         return here
 
-    def _workers(self) -> dict[str, Any]:
-        """Return what the scheduler knows of the processes that `lcl worker` started, by address."""
-        found = self._client.scheduler_info()["workers"]
-        return {address: dict(one) for address, one in found.items() if LCL in one["resources"]}
+    def _present(self) -> dict[str, Machine]:
+        """Return the machines that `lcl worker` started, by address, in the order of their names."""
+        assert self._client.scheduler is not None
+        try:
+            known = self._client.sync(self._client.scheduler.identity)["workers"]  # all: `scheduler_info` may list five
+        except OSError as error:
+            raise _gone() from error
+        found = {
+            address: Machine(str(one["name"]), frozenset(one["resources"]), one["nthreads"])
+            for address, one in known.items()
+            if LCL in one["resources"]
+        }
+        return dict(sorted(found.items(), key=lambda one: one[1].name))
 
-    def _machines(self) -> list[Machine]:
-        workers = sorted(self._workers().values(), key=lambda one: str(one["name"]))
-        return [Machine(str(one["name"]), frozenset(one["resources"]), one["nthreads"]) for one in workers]
+    def _hand_out(self) -> None:
+        """Ask a unit wherever a slot is free."""
+        for unit in self._units.handed_out(self._machines):
+            resources = dict.fromkeys(self._units.needs[unit.ref], 1)
+            future = self._client.submit(answer, self._question(unit), pure=False, resources=resources)
+            self._asked[str(future.key)] = (unit, future)
+            future.add_done_callback(lambda done: self._events.put((str(done.key), None)))
 
-    def _ask(self, unit: Unit) -> tuple[str, tuple[Unit, distributed.Future[Answer]]]:
-        """Ask a unit, the larger the earlier."""
-        settings, files = self._settings, [ref.target for ref in unit.plan if ref.kind == "file"]
-        question = Question(
+    def _question(self, unit: Unit) -> Question:
+        settings = self._settings
+        return Question(
             topic=self._topic,
-            plan=unit.plan,
-            files={file: Path(file).read_bytes() for file in files},
+            ref=unit.ref,
+            cells=unit.cells,
+            file=Path(unit.ref.target).read_bytes() if unit.ref.kind == "file" else None,
+            group="" if unit.group.alone else f"{self._topic} {unit.number}",
+            environment=unit.group.environment,
             versions=self._versions,
             limits=(settings.timeout, settings.start_timeout),
             seed=settings.seed,
             fresh=settings.fresh,
             naming=settings.answers is not None,
         )
-        resources = dict.fromkeys(unit.needs, 1)
-        future = self._client.submit(answer, question, pure=False, resources=resources, priority=unit.cells)
-        future.add_done_callback(lambda done: self._events.put((str(done.key), None)))
-        return str(future.key), (unit, future)
 
     def _answer(self, unit: Unit, future: distributed.Future[Answer]) -> Answer:
         try:
-            found = future.result()
+            return future.result()
         except distributed.KilledWorker as lost:
             text = f"given up: machines were lost while they were asked, {lost.last_worker.name} last"
-            return self._not_run(unit, text, "broken")
+            return self._not_run(unit.ref, text, "broken")
         except LclError:
             raise
         except distributed.CancelledError as error:
-            raise _failed("the scheduler", "gone", "one that stays until the run is over") from error
+            raise _gone() from error
         except Exception as error:
-            raise _failed(f"a machine that asks {next(iter(unit.plan)).name}", repr(error), "an answer") from error
-        return replace(found, reports=[replace(one, machine=found.machine) for one in found.reports])
+            raise _failed(f"a machine that asks {unit.ref.name}", repr(error), "an answer") from error
 
-    def _not_run(self, unit: Unit, reason: str, availability: str = "missing") -> Answer:
+    def _not_run(self, ref: BackendRef, reason: str, availability: str = "missing") -> Answer:
         """Return the answer of nobody."""
         fresh = None if self._settings.fresh is None else 0
-        reports = [BackendReport(ref.name, availability, message=reason, fresh=fresh) for ref in unit.plan]
-        cells = [outcome(cell, "not_run", message=reason) for cells in unit.plan.values() for cell in cells]
-        return Answer("", {}, reports, cells, {})
+        report = BackendReport(ref.name, availability, message=reason, fresh=fresh)
+        return Answer("", {}, report, [outcome(cell, "not_run", message=reason) for cell in self._plan[ref]])
 
-    def _without_machine(self, away: dict[str, float]) -> Iterator[Event]:
-        """Give up units that no machine has been able to answer for long."""
-        machines = self._machines()
-        for key, (unit, future) in list(self._asked.items()):
-            reason = lacking(unit, machines)
-            since = away.setdefault(key, monotonic()) if reason else monotonic()
+    def _given_up(self, patience: float = 0.0, why: str = "") -> Iterator[Event]:
+        """Give up backends that no machine has been able to answer for so many seconds."""
+        asked, now = {unit.ref: key for key, (unit, _) in self._asked.items()}, monotonic()
+        for ref in [*self._units.waiting, *asked]:
+            reason = lacking(self._units.needs[ref], list(self._machines.values()))
             if not reason:
-                away.pop(key, None)
-            elif monotonic() - since > AWAY_SECONDS:
-                del self._asked[key]
-                self._client.cancel([future])
-                yield from self._settle(self._not_run(unit, f"its machine was lost, and {reason}"))
+                self._away.pop(ref, None)
+            elif now - self._away.setdefault(ref, now) >= patience:
+                if ref in asked:
+                    unit, future = self._asked.pop(asked[ref])
+                    self._units.settled(unit)
+                    self._client.cancel([future])
+                self._units.given_up(ref)
+                yield from self._settle(self._not_run(ref, why + reason))
 
     def _settle(self, found: Answer) -> Iterator[Event]:
         """Keep an answer, and yield what of it has not come on its way."""
         self.answers.append(found)
-        events: list[Event] = [*found.reports, *found.outcomes]
+        events: list[Event] = [found.report, *found.outcomes]
         for event in events:
             yield from self._once(event)
 
@@ -184,29 +202,17 @@ class MachinesRun:
             self._seen.add(key)
             yield event
 
-    def result(self) -> tuple[list[BackendReport], list[Outcome], dict[str, Diagnosis]]:
-        """Return what every answer says, in the order of the plan."""
-        reports = [report for found in self.answers for report in found.reports]
-        outcomes = [one for found in self.answers for one in found.outcomes]
-        diagnoses = {name: one for found in self.answers for name, one in found.diagnoses.items()}
-        named = {ref.name: diagnoses[ref.name] for ref in self._plan if ref.name in diagnoses}
-        return *in_order(self._plan, reports, outcomes), named
-
-    def machines(self) -> dict[str, Mapping[str, Any]]:
-        """Return what is known of each machine that answered, by name."""
-        return {found.machine: found.facts for found in sorted(self.answers, key=_name) if found.machine}
-
-
-def _name(found: Answer) -> str:
-    return found.machine
-
 
 def _connected(address: str) -> distributed.Client:
+    check_address(address)
     try:
         return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        text = "the address of a Dask scheduler, such as tcp://10.0.0.1:8786"
-        raise _failed(f"scheduler {address}", f"{type(error).__name__}: {error}", text) from error
+        raise unreachable(address, error) from error
+
+
+def _gone() -> LclError:
+    return _failed("the scheduler", "gone", "one that stays until the run is over")
 
 
 def _failed(what: str, got: str, expected: str) -> LclError:

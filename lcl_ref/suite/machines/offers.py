@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lcl_ref.outside import processes
+from lcl_ref.outside.text import shown
 from lcl_ref.suite.adapter import Declaration
 from lcl_ref.suite.run.process_sharing import IN_EVERY_WORKER
 from lcl_ref.suite.run.registry import readable_declarations
@@ -27,23 +29,29 @@ def needs(declarations: Iterable[Declaration]) -> set[str]:
     return modules - IN_EVERY_WORKER
 
 
-def offered(only: Sequence[str] = ()) -> list[str]:
+def offered(only: Sequence[str] = (), tell: Callable[[str], object] = lambda _: None) -> list[str]:
     """Return what this machine offers: `LCL`, frameworks that import, its Python, and `GPU`, `METAL` or `TPU`.
 
     Parameters
     ----------
     only : sequence of str
         Frameworks to offer; every one that imports, without.
+    tell : callable
+        Called with a sentence for each that is installed and does not import.
     """
     known = sorted(needs(readable_declarations()))
-    asked = [name for name in known if not only or name in only]
+    asked = [name for name in known if (not only or name in only) and importlib.util.find_spec(name) is not None]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [name for name, here in zip(asked, pool.map(_imports, asked), strict=True) if here]
+        wrong = dict(zip(asked, pool.map(_why_not, asked), strict=True))
+    for name, why in wrong.items():
+        if why:
+            tell(f"{name} is not offered: `import {name}` {why}")
+    found = [name for name, why in wrong.items() if not why]
     return [LCL, f"PYTHON-{sys.version_info.major}.{sys.version_info.minor}", *_hardware(), *found]
 
 
-def _imports(module: str) -> bool:
-    """Return whether a module imports, in a process of its own."""
+def _why_not(module: str) -> str:
+    """Return why a module does not import, in a process of its own; nothing where it does."""
     try:
         done = subprocess.run(  # noqa: S603 -- our own interpreter, and a name that an adapter declares
             [sys.executable, "-P", "-c", f"import {module}"],
@@ -51,10 +59,12 @@ def _imports(module: str) -> bool:
             capture_output=True,
             timeout=IMPORT_SECONDS,
             check=False,
+            text=True,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return f"takes more than {IMPORT_SECONDS:g} s"
+    return f"fails: {shown(done.stderr.strip().rpartition(chr(10))[2])}" if done.returncode else ""
 
 
 def _hardware() -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
+import dask
 import distributed
 
-from lcl_ref.errors import LclError, Violation
 from lcl_ref.suite.machines.answering import ENDED
+from lcl_ref.suite.machines.scheduler import check_address, unreachable
 
 AWAY_SECONDS = 60
 """A worker that finds no scheduler for so long ends."""
@@ -23,21 +23,15 @@ def serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Call
     LclError
         If there is no scheduler.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    check_address(address)
     try:
         asyncio.run(_serve(address, name, jobs, offers, ready))
     except (OSError, ValueError, RuntimeError) as error:
-        raise LclError(
-            Violation(
-                "machines/scheduler",
-                f"scheduler {address}",
-                f"{error.__cause__ or error}",
-                "a Dask scheduler that answers",
-            )
-        ) from error
+        raise unreachable(address, error.__cause__ or error) from error
 
 
 async def _serve(address: str, name: str, jobs: int, offers: Sequence[str], ready: Callable[[str], None]) -> None:
+    dask.config.set({"distributed.worker.profile.enabled": False})  # a look at every thread in 10 ms
     resources = dict.fromkeys(offers, float(jobs))
     worker = distributed.Worker(
         address, nthreads=jobs, name=name, resources=resources, death_timeout=AWAY_SECONDS, memory_limit=0

@@ -1,15 +1,16 @@
-"""Cutting a run into units: backends that one machine answers, in one process."""
+"""Cutting a run into units, a backend each, and handing them out: to a machine first what its process has begun."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.machines.offers import LCL, needs
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import BackendRef
-from lcl_ref.suite.run.process_sharing import WORTH_A_START, WorkerGroups
+from lcl_ref.suite.run.process_sharing import WorkerGroup, WorkerGroups
 from lcl_ref.suite.run.registered import family_of, registered
 
 
@@ -24,42 +25,66 @@ class Machine:
 
 @dataclass(frozen=True)
 class Unit:
-    """Backends that go to one machine together, and what it has to offer."""
+    """A backend and what it is asked, by the machine at an address if that stays, in a process of its group."""
 
-    plan: RunPlan
-    needs: frozenset[str]
-
-    @property
-    def cells(self) -> int:
-        """How many cells it has."""
-        return sum(map(len, self.plan.values()))
+    ref: BackendRef
+    cells: list[Cell]
+    address: str
+    group: WorkerGroup
+    number: int
 
 
-def units(plan: RunPlan, machines: Sequence[Machine], demanded: Iterable[str] = ()) -> list[Unit]:
-    """Return the units of a plan, in its order: backends that share processes, and that the same machines can answer.
+class Units:
+    """The units of a run: which are still to be handed out, and which machine gets which next.
 
-    A group of backends is cut only where its share of the cells is more than one slot's, and never below what is worth
-    another process.
+    A unit is handed out when a machine has a slot free for it, so that machines of unlike speed end at the same time
+    and runs of others have their turns; of the group that the slot was at last, whose framework a process of the
+    machine has loaded.
 
     Parameters
     ----------
     plan : mapping of BackendRef to list of Cell
         What is asked.
-    machines : sequence of Machine
-        Who is there.
     demanded : iterable of str
         Resources that every machine must offer that answers.
     """
-    numbers = WorkerGroups(plan).numbers()
-    together: dict[tuple[int, frozenset[str]], RunPlan] = defaultdict(dict)
-    wanted = {ref: frozenset({LCL, *demanded, *needs_of(ref)}) for ref in plan}
-    for ref, cells in plan.items():
-        able = frozenset(machine.name for machine in machines if wanted[ref] <= machine.offers)
-        together[numbers[ref.name], able][ref] = cells
-    slots = sum(machine.threads for machine in machines)
-    most = max(WORTH_A_START, -(-sum(map(len, plan.values())) // max(slots, 1)))
-    parts = [part for group in together.values() for part in _cut(group, most)]
-    return [Unit(part, frozenset().union(*(wanted[ref] for ref in part))) for part in parts]
+
+    def __init__(self, plan: RunPlan, demanded: Iterable[str] = ()) -> None:
+        self._groups = WorkerGroups(plan)
+        self._numbers = self._groups.numbers()
+        self.needs = {ref: frozenset({LCL, *demanded, *needs_of(ref)}) for ref in plan}
+        self._busy: Counter[str] = Counter()
+        self._idle: dict[str, list[WorkerGroup]] = defaultdict(list)
+
+    @property
+    def waiting(self) -> list[BackendRef]:
+        """Backends that were neither handed out nor given up."""
+        left = self._groups.numbers()
+        return [ref for ref in self.needs if ref.name in left]
+
+    def given_up(self, ref: BackendRef) -> None:
+        """Hand out a backend no more."""
+        del self.needs[ref]
+
+    def handed_out(self, machines: Mapping[str, Machine]) -> Iterator[Unit]:
+        """Yield a unit for every slot that is free, on machines by address."""
+        for address, machine in machines.items():
+            while self._busy[address] < machine.threads:
+                last = self._idle[address].pop() if self._idle[address] else None
+                turn = self._groups.next(last, self._able(machine), worth=0)
+                if turn is None:
+                    break
+                group, ref, cells = turn
+                self._busy[address] += 1
+                yield Unit(ref, cells, address, group, self._numbers[ref.name])
+
+    def _able(self, machine: Machine) -> Callable[[BackendRef], bool]:
+        return lambda ref: ref in self.needs and self.needs[ref] <= machine.offers
+
+    def settled(self, unit: Unit) -> None:
+        """Free the slot of a unit."""
+        self._busy[unit.address] -= 1
+        self._idle[unit.address].append(unit.group)
 
 
 def needs_of(ref: BackendRef) -> set[str]:
@@ -68,22 +93,9 @@ def needs_of(ref: BackendRef) -> set[str]:
     return needs([one.declaration]) if one is not None and one.readable else set()
 
 
-def _cut(group: RunPlan, most: int) -> list[RunPlan]:
-    """Return a group in parts of at most so many cells, or of one backend."""
-    parts: list[RunPlan] = [{}]
-    count = 0
-    for ref, cells in group.items():
-        if parts[-1] and count + len(cells) > most:
-            parts.append({})
-            count = 0
-        parts[-1][ref] = cells
-        count += len(cells)
-    return parts
-
-
-def lacking(unit: Unit, machines: Sequence[Machine]) -> str:
-    """Return why no machine can answer a unit, each with its name and what it lacks; nothing where one can."""
-    missing = {machine.name: sorted(unit.needs - machine.offers) for machine in machines}
+def lacking(needed: frozenset[str], machines: Sequence[Machine]) -> str:
+    """Return why no machine can answer what needs this, each with its name and what it lacks; nothing where one can."""
+    missing = {machine.name: sorted(needed - machine.offers) for machine in machines}
     if not missing:
         return "no machine is there: `lcl worker` starts one"
     if not all(missing.values()):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from lcl_ref.outside.text import shown
@@ -36,11 +36,41 @@ def in_order(
     return ordered, sorted(outcomes, key=lambda one: order[one.backend])
 
 
-class MatrixRun:
-    """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started."""
+@dataclass
+class Lent:
+    """What goes from a run of one backend to the next run, of another backend of the same group.
 
-    def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings) -> None:
-        self._settings, self._store = settings, Store(settings.data)
+    Parameters
+    ----------
+    store : Store
+        Golden data, as far as it was read.
+    environment : mapping of str to str
+        Variables that processes of the group start with.
+    worker : Worker or None
+        A process of the group, where there is one; it is with the run while that goes on.
+    """
+
+    store: Store
+    environment: Mapping[str, str]
+    worker: Worker | None = None
+
+
+class MatrixRun:
+    """A running matrix; iterate over it for events, and leave it (``with``) to end every process it started.
+
+    Parameters
+    ----------
+    plan : mapping of BackendRef to list of Cell
+        What is asked.
+    settings : Settings
+        How.
+    lent : Lent or None
+        What a plan of one backend begins with and leaves.
+    """
+
+    def __init__(self, plan: dict[BackendRef, list[Cell]], settings: Settings, lent: Lent | None = None) -> None:
+        self._settings, self._lent = settings, lent
+        self._store = Store(settings.data) if lent is None else lent.store
         self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
@@ -74,21 +104,38 @@ class MatrixRun:
     def _run_lane(self) -> None:
         """Run one backend after the other, in the same process where they are of one group."""
         group: WorkerGroup | None = None
-        worker: Worker | None = None
         try:
+            worker = self._borrowed()
             while (turn := self._groups.next(group)) is not None:
-                if worker is not None and turn[0] is not group:
+                if worker is not None and group is not None and turn[0] is not group:
                     self._end(worker)
                     worker = None
                 group, ref, cells = turn
                 worker = self._ask_all(worker, group, ref, cells)
             if worker is not None:
-                self._end(worker)
+                self._give_back(worker)
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that iterates
             if not self._stopped:
                 self._events.put(error)
         finally:
             self._events.put(None)
+
+    def _borrowed(self) -> Worker | None:
+        """Return the process that was lent, from now on one of this run's."""
+        with self._lock:
+            if self._lent is None or self._lent.worker is None:
+                return None
+            worker, self._lent.worker = self._lent.worker, None
+            self._workers.add(worker)
+            return worker
+
+    def _give_back(self, worker: Worker) -> None:
+        """End a process, or leave it to whoever lends."""
+        with self._lock:
+            if self._lent is not None and worker in self._workers:
+                self._workers.discard(worker)
+                self._lent.worker = worker
+        self._end(worker)
 
     def _ask_all(self, warm: Worker | None, group: WorkerGroup, ref: BackendRef, cells: list[Cell]) -> Worker | None:
         """Ask every cell, starting the worker again after each loss, until too many follow each other.
@@ -155,7 +202,8 @@ class MatrixRun:
                 warm.take_up(ref, job)
                 return warm
             threads = max(1, (os.cpu_count() or 1) // self._settings.jobs)
-            worker = Worker(ref, job, threads, self._settings.limits, environment=group.environment)
+            environment = group.environment if self._lent is None else self._lent.environment
+            worker = Worker(ref, job, threads, self._settings.limits, environment=environment)
             self._workers.add(worker)
             return worker
 

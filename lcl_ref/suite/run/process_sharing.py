@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lcl_ref.suite.adapter import Declaration
@@ -24,6 +23,9 @@ IN_EVERY_WORKER = {"numpy"}
 WORTH_A_START = 500
 """Cells that must be left for a second process to join in: its start takes as long as some hundreds of them."""
 
+Turn = tuple[BackendRef, list[Cell]]
+"""A backend and what it is asked."""
+
 
 @dataclass(eq=False)
 class WorkerGroup:
@@ -35,22 +37,25 @@ class WorkerGroup:
         Top-level modules that they import.
     environment : dict of str to str
         Variables that their processes start with.
-    left : deque of (BackendRef, list of Cell)
+    left : list of Turn
         Those not yet begun.
     begun : bool
         Whether a process has been started for it.
+    alone : bool
+        Whether it is of one backend that shares with none.
     """
 
     modules: set[str] = field(default_factory=set)
     environment: dict[str, str] = field(default_factory=dict)
-    left: deque[tuple[BackendRef, list[Cell]]] = field(default_factory=deque)
+    left: list[Turn] = field(default_factory=list)
     begun: bool = False
+    alone: bool = False
 
     def admits(self, declaration: Declaration) -> bool:
         """Return whether a backend imports what the others do, and contradicts none of them."""
         wanted, roots = declaration.environment, _roots(declaration)
         agrees = all(self.environment.get(name, value) == value for name, value in wanted.items())
-        return agrees and (not roots or not self.modules.isdisjoint(roots))
+        return not self.alone and agrees and (not roots or not self.modules.isdisjoint(roots))
 
     def join(self, declaration: Declaration) -> None:
         """Add what a backend imports and wants."""
@@ -77,33 +82,39 @@ class WorkerGroups:
         found = (each for each in self._groups if declaration is not None and each.admits(declaration))
         group = next(found, None)
         if group is None:
-            group = WorkerGroup()
+            group = WorkerGroup(alone=declaration is None)
             self._groups.append(group)
         if declaration is not None:
             group.join(declaration)
         return group
 
-    def next(self, last: WorkerGroup | None) -> tuple[WorkerGroup, BackendRef, list[Cell]] | None:
+    def next(
+        self,
+        last: WorkerGroup | None,
+        able: Callable[[BackendRef], bool] = lambda _: True,
+        worth: int = WORTH_A_START,
+    ) -> tuple[WorkerGroup, BackendRef, list[Cell]] | None:
         """Return a backend of the `last` group, else of the largest that nobody has begun, else of one to be shared.
 
-        None where nothing is left that would be worth another process.
+        None where nothing is left that who asks is `able` to ask, or of which less than `worth` another process.
         """
         with self._lock:
-            group = last if last is not None and last.left else self._another()
-            if group is None:
+            able_of = [(group, [turn for turn in group.left if able(turn[0])]) for group in self._groups]
+            waiting = [(group, turns) for group, turns in able_of if turns]
+            same = [(group, turns) for group, turns in waiting if group is last]
+            fresh = [(group, turns) for group, turns in waiting if not group.begun]
+            large = [(group, turns) for group, turns in waiting if _cells_in(turns) >= worth]
+            chosen = same or fresh or large
+            if not chosen:
                 return None
+            group, turns = max(chosen, key=lambda one: _cells_in(one[1]))
             group.begun = True
-            return group, *group.left.popleft()
-
-    def _another(self) -> WorkerGroup | None:
-        waiting = [group for group in self._groups if group.left]
-        fresh = [group for group in waiting if not group.begun]
-        large = [group for group in waiting if _cells_left(group) >= WORTH_A_START]
-        return max(fresh or large, key=_cells_left, default=None)
+            group.left.remove(turns[0])
+            return group, *turns[0]
 
 
-def _cells_left(group: WorkerGroup) -> int:
-    return sum(len(cells) for _, cells in group.left)
+def _cells_in(turns: Iterable[Turn]) -> int:
+    return sum(len(cells) for _, cells in turns)
 
 
 def _roots(declaration: Declaration) -> set[str]:

@@ -12,7 +12,7 @@ import pytest
 import lcl_ref as lcl
 from lcl_ref.suite.judge.outcome import Cell
 from lcl_ref.suite.machines.offers import LCL, offered
-from lcl_ref.suite.machines.units import Machine, lacking, units
+from lcl_ref.suite.machines.units import Machine, Units, lacking
 from lcl_ref.suite.machines.versions import check_versions
 from lcl_ref.suite.run.loading import resolve
 from tests.support import command_line
@@ -26,32 +26,42 @@ TORCH = Machine("gpu", frozenset({LCL, "torch", "GPU"}))
 ASKED = ["-b", "numpy.fast", "-b", "torch.fast", "-b", "torch.unfold", "-c", "1d/*", "--tier", "smoke", "--seed", "3"]
 
 
-def names(unit):
-    return [ref.name for ref in unit.plan]
+def handed_out(units, *machines):
+    """Return what each machine is given next, for as many slots as it has free."""
+    found = list(units.handed_out({machine.name: machine for machine in machines}))
+    return found, [(unit.address, unit.ref.name) for unit in found]
 
 
-def test_backends_go_together_where_the_same_machines_can_answer_them():
-    found = units(PLAN, [NUMPY, TORCH])
-    assert [names(unit) for unit in found] == [
-        ["numpy.fast", "numpy.loop"],
-        ["torch.fast", "torch.loop"],
-        ["jax.fast"],
+def test_a_machine_is_given_what_it_can_answer_and_stays_with_what_it_has_loaded():
+    units = Units(PLAN)
+    first, given = handed_out(units, NUMPY, TORCH)
+    assert given == [("laptop", "numpy.fast"), ("gpu", "torch.fast")]
+    assert handed_out(units, NUMPY, TORCH)[1] == []
+    for unit in first:
+        units.settled(unit)
+    assert handed_out(units, NUMPY, TORCH)[1] == [("laptop", "numpy.loop"), ("gpu", "torch.loop")]
+    assert [ref.name for ref in units.waiting] == ["jax.fast"]
+    reason = lacking(units.needs[units.waiting[0]], [NUMPY, TORCH])
+    assert reason == "no machine has all it needs: laptop lacks jax; gpu lacks jax"
+
+
+def test_a_machine_that_comes_later_is_given_what_is_left():
+    units = Units(PLAN)
+    handed_out(units, TORCH)
+    assert handed_out(units, TORCH, Machine("late", TORCH.offers, threads=4))[1] == [
+        ("late", "torch.fast"),
+        ("late", "numpy.loop"),
+        ("late", "torch.loop"),
     ]
-    reasons = [lacking(unit, [NUMPY, TORCH]) for unit in found]
-    assert reasons == ["", "", "no machine has all it needs: laptop lacks jax; gpu lacks jax"]
+    units.given_up(units.waiting[0])
+    assert units.waiting == []
 
 
-def test_what_is_demanded_is_needed_by_every_unit():
-    found = units(PLAN, [NUMPY, TORCH], ["GPU"])
-    assert [lacking(unit, [NUMPY]) for unit in found[:1]] == ["no machine has all it needs: laptop lacks GPU"]
-    assert lacking(found[0], []) == "no machine is there: `lcl worker` starts one"
-
-
-def test_a_group_is_cut_where_several_machines_can_share_it():
-    many = [Machine(str(number), TORCH.offers) for number in range(4)]
-    few = {ref: cells[:200] for ref, cells in PLAN.items()}
-    assert ["torch.fast", "torch.loop"] in [names(unit) for unit in units(few, many)]
-    assert ["torch.loop"] in [names(unit) for unit in units(PLAN, many)]
+def test_what_is_demanded_is_needed_by_every_backend():
+    units = Units(PLAN, ["GPU"])
+    assert handed_out(units, NUMPY, TORCH)[1] == [("gpu", "numpy.fast")]
+    assert lacking(units.needs[REFS[0]], [NUMPY]) == "no machine has all it needs: laptop lacks GPU"
+    assert lacking(units.needs[REFS[0]], []) == "no machine is there: `lcl worker` starts one"
 
 
 def test_a_machine_offers_its_python_and_what_imports():
@@ -60,11 +70,20 @@ def test_a_machine_offers_its_python_and_what_imports():
     assert "torch" not in found
 
 
+def test_a_framework_that_does_not_import_is_named(monkeypatch, tmp_path):
+    (tmp_path / "mlx.py").write_text("raise ImportError('no library')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = []
+    assert "mlx" not in offered(["mlx"], told.append)
+    assert told == ["mlx is not offered: `import mlx` fails: ImportError: no library"]
+
+
 LOADED = "import sys, {}; print([name for name in ('dask', 'distributed') if name in sys.modules])"
 
 
 def test_dask_is_imported_by_nothing_that_does_not_ask_for_it():
-    modules = "lcl_ref.cli.run, lcl_ref.cli.worker, lcl_ref.suite.machines.units"
+    modules = "lcl_ref.cli.run, lcl_ref.cli.worker, lcl_ref.suite.machines.units, lcl_ref.suite.machines.messages"
     assert python("-c", LOADED.format(modules)).stdout.strip() == "[]"
 
 

@@ -53,6 +53,7 @@ def test_files_and_modules_keep_to_themselves():
         [f"{MISBEHAVING}:right"],
         ["numpy.fast", "numpy.loop"],
     ]
+    assert len(groups_of(f"{MISBEHAVING}:right", "numpy.fast")) == 2
 
 
 def queue_of(**cells):
