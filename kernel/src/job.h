@@ -35,7 +35,7 @@ typedef struct {
     /* Every second block, from this one on: those do not meet. */
     int64_t phase;
     int64_t units;
-    atomic_llong taken;
+    atomic_llong taken, done;
 } job;
 
 typedef void unit(const job *, int64_t number, void *scratch);

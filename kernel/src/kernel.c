@@ -2,6 +2,7 @@
 
    Threads that no pool of the caller's gives are made for a call and end with it: the process is left as it was, and may fork. */
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include "job.h"
 
@@ -65,8 +66,15 @@ static void take(void *given) {
     job *j = mine->work;
     void *scratch = aligned_alloc(LINE, mine->scratch);
     if (!scratch) return;
-    for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units;) mine->todo(j, number, scratch);
+    for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units; atomic_fetch_add(&j->done, 1)) mine->todo(j, number, scratch);
     free(scratch);
+}
+
+/* The same for a thread of a pool, which waits for the others by spinning: perhaps on the core that one of them needs. */
+static void take_in_pool(void *given) {
+    job *j = ((share *)given)->work;
+    take(given);
+    while (atomic_load(&j->taken) >= j->units && atomic_load(&j->done) < j->units) sched_yield();
 }
 
 static void *thread(void *given) {
@@ -80,9 +88,9 @@ static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_thr
     share all = {j, todo, lines(scratch)};
     int64_t wanted = least(least(threads.most, THREADS), units), made = 0;
     j->units = units;
-    atomic_store(&j->taken, 0);
+    atomic_store(&j->taken, 0), atomic_store(&j->done, 0);
     if (threads.pool && wanted > 1) {
-        threads.pool(take, &all, (unsigned)wanted, 0);
+        threads.pool(take_in_pool, &all, (unsigned)wanted, 0);
     } else {
         while (made < wanted - 1 && !pthread_create(&others[made], NULL, thread, &all)) made++;
         take(&all);
