@@ -35,8 +35,8 @@ def process(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def cluster(folder: Path, workers: int, only: Sequence[str]) -> Iterator[str]:
-    """Run a scheduler and workers for a block; yield the address once all are there."""
+def cluster(folder: Path, workers: int, jobs: int, only: Sequence[str]) -> Iterator[str]:
+    """Run a scheduler and workers of so many jobs for a block; yield the address once all are there."""
     file = folder / f"scheduler-{workers}.json"
     with ExitStack() as stack:
         stack.enter_context(process(*SCHEDULER, "--scheduler-file", str(file)))
@@ -44,7 +44,7 @@ def cluster(folder: Path, workers: int, only: Sequence[str]) -> Iterator[str]:
         while not (file.exists() and file.read_text().strip()) and time.monotonic() < deadline:
             time.sleep(0.1)
         address = json.loads(file.read_text())["address"]
-        words = [*LCL, "worker", address, *(f"--only={one}" for one in only)]
+        words = [*LCL, "worker", address, f"--jobs={jobs}", *(f"--only={one}" for one in only)]
         found = [stack.enter_context(process(*words, "--name", f"w{n}")) for n in range(workers)]
         for one in found:
             assert one.stdout is not None
@@ -67,11 +67,11 @@ def compared(folder: Path, workers: int, given: argparse.Namespace) -> None:
     words += [f"--dtype={name}" for name in given.dtypes]
     times: dict[str, list[float]] = {"home": [], "dask": []}
     rows: dict[str, list[dict[str, Any]]] = {}
-    with cluster(folder, workers, given.only) as address:
+    with cluster(folder, workers, given.jobs, given.only) as address:
         for number in range(given.rounds):
             for where in ("home", "dask") if number % 2 == 0 else ("dask", "home"):
                 if where == "dask" or not given.alone:
-                    more = ["--dask", address] if where == "dask" else ["--jobs", str(workers)]
+                    more = ["--dask", address] if where == "dask" else ["--jobs", str(workers * given.jobs)]
                     seconds, rows[where] = asked(folder, *words, *more)
                     times[where].append(seconds)
     cells, dask = len(rows["dask"]), statistics.median(times["dask"])
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--tier", default="core")
     parser.add_argument("--dtype", dest="dtypes", action="append", default=[])
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    parser.add_argument("--jobs", type=int, default=1, help="of each worker, which share its cores")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", action="append", default=[], help="frameworks that workers offer; fewer start sooner")
     parser.add_argument("--alone", action="store_true", help="do not ask one machine")
