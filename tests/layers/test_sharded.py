@@ -121,7 +121,7 @@ def test_layers_of_flax_move_halos_and_training_is_that_of_one_device():
         times = 2 if row["named"] or row["kind"] == "Explicit" else 3  # the weight's gradient gets it again
         assert row["right"], row
         assert row["moved"] == [times * halo, {}], row
-    assert transforms == {"transforms": [True] * 5}
+    assert transforms == {"transforms": [True] * 6}
     assert training == {"furthest": 0.0, "loaded": [True, True, True]}
 
 

@@ -65,11 +65,15 @@ def flax(kind, named, linen):
 
 
 def transformed():
-    """Ask a layer that is left to XLA forward mode, a second derivative, and a mapped one, under a mesh that is set."""
+    """Ask a layer left to XLA forward mode, a second derivative, a mapped one and one not compiled; a mesh is set."""
     mesh = jax.make_mesh((4,), ("rows",), axis_types=(AxisType.Auto,))
     given, more = drawn(SPEC, 2, whole=True), drawn(SPEC, 2, whole=True)
     cut = {"x": PartitionSpec(None, "rows"), "weight": PartitionSpec("rows")}
     x, weight = (jax.device_put(given[name], NamedSharding(mesh, names)) for name, names in cut.items())
+
+    def uncompiled(layer):
+        with jax.disable_jit():
+            return layer(SPEC, x, weight)
 
     def asked(layer):
         square = lambda x, weight: (layer(SPEC, x, weight) ** 2).sum()  # noqa: E731
@@ -78,6 +82,7 @@ def transformed():
             jax.jvp(lambda *both: layer(SPEC, *both), (x, weight), (more["x"], more["weight"])),
             jax.jit(jax.grad(curved, argnums=(0, 1)))(x, weight),
             jax.jit(jax.vmap(lambda x: layer(SPEC, x, weight)))(jnp.stack([x, 2 * x])),
+            uncompiled(layer),
         )
 
     with jax.set_mesh(mesh):

@@ -27,7 +27,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import jax_shards
 from lcl_ref.layers.engines.jax import local as whole
-from lcl_ref.layers.engines.jax_tiles import mapped
+from lcl_ref.layers.engines.jax_tiles import compiled, mapped
 from lcl_ref.layers.engines.shards import Cut
 
 OPERANDS = {"y": "xw", "x": "yw", "w": "xy"}
@@ -132,7 +132,7 @@ def _traced(result: str, spec: Spec, arrays: Any, _: Any) -> Any:
 
 def _primitive(result: str) -> Any:
     primitive = Primitive(f"lcl_partitioned_{result}")
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("spec", "call")))
+    primitive.def_impl(compiled(primitive, "spec", "call"))
     primitive.def_abstract_eval(lambda *_, call, **__: call.out_avals[0])
 
     def run(first: Any, second: Any, *, spec: Spec, **_: Any) -> Any:
