@@ -1,8 +1,9 @@
 """What a run over Dask costs beyond one machine's: `python benchmarks/dask_overhead.py -b 'numpy.*' --workers 1 2 4`.
 
-A scheduler and workers (`lcl worker`) are started as processes on the loopback. `lcl run --jobs N` and `lcl run --dask`
-over N workers ask the same backends by turns; wall times are of the whole commands, medians of the rounds. What both
-say of every cell is compared. Workers import their frameworks before anything is timed, as they do in a real cluster.
+A scheduler and workers (`lcl worker`) are started as processes on the loopback. `lcl run --dask` over N workers of J
+jobs and `lcl run --jobs N*J` ask the same backends by turns; wall times are of the whole commands, medians of the
+rounds. What both say of every cell is compared. Workers import their frameworks before anything is timed, as they do
+in a real cluster.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 #include "windows.h"
 
 enum {
-    DEPTH = 512,    /* Most rows of a factor that are multiplied at a time. */
-    LEVEL = 8192,   /* Numbers of a factor that stay in the nearest cache while the other passes by. */
+    DEPTH = 512,     /* Most rows of a factor that are multiplied at a time. */
+    LEVEL = 8192,    /* Numbers of a factor that stay in the nearest cache while the other passes by. */
     PANELS = 16384,  /* Numbers of a factor that are copied at a time. */
     COLUMNS = 256,   /* Its columns. */
     FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */

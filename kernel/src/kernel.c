@@ -109,11 +109,14 @@ static int64_t span(const lcl_layer *s) { return least(s->groups, up(SPAN, most(
 /* The same where a unit has a chunk of the samples only: all groups, if their weights of a position stay in a cache. */
 static int64_t span_of_chunks(const lcl_layer *s) { return weight_size(s) <= WEIGHTS ? s->groups : span(s); }
 
+/* Samples of a chunk, of `all`: few where a unit has several groups and all of them. */
+static int64_t chunk(const job *j, int64_t all) { return most(1, j->layer->groups > 1 && j->span == j->layer->groups ? CHUNK : all); }
+
 int lcl_output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
                void *y, lcl_threads threads) {
     const kernels *of = kernels_of(bits);
-    job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = x, .second = weight, .bias = bias, .bias_per_position = bias_per_position, .result = y};
-    j.samples = most(1, s->groups > 1 && j.span == s->groups ? CHUNK : batch);
+    job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = x, .second = weight, .result = y};
+    j.bias = bias, j.bias_per_position = bias_per_position, j.samples = chunk(&j, batch);
     int64_t units = volume(s->output) * up(batch, j.samples) * spans(&j);
     return in_threads(&j, s->table ? of->thin_output : of->output, scratch_size(of, s), units, threads);
 }
@@ -132,7 +135,7 @@ static void zero(const job *j, int64_t number, void *scratch) {
 }
 
 /* Cuts positions into blocks, along the axis that gives most of them, so long that every second one shares no site with another; and the
-   batch into chunks of as many samples as lie side by side in `bytes` and give threads enough to do. Returns bytes of the sites. */
+   batch into chunks of as many samples as lie side by side in `SITES` bytes and give threads enough to do. Returns bytes of the sites. */
 static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     const lcl_layer *s = j->layer;
     for (int axis = 0; axis < 3; axis++) {
@@ -141,7 +144,7 @@ static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     }
     int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
     int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (bits / 8), lanes = vector * 8 / bits;
-    for (j->samples = s->groups > 1 && j->span == s->groups ? CHUNK : SAMPLES; j->samples > lanes; j->samples /= 2) {
+    for (j->samples = chunk(j, SAMPLES); j->samples > lanes; j->samples /= 2) {
         int64_t units = up(j->blocks, 2) * spans(j) * up(j->batch, j->samples);
         if (bytes * j->samples <= SITES && units >= (j->samples > 2 * lanes ? 4 * threads : threads)) break;
     }
