@@ -85,7 +85,7 @@ static int one(int most) {
     random_layer(&s);
     int bits = draw(0, 1) ? 32 : 64, wrong;
     int64_t batch = draw(0, 4) ? draw(0, 9) : draw(30, 140), nx = batch * x_size(&s), ny = batch * y_size(&s), nw = weights(&s) * weight_size(&s);
-    if ((double)ny * (double)fan_in(&s) > 3e6) return free((void *)s.table), 0;
+    if ((double)ny * (double)fan_in(&s) > 3e6) return free((void *)s.table), one(most); /* too large to be quick: another */
     void *x = drawn(bits, nx), *w = drawn(bits, nw), *dy = drawn(bits, ny), *y = drawn(bits, ny), *dx = drawn(bits, nx), *dw = drawn(bits, nw);
     double *sums = calloc((size_t)(nx + ny + nw + 1), sizeof(double));
     formula(&s, bits, batch, x, w, dy, sums, sums + ny, sums + ny + nx);

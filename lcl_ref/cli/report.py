@@ -48,10 +48,11 @@ def report() -> None:
 @report.command()
 @click.argument("reports", nargs=-1, required=True, type=REPORT)
 @click.option("-o", "--output", type=TargetFile(), required=True, help="The merged report.")
-def merge(reports: Sequence[Path], output: Path) -> None:
+@click.option("--newest", is_flag=True, help="Of what a machine answered in several reports, keep the newest.")
+def merge(reports: Sequence[Path], output: Path, newest: bool) -> None:
     """Merge REPORTS into one; the stem of each file's name becomes the label of its machine."""
     check_target(output, read=reports)
-    merged = merging.merge(reports)
+    merged = merging.merge(reports, newest)
     write_json(output, merged)
     labels = ", ".join(run["label"] for run in merged["runs"])
     say(f"{output}: {len(merged['outcomes'])} cells of {labels}")

@@ -23,8 +23,8 @@ from tests.support.sharded_cases import cut_cases, needed
 SPEC = lcl.Spec(input_size=(12, 9), in_channels=2, out_channels=3, kernel_size=3, padding=1)
 LOST_SECONDS = 30
 
-PIECES = 8
-"""A process of JAX compiles some hundreds of programs, not thousands."""
+PIECES = 16
+"""Of some minutes each, for a process that compiles some dozens of programs."""
 
 
 def test_what_moves_and_what_is_there_is_what_windows_see_and_no_more():

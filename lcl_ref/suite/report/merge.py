@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report.checking import contradictions
 from lcl_ref.suite.report.document import FORMAT, SEAL, count_states, seal_of, sealed
+from lcl_ref.suite.report.repeats import CELL, check_no_cell_twice, newest
 from lcl_ref.suite.run.drawn_cases import is_fresh
 
 Document = dict[str, Any]
@@ -34,8 +34,6 @@ MOST_BYTES = 1 << 28
 
 SHOWN = 5
 """Contradictions that an error lists."""
-
-_CELL = ("backend", "case", "op", "dtype")
 
 
 def read(path: Path) -> Document:
@@ -130,7 +128,7 @@ def _check_whole(document: Document, path: Path) -> None:
 
 
 def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
-    names = ("run", *_CELL) if with_run else _CELL
+    names = ("run", *CELL) if with_run else CELL
     return tuple(outcome[name] for name in names)
 
 
@@ -139,10 +137,17 @@ def cell_of(row: Mapping[str, Any]) -> Key:
     return _key(row, with_run=False)
 
 
-def merge(paths: Sequence[Path]) -> Document:
+def merge(paths: Sequence[Path], only_newest: bool = False) -> Document:
     """Return one document with the rows of all files; each row names its run, which has machine, versions and date.
 
     Runs stand in the order of their labels, whatever that of the files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files.
+    only_newest : bool
+        Whether a later report replaces what the same machine answered before.
 
     Raises
     ------
@@ -163,7 +168,9 @@ def merge(paths: Sequence[Path]) -> Document:
             raise LclError(
                 Violation("report/label", "runs", f"{label!r} {count} times", "labels that differ", todo=todo)
             )
-    _check_no_cell_twice(merged)
+    if only_newest:
+        merged = newest(merged)
+    check_no_cell_twice(merged)
     return sealed(merged | {"summary": count_states(outcome["state"] for outcome in merged["outcomes"])})
 
 
@@ -174,28 +181,6 @@ def _check_same_data(paths: Sequence[Path], opened: Sequence[Document]) -> None:
             expected = f"{digests[0][:16]} as in {paths[0]}"
             todo = "run both against the same golden data"
             raise LclError(Violation("report/digest", str(path), f"golden data {digest[:16]}", expected, todo=todo))
-
-
-def _check_no_cell_twice(merged: Document) -> None:
-    """Refuse two runs on one machine, with the same versions, that answer the same cell."""
-    runs = {run["label"]: run for run in merged["runs"]}
-    machines = {(one["run"], one["name"]): _machine_of(one, runs[one["run"]]) for one in merged["backends"]}
-    version = {(one["run"], one["name"]): one["version"] for one in merged["backends"]}
-    first: dict[Key, str] = {}
-    for outcome in merged["outcomes"]:
-        label, backend = outcome["run"], outcome["backend"]
-        key = (machines[label, backend], version[label, backend], *_key(outcome, with_run=False))
-        if key in first and first[key] != label:
-            got = f"{' '.join(_key(outcome, with_run=False))} in {first[key]} and in {label}, from the same machine"
-            raise LclError(Violation("report/duplicate", "outcomes", got, "one row per machine, version and cell"))
-        first.setdefault(key, label)
-
-
-def _machine_of(backend: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    """Return what is known of the machine that answered for a backend, as text: that of the run, or another."""
-    name = backend.get("machine")
-    facts = run["machine"] if name is None else {"name": name, **run.get("machines", {}).get(name, {})}
-    return json.dumps(facts, sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from lcl_ref.errors import LclError
 from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.judge.evaluate import Evaluator
@@ -70,3 +71,17 @@ def test_cells_of_a_machine_that_is_away_keep_their_age(files):
     ages = {(one["machine"], dates[one["run"]]) for one in merged["backends"]}
     assert machines == {"day-1": ["m0", "m1", "m2"], "day-2": ["n0"]}
     assert ages == {("m0", "2026-01-01"), ("m1", "2026-01-01"), ("m2", "2026-01-01"), ("n0", "2026-01-02")}
+
+
+def test_a_later_report_of_the_machines_that_are_there_leaves_the_one_that_is_away_its_age(answers, files, tmp_path):
+    later = tmp_path / "day-4.json"
+    write_json(later, report_of(answers[:2], "2026-01-04T00:00:00+00:00"))
+    with pytest.raises(LclError, match="--newest"):
+        merge.merge([files[0], later])
+    merged = merge.merge([later, files[0]], only_newest=True)
+    assert {(one["machine"], one["run"]) for one in merged["backends"]} == {
+        ("m0", "day-4"),
+        ("m1", "day-4"),
+        ("m2", "day-1"),
+    }
+    assert len(merged["outcomes"]) == sum(len(one.outcomes) for one in answers)

@@ -1,6 +1,7 @@
 """`lcl report`: what merges, what is refused, what a difference is, and what the page shows."""
 
 import copy
+import itertools
 import json
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_merged_report_merges_further(write):
     ("other", "message"),
     [
         (changed(machine=METAL, digest="0" * 64), "golden data 0000000000000000"),
-        (changed(), "from the same machine"),
+        (changed(), "from the same machine, expected .* `--newest` keeps what was answered last"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(write, other, message):
@@ -101,6 +102,58 @@ def test_what_does_not_belong_together_is_refused(write, other, message):
 
 def test_one_machine_may_answer_with_two_versions(write):
     assert len(merge.merge([write("old", BASE), write("new", changed(version="2.14.0"))])["outcomes"]) == 8
+
+
+DAYS = ["2026-01-02T09:00:00+02:00", "2026-01-02T08:00:00+00:00", "2026-01-03T00:00:00+00:00"]
+"""Dates in their order, which is not that of their texts."""
+
+
+def on(day, *states, keep=None, **surroundings):
+    """Return the base report of a day, or its first rows."""
+    document = changed(states, **surroundings)
+    document["outcomes"] = document["outcomes"][:keep]
+    document["summary"] = count_states(row["state"] for row in document["outcomes"])
+    return sealed(document | {"date": DAYS[day]})
+
+
+def test_the_newest_answers_of_a_machine_replace_those_before_and_others_keep_their_age(write):
+    away = changed(machine=METAL)
+    both = merge.merge([write("linux", on(0, "fail")), write("metal", sealed(away | {"date": DAYS[0]}))])
+    files = [write("old", both), write("second", on(1, "fail", "fail")), write("new", on(2))]
+    whole = merge.merge(files, only_newest=True)
+    assert [run["label"] for run in whole["runs"]] == ["metal", "new"]
+    assert whole["summary"]["pass"] == len(whole["outcomes"]) == 2 * len(CELLS)
+    assert {run["label"]: run["date"] for run in whole["runs"]} == {"metal": DAYS[0], "new": DAYS[2]}
+    for order in itertools.permutations(files):
+        assert as_json(merge.merge(order, only_newest=True)) == as_json(whole)
+        part = write("part", merge.merge(order[:2], only_newest=True))
+        assert as_json(merge.merge([part, order[2]], only_newest=True)) == as_json(whole)
+
+
+def test_the_newest_of_two_parts_is_both(write):
+    first, rest = on(0, keep=2), on(1)
+    del rest["outcomes"][:2]
+    rest = sealed(rest | {"summary": count_states(["pass"] * 2)})
+    assert len(merge.merge([write("first", first), write("rest", rest)], only_newest=True)["outcomes"]) == len(CELLS)
+
+
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        (on(1, keep=3), "torch.loop of old: got 1 cells that no later run has answered, such as torch.loop 1d/"),
+        (on(1, "not_run"), "such as torch.loop 2d/plain/channel-bias forward float32, expected none, or all"),
+    ],
+)
+def test_a_later_report_that_lacks_some_cells_replaces_none(write, later, message):
+    with pytest.raises(LclError, match=message):
+        merge.merge([write("old", on(0)), write("new", later)], only_newest=True)
+
+
+def test_what_was_not_run_is_replaced_by_an_answer_and_by_itself(write):
+    found = merge.merge(
+        [write("old", on(0, "not_run", "not_run")), write("new", on(1, "pass", "not_run"))], only_newest=True
+    )
+    assert ([run["label"] for run in found["runs"]], found["summary"]["not_run"]) == (["new"], 1)
 
 
 def test_labels_must_differ(write, tmp_path):
@@ -197,6 +250,8 @@ def test_the_commands_write_what_they_say(write, tmp_path):
     done = lcl("report", "merge", *paths, "-o", tmp_path / "both.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "both.json").read_text()) == merge.merge(paths)
+    done = lcl("report", "merge", "--newest", write("again", BASE), *paths, "-o", tmp_path / "newest.json")
+    assert f"{2 * len(CELLS)} cells of" in done.stdout
     assert lcl("report", "html", tmp_path / "both.json", "-o", tmp_path / "both.html").returncode == 0
     text = (tmp_path / "both.html").read_text()
     shown = ("torch.loop on metal", "torch.loop on linux", "Darwin 25.1 arm64", "Metal 4", BASE["date"])
