@@ -1,4 +1,5 @@
-/* Random layers against the formula of SPEC 0.4, on whole numbers: equal to the last bit. `check SEED COUNT`, exit status 1 where one differs.
+/* Random layers against the formula of SPEC 0.4, on whole numbers: equal to the last bit. `check SEED COUNT`, exit status 1 where one differs;
+   prints how many, and the bytes of the vectors in use besides those of 16.
    Made to run under sanitizers: every array has a piece of memory of its own, of its exact size. */
 #include <stdio.h>
 #include <string.h>
@@ -103,5 +104,5 @@ int main(int count, char **words) {
         lcl_vector_bytes(number % 2 ? 64 : 16);
         if (one(1 + number % 4)) return printf("layer %d\n", number), 1;
     }
-    return printf("%d layers\n", layers), 0;
+    return printf("%d layers, %d bytes\n", layers, lcl_vector_bytes(64)), 0;
 }

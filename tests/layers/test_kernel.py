@@ -19,7 +19,7 @@ from lcl_ref.layers.engines import jax_kernel, torch_kernel
 from lcl_ref.layers.engines import kernel as engine
 from lcl_ref.layers.engines import numpy as on_numpy
 from tests.support.layer_answers import random_spec
-from tests.support.paths import ROOT
+from tests.support.optional import absent
 
 CALL = "custom_call @lcl_output"
 """How a program of XLA names the kernel."""
@@ -30,8 +30,7 @@ def library():
     """The loaded kernel; machines that test every commit have a compiler, and must have it."""
     found = engine.library()
     if found is None:
-        assert not os.environ.get("CI"), "the kernel is not installed: `make kernel` builds it"
-        pytest.skip("the kernel is not installed: `make kernel` builds it, with a C compiler")
+        absent("the kernel is not installed: `make kernel` builds it, with a C compiler")
     yield found
     found.lcl_vector_bytes(64)
 
@@ -191,16 +190,3 @@ def test_the_suite_passes_with_the_kernel_and_without_it(switch):
     environment = os.environ | {engine.SWITCH: switch}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_random_layers_under_sanitizers(tmp_path, sanitizers):
-    """Wrong numbers, reads and writes out of bounds, undefined arithmetic, leaks, races of threads; compiled anew."""
-    program, sources = tmp_path / "check", [ROOT / "kernel/check/check.c", ROOT / "kernel/src/kernel.c"]
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover", "-pthread"]
-    subprocess.run(["cc", *flags, "-o", program, *sources], check=True)
-    done = subprocess.run([program, "1", "400"], capture_output=True, text=True, check=False)
-    assert done.stdout == "400 layers\n", done.stdout + done.stderr
-    assert done.returncode == 0, done.stderr
