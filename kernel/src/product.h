@@ -7,13 +7,14 @@ typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), m
 #define TALL 12 /* rows of a tile of one vector */
 #define INLINE TARGET static inline __attribute__((always_inline))
 
-/* c (rows x width) = a (rows x depth) times b (depth x width), or added to c where `adds`.
+/* c (rows x width) = a (rows x depth) times b (depth x width), and `plus`, whose rows lie plus_row apart: c itself, a bias, or zeros.
 
    The depth is made of runs: numbers p of a run lie at a[site + m*a_row + p*a_depth] and b[row*b_row + p*b_row + j]. Sums stay in
    registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. A line
    at `ahead`, and at every `step` numbers from there on, is fetched for each number of the depth. */
 INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds, const T *ahead, int64_t step) {
+                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, const T *ahead,
+                       int64_t step) {
     V sum[TALL][2] = {0};
     _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row, 1);
     for (int64_t r = 0; r < count; r++) {
@@ -28,25 +29,22 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
             }
         }
     }
-    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++, c += c_row) {
+    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++, c += c_row, plus += plus_row) {
         if (width == vectors * L) {
-            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) {
-                V *to = (V *)(c + v * L);
-                *to = sum[m][v] + (adds ? *to : (V){0});
-            }
+            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) *(V *)(c + v * L) = sum[m][v] + *(const V *)(plus + v * L);
         } else {
             T part[2 * VECTOR / sizeof(T)];
             *(V *)part = sum[m][0], *(V *)(part + L) = sum[m][1];
-            for (int64_t j = 0; j < width; j++) c[j] = part[j] + (adds ? c[j] : 0);
+            for (int64_t j = 0; j < width; j++) c[j] = part[j] + plus[j];
         }
     }
 }
 
 #define CASE(n) \
-    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, adds, ahead, step); break;
+    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, plus, plus_row, ahead, step); break;
 
 INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds, int streams) {
+                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, int streams) {
     for (int64_t left = up(rows, vectors > 1 ? ROWS : TALL); left > 0; left--) {
         int64_t some = up(rows, left); /* even pieces: a rest of one row would be as slow as several */
         const T *ahead = streams ? a + some * a_row : b + 2 * L;
@@ -54,7 +52,7 @@ INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_r
         switch (some) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) }
         if (vectors == 1 || ROWS > 6)
             switch (some) { CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) }
-        rows -= some, a += some * a_row, c += some * c_row;
+        rows -= some, a += some * a_row, c += some * c_row, plus += some * plus_row;
     }
 }
 
@@ -66,36 +64,17 @@ typedef struct {
     int64_t count;
 } NAME(factor);
 
-/* The factor whose rows lie `b_row` numbers apart. Where that is far, so that rows fall on each other in a cache, or its last vector is not
-   whole, it is a copy, made in `panels` and `packed`. */
-TARGET static NAME(factor) NAME(factor_of)(int64_t columns, const T *b, int64_t b_row, const run *runs, int64_t count, T *panels, run *packed) {
-    if (columns % L == 0 && b_row < FAR) return (NAME(factor)){b, 2 * L, b_row, runs, count};
-    int64_t depth = 0, done = 0, whole = columns / L * L;
-    for (int64_t r = 0; r < count; r++) depth += runs[r].length;
-    for (int64_t r = 0; r < count; r++) {
-        const T *from = b + runs[r].row * b_row;
-        packed[r] = (run){runs[r].site, done, runs[r].length};
-        for (int64_t p = 0; p < packed[r].length; p++, done++, from += b_row) {
-            T *to = panels + done * 2 * L;
-            for (int64_t j = 0; j < whole; j += L) *(V *)(to + j / (2 * L) * depth * 2 * L + j % (2 * L)) = *(const V *)(from + j);
-            if (whole < columns) to += whole / (2 * L) * depth * 2 * L + whole % (2 * L);
-            for (int64_t j = 0; j < (whole < columns ? L : 0); j++) to[j] = whole + j < columns ? from[whole + j] : 0;
-        }
-    }
-    return (NAME(factor)){panels, depth * 2 * L, 2 * L, packed, count};
-}
-
 /* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by.
    `streams` says that a comes from far and has its depth side by side: its next rows are fetched ahead; else those of b are. */
 TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, NAME(factor) b, T *c, int64_t c_row,
-                                 int adds, int streams) {
-    for (int64_t i = 0, some; i < rows; i += some, a += some * a_row, c += some * c_row) {
+                                 const T *plus, int64_t plus_row, int streams) {
+    for (int64_t i = 0, some; i < rows; i += some, a += some * a_row, c += some * c_row, plus += some * plus_row) {
         some = least(rows - i, 4 * TALL);
         const T *from = b.at;
         for (int64_t j = 0, width; j < columns; j += width, from += b.panel) {
             width = least(columns - j, 2 * L);
-            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds, streams);
-            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds, streams);
+            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, plus + j, plus_row, streams);
+            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, plus + j, plus_row, streams);
         }
     }
 }
