@@ -3,11 +3,12 @@
 /* Gathers some runs of the windows of `samples` samples, side by side. */
 TARGET static void PASS(gather)(const S *x, int64_t step, int64_t samples, const run *runs, int64_t count, T *to) {
     for (int64_t n = 0; n < samples; n++, x += step)
-        for (int64_t r = 0; r < count; to += runs[r++].length) {
+        for (int64_t r = 0; r < count; r++) {
             const S *from = x + runs[r].site;
-            int64_t q = 0;
-            for (; q + L <= runs[r].length; q += L) *(V *)(to + q) = LOAD(from + q);
-            for (; q < runs[r].length; q++) to[q] = ONE(from[q]);
+            int64_t length = runs[r].length, q = 0;
+            for (; q + L <= length; q += L) *(V *)(to + q) = LOAD(from + q);
+            for (; q < length; q++) to[q] = ONE(from[q]);
+            to += length;
         }
 }
 
@@ -36,6 +37,13 @@ INLINE void PASS(rounded)(const T *from, int64_t count, S *to) {
 TARGET static NAME(factor) PASS(factor_of)(int64_t columns, const S *b, int64_t b_row, const run *runs, int64_t count, T *panels, run *packed) {
     if (!HALF && columns % L == 0 && b_row < FAR) return (NAME(factor)){(const T *)b, 2 * L, b_row, runs, count};
     int64_t depth = 0, done = 0, whole = columns / L * L;
+    if (HALF && columns % L == 0 && columns == b_row && b_row < FAR) { /* rows side by side */
+        for (int64_t r = 0; r < count; done += runs[r++].length) {
+            packed[r] = (run){runs[r].site, done, runs[r].length};
+            PASS(gather)(b + runs[r].row * b_row, 0, 1, &(run){0, 0, runs[r].length * b_row}, 1, panels + done * b_row);
+        }
+        return (NAME(factor)){panels, 2 * L, b_row, packed, count};
+    }
     for (int64_t r = 0; r < count; r++) depth += runs[r].length;
     for (int64_t r = 0; r < count; r++) {
         const S *from = b + runs[r].row * b_row;

@@ -140,8 +140,9 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
                     T *to = HALF ? held->wide + at * columns : (T *)(dw + row * s->outputs + f);
                     const T *plus = adds || n ? to : NAME(zeros);
                     NAME(product)(length, columns, held->windows + at, 1, total, b, to, to_row, plus, adds || n ? to_row : 0, 0);
-                    for (int64_t q = 0; q < (HALF && n + samples == j->batch ? length : 0); q++)
-                        PASS(rounded)(to + q * columns, columns, dw + (row + q) * s->outputs + f);
+                    int64_t last = HALF && n + samples == j->batch, joined = columns == s->outputs ? length : 1; /* rows at a time */
+                    for (int64_t q = 0; q < (last ? length : 0); q += joined)
+                        PASS(rounded)(to + q * columns, columns * joined, dw + (row + q) * s->outputs + f);
                 }
             }
         }
