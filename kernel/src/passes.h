@@ -7,8 +7,6 @@ typedef struct {
     T panels[PANELS], windows[WINDOWS], wide[ROOM]; /* `wide` is of use to half formats only */
     run packed[DEPTH], runs[];
 } NAME(scratch);
-
-static const T NAME(zeros)[COLUMNS];
 #endif
 
 /* The outputs of a position, a group and some samples; the window is `count` of the runs. */
@@ -29,18 +27,15 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
             NAME(factor) b = PASS(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
-            int copied = HALF || (columns > 2 * L && b.at == held->panels); /* windows, which are read several times */
+            const run gathered = {0, 0, total};
             for (int64_t n = 0, many; n < samples; n += many) {
-                T *to = y + n * y_row + f;
-                const T *plus = r ? to : bias ? bias + f : NAME(zeros);
                 const S *from = x + n * x_size(s);
-                int64_t plus_row = r ? y_row : 0;
-                many = copied ? least(WINDOWS / total, samples - n) : samples;
-                if (copied) {
-                    PASS(gather)(from, x_size(s), many, held->runs + r, some, held->windows);
-                    b.runs = &(run){0, 0, total}, b.count = 1;
-                    NAME(product)(many, columns, held->windows, total, 1, b, to, y_row, plus, plus_row, 0);
-                } else NAME(product)(many, columns, (const T *)from, x_size(s), 1, b, to, y_row, plus, plus_row, 0);
+                T *to = y + n * y_row + f;
+                const T *plus = r ? to : bias ? bias + f : NULL;
+                many = HALF ? least(WINDOWS / total, samples - n) : samples;
+                if (HALF) PASS(gather)(from, x_size(s), many, held->runs + r, some, held->windows), b.runs = &gathered, b.count = 1;
+                NAME(product)(many, columns, HALF ? held->windows : (const T *)from, HALF ? total : x_size(s), 1, b, to, y_row, plus,
+                              r ? y_row : 0, 0);
             }
         }
     }
@@ -68,7 +63,7 @@ TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen,
     for (int64_t f = 0, some; f < width; f += some) {
         some = least(depth, width - f);
         const T *turned = PASS(widened)(dy + f, y_size(s), samples, some, held->wide);
-        NAME(transposed)(samples, some, turned, HALF ? some : y_size(s), held->windows, row, 0);
+        NAME(transposed)(samples, some, turned, HALF ? some : y_size(s), held->windows, row);
         NAME(factor) b = NAME(factor_of)(row, held->windows, row, &(run){0, 0, some}, 1, held->panels, held->packed);
         for (int64_t r = 0; r < count; r++)
             for (int64_t i = 0, rows; i < held->runs[r].length; i += rows) {
@@ -85,6 +80,8 @@ TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen,
 TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t skipped, int64_t g, int64_t first, int64_t samples,
                                    const T *sites) {
     const lcl_layer *s = j->layer;
+    const int64_t line = 64 / sizeof(T);
+    T part[SAMPLES * 64 / sizeof(T)]; /* a line of each sample, so that memory far apart is met once */
     int64_t before = 1, after = 1, row = up(samples, L) * L;
     for (int axis = 0; axis < j->axis; axis++) before *= s->input[axis];
     for (int axis = j->axis + 1; axis < 3; axis++) after *= s->input[axis];
@@ -93,8 +90,15 @@ TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t 
         int64_t at = (site / slab * s->input[j->axis] + skipped) * after + site % slab;
         T *to = (T *)j->result + first * x_size(s) + at * s->channels + g * s->group_channels;
         for (int64_t left = piece * s->group_channels, some; left > 0; left -= some, to += some, sites += some * row) {
-            some = least(left, 64);
-            NAME(transposed)(some, samples, sites, row, to, x_size(s), 1);
+            some = least(left, line);
+            NAME(transposed)(some, samples, sites, row, part, line);
+            for (int64_t n = 0; n < samples; n++) {
+                T *at = to + n * x_size(s), *from = part + n * line;
+                int64_t q = 0;
+                __builtin_prefetch(at + 2 * line, 1);
+                for (; q + L <= some; q += L) *(V *)(at + q) += *(const V *)(from + q);
+                for (; q < some; q++) at[q] += from[q];
+            }
         }
     }
 }
@@ -138,8 +142,7 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
                     int64_t row = held->runs[i].row, to_row = HALF ? columns : s->outputs;
                     for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
                     T *to = HALF ? held->wide + at * columns : (T *)(dw + row * s->outputs + f);
-                    const T *plus = adds || n ? to : NAME(zeros);
-                    NAME(product)(length, columns, held->windows + at, 1, total, b, to, to_row, plus, adds || n ? to_row : 0, 0);
+                    NAME(product)(length, columns, held->windows + at, 1, total, b, to, to_row, adds || n ? to : NULL, adds || n ? to_row : 0, 0);
                     int64_t last = HALF && n + samples == j->batch, joined = columns == s->outputs ? length : 1; /* rows at a time */
                     for (int64_t q = 0; q < (last ? length : 0); q += joined)
                         PASS(rounded)(to + q * columns, columns * joined, dw + (row + q) * s->outputs + f);
