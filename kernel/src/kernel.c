@@ -34,7 +34,7 @@
 #include "formats.h"
 #endif
 
-enum { THREADS = 256, LINE = 64, SUMS = 1 << 23 /* Bytes of a gradient of the input that is to be rounded. */ };
+enum { THREADS = 256, LINE = 64, SUMS = 6 << 20 /* Bytes of a gradient of the input that is to be rounded. */ };
 
 static atomic_int limit = 64;
 
@@ -184,7 +184,7 @@ static int input_gradient(const lcl_layer *s, const kernels *of, int64_t batch, 
 int lcl_input_gradient(const lcl_layer *s, int format, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads threads) {
     const kernels *of = kernels_of(format);
     if (!of->round) return input_gradient(s, of, batch, dy, weight, dx, threads);
-    int64_t bytes = x_size(s) * (int64_t)of->number, samples = most(1, least(batch, SUMS / bytes));
+    int64_t bytes = x_size(s) * (int64_t)of->number, chunks = up(batch, most(1, SUMS / bytes)), samples = up(most(1, batch), most(1, chunks));
     void *sums = malloc((size_t)(samples * bytes));
     int failed = !sums;
     for (int64_t n = 0; n < batch && !failed; n += samples) { /* half formats: blocks meet in sums that are not rounded yet */

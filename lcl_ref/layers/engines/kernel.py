@@ -30,7 +30,7 @@ FORMATS = {"bfloat16": 1, "float16": 16, "float32": 32, "float64": 64}
 
 HALVES = (FORMATS["bfloat16"], FORMATS["float16"])
 
-SUMS = 8 << 20
+SUMS = 6 << 20
 """Bytes of a gradient of the input that the kernel keeps in float32 before they are rounded to a half format."""
 
 KERNELS_KEPT = 1024
