@@ -16,7 +16,9 @@ enum {
     WEIGHTS = 32768, /* Weights of a position that stay in a cache. */
     CHUNK = 16,      /* Samples of a unit that has all groups. */
     SAMPLES = 32,    /* Samples that lie side by side in the gradient of the input, a multiple of every vector. */
-    SITES = 1 << 22  /* Bytes of that gradient that a thread keeps so, if a vector of samples needs no more. */
+    SITES = 1 << 22, /* Bytes of that gradient that a thread keeps so, if a vector of samples needs no more. */
+    SLICE = 1 << 16, /* Bytes of it that are made zeros at a time, or numbers that are rounded. */
+    ROOM = 16384     /* Numbers of a half format that are widened, or sums that are to be rounded, in one place. */
 };
 
 typedef struct {
@@ -29,9 +31,9 @@ typedef struct {
     /* Groups and samples of a unit. */
     int64_t span, samples;
     /* The gradient of the input is added up in blocks of `rows` positions along `axis`, the sites that these see in scratch from byte
-       `sites_at` on. */
+       `sums_at` on; so are outputs of half formats before they are rounded. */
     int axis;
-    int64_t rows, blocks, sites_at;
+    int64_t rows, blocks, sums_at;
     /* Every second block, from this one on: those do not meet. */
     int64_t phase;
     int64_t units;
@@ -40,10 +42,11 @@ typedef struct {
 
 typedef void unit(const job *, int64_t number, void *scratch);
 
-/* What is compiled once per number format and kind of processor. */
+/* What is compiled once per number format and kind of processor; `number` is the size of one that is computed in. */
 typedef struct {
     unit *output, *input_gradient, *weight_gradient, *thin_output, *thin_input_gradient, *thin_weight_gradient;
-    size_t scratch, vector;
+    unit *round; /* from what is computed in, where that is another format */
+    size_t scratch, vector, number;
 } kernels;
 
 /* Rows of the weight that are multiplied at a time in a group of so many outputs. */

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include "half.h"
 #include "job.h"
 
 #define KIND base
@@ -14,40 +15,50 @@
 #else
 #define ROWS 6
 #endif
-#include "both_formats.h"
+#include "formats.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+
 #define KIND avx2
-#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET __attribute__((target("avx2,fma,f16c")))
 #define VECTOR 32
 #define ROWS 6
-#include "both_formats.h"
+#include "formats.h"
 
 #define KIND avx512
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma")))
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,f16c")))
 #define VECTOR 64
 #define ROWS 12
-#include "both_formats.h"
+#include "formats.h"
 #endif
 
-enum { THREADS = 256, SLICE = 1 << 18, LINE = 64 };
+enum { THREADS = 256, LINE = 64, SUMS = 6 << 20 /* Bytes of a gradient of the input that is to be rounded. */ };
 
 static atomic_int limit = 64;
 
-static const kernels *kernels_of(int bits) {
+#if defined(__x86_64__)
+/* Whether the processor converts float16, which not every compiler's __builtin_cpu_supports answers. */
+static int converts_f16(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
+static const kernels *kernels_of(int format) {
 #if defined(__x86_64__)
     if (limit >= 64 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw"))
-        return bits == 32 ? &kernels_f32_avx512 : &kernels_f64_avx512;
-    if (limit >= 32 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return bits == 32 ? &kernels_f32_avx2 : &kernels_f64_avx2;
+        __builtin_cpu_supports("avx512bw") && converts_f16())
+        return kernels_of_avx512(format);
+    if (limit >= 32 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && converts_f16()) return kernels_of_avx2(format);
 #endif
-    return bits == 32 ? &kernels_f32_base : &kernels_f64_base;
+    return kernels_of_base(format);
 }
 
 int lcl_vector_bytes(int most) {
     limit = most;
-    return (int)kernels_of(32)->vector;
+    return (int)kernels_of(LCL_FLOAT32)->vector;
 }
 
 /* So many bytes in whole lines of the cache. */
@@ -112,17 +123,20 @@ static int64_t span_of_chunks(const lcl_layer *s) { return weight_size(s) <= WEI
 /* Samples of a chunk, of `all`: few where a unit has several groups and all of them. */
 static int64_t chunk(const job *j, int64_t all) { return most(1, j->layer->groups > 1 && j->span == j->layer->groups ? CHUNK : all); }
 
-int lcl_output(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
+int lcl_output(const lcl_layer *s, int format, int64_t batch, const void *x, const void *weight, const void *bias, int bias_per_position,
                void *y, lcl_threads threads) {
-    const kernels *of = kernels_of(bits);
+    const kernels *of = kernels_of(format);
     job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = x, .second = weight, .result = y};
-    j.bias = bias, j.bias_per_position = bias_per_position, j.samples = chunk(&j, batch);
+    int64_t width = s->outputs / s->groups;
+    size_t scratch = scratch_size(of, s);
+    j.bias = bias, j.bias_per_position = bias_per_position, j.samples = chunk(&j, batch), j.sums_at = (int64_t)scratch;
+    if (of->round) j.samples = most(1, least(j.samples, ROOM / width)), scratch += of->number * (size_t)((j.samples + 1) * width);
     int64_t units = volume(s->output) * up(batch, j.samples) * spans(&j);
-    return in_threads(&j, s->table ? of->thin_output : of->output, scratch_size(of, s), units, threads);
+    return in_threads(&j, s->table ? of->thin_output : of->output, scratch, units, threads);
 }
 
-int lcl_weight_gradient(const lcl_layer *s, int bits, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads threads) {
-    const kernels *of = kernels_of(bits);
+int lcl_weight_gradient(const lcl_layer *s, int format, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads threads) {
+    const kernels *of = kernels_of(format);
     job j = {.layer = s, .span = span(s), .batch = batch, .first = x, .second = dy, .result = dw};
     int64_t units = weights(s) * spans(&j);
     return in_threads(&j, s->table ? of->thin_weight_gradient : of->weight_gradient, scratch_size(of, s), units, threads);
@@ -136,14 +150,14 @@ static void zero(const job *j, int64_t number, void *scratch) {
 
 /* Cuts positions into blocks, along the axis that gives most of them, so long that every second one shares no site with another; and the
    batch into chunks of as many samples as lie side by side in `SITES` bytes and give threads enough to do. Returns bytes of the sites. */
-static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
+static int64_t cut(job *j, const kernels *of, int64_t threads) {
     const lcl_layer *s = j->layer;
     for (int axis = 0; axis < 3; axis++) {
         int64_t rows = most(1, up(extent(s, axis), s->stride[axis]) - 1), blocks = up(s->output[axis], rows);
         if (axis == 0 || blocks > j->blocks) j->axis = axis, j->rows = rows, j->blocks = blocks;
     }
     int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
-    int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (bits / 8), lanes = vector * 8 / bits;
+    int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (int64_t)of->number, lanes = (int64_t)(of->vector / of->number);
     for (j->samples = chunk(j, SAMPLES); j->samples > lanes; j->samples /= 2) {
         int64_t units = up(j->blocks, 2) * spans(j) * up(j->batch, j->samples);
         if (bytes * j->samples <= SITES && units >= (j->samples > 2 * lanes ? 4 * threads : threads)) break;
@@ -151,18 +165,34 @@ static int64_t cut(job *j, int64_t vector, int bits, int64_t threads) {
     return bytes * j->samples;
 }
 
-int lcl_input_gradient(const lcl_layer *s, int bits, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads threads) {
-    const kernels *of = kernels_of(bits);
-    int64_t bytes = batch * x_size(s) * (bits / 8);
+/* Writes the gradient of the input in the format that is computed in. */
+static int input_gradient(const lcl_layer *s, const kernels *of, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads threads) {
+    int64_t bytes = batch * x_size(s) * (int64_t)of->number;
     job empty = {.batch = bytes, .result = dx};
     job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = dy, .second = weight, .result = dx};
     int failed = in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
-    int64_t sites = cut(&j, (int64_t)of->vector, bits, threads.most);
+    int64_t sites = cut(&j, of, threads.most);
     size_t scratch = scratch_size(of, s);
-    j.sites_at = (int64_t)scratch;
+    j.sums_at = (int64_t)scratch;
     for (; j.phase < 2 && !failed && batch; j.phase++) {
         int64_t units = (j.blocks + 1 - j.phase) / 2 * spans(&j) * up(batch, j.samples);
         failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch + (s->table ? 0 : (size_t)sites), units, threads);
     }
+    return failed;
+}
+
+int lcl_input_gradient(const lcl_layer *s, int format, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads threads) {
+    const kernels *of = kernels_of(format);
+    if (!of->round) return input_gradient(s, of, batch, dy, weight, dx, threads);
+    int64_t bytes = x_size(s) * (int64_t)of->number, chunks = up(batch, most(1, SUMS / bytes)), samples = up(most(1, batch), most(1, chunks));
+    void *sums = malloc((size_t)(samples * bytes));
+    int failed = !sums;
+    for (int64_t n = 0; n < batch && !failed; n += samples) { /* half formats: blocks meet in sums that are not rounded yet */
+        samples = least(samples, batch - n);
+        job rounded = {.batch = samples * x_size(s), .first = sums, .result = (uint16_t *)dx + n * x_size(s)};
+        failed = input_gradient(s, of, samples, (const uint16_t *)dy + n * y_size(s), weight, sums, threads) ||
+                 in_threads(&rounded, of->round, LINE, up(rounded.batch, SLICE), threads);
+    }
+    free(sums);
     return failed;
 }

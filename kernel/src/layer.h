@@ -19,11 +19,15 @@ typedef struct {
     void (*pool)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 } lcl_threads;
 
-/* Each returns 0, or 1 where memory for its threads is missing. `bits` is 32 or 64; bias is (o*, co), (co,) or NULL. */
-int lcl_output(const lcl_layer *, int bits, int64_t batch, const void *x, const void *weight, const void *bias,
+/* Formats: bits of a number, where one format has so many. Those of 16 bits are summed in float32 and rounded once; they are for layers without
+   a table, and without shared axes in the gradient of the weight. */
+enum { LCL_BFLOAT16 = 1, LCL_FLOAT16 = 16, LCL_FLOAT32 = 32, LCL_FLOAT64 = 64 };
+
+/* Each returns 0, or 1 where memory is missing. Bias is (o*, co), (co,) or NULL. */
+int lcl_output(const lcl_layer *, int format, int64_t batch, const void *x, const void *weight, const void *bias,
                int bias_per_position, void *y, lcl_threads);
-int lcl_input_gradient(const lcl_layer *, int bits, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads);
-int lcl_weight_gradient(const lcl_layer *, int bits, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads);
+int lcl_input_gradient(const lcl_layer *, int format, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads);
+int lcl_weight_gradient(const lcl_layer *, int format, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads);
 /* The widest vectors in use, in bytes; `most` limits them from then on, for tests. */
 int lcl_vector_bytes(int most);
 

@@ -66,25 +66,6 @@ typedef struct {
     int64_t count;
 } NAME(factor);
 
-/* The factor whose rows lie `b_row` numbers apart. Where that is far, so that rows fall on each other in a cache, or its last vector is not
-   whole, it is a copy, made in `panels` and `packed`. */
-TARGET static NAME(factor) NAME(factor_of)(int64_t columns, const T *b, int64_t b_row, const run *runs, int64_t count, T *panels, run *packed) {
-    if (columns % L == 0 && b_row < FAR) return (NAME(factor)){b, 2 * L, b_row, runs, count};
-    int64_t depth = 0, done = 0, whole = columns / L * L;
-    for (int64_t r = 0; r < count; r++) depth += runs[r].length;
-    for (int64_t r = 0; r < count; r++) {
-        const T *from = b + runs[r].row * b_row;
-        packed[r] = (run){runs[r].site, done, runs[r].length};
-        for (int64_t p = 0; p < packed[r].length; p++, done++, from += b_row) {
-            T *to = panels + done * 2 * L;
-            for (int64_t j = 0; j < whole; j += L) *(V *)(to + j / (2 * L) * depth * 2 * L + j % (2 * L)) = *(const V *)(from + j);
-            if (whole < columns) to += whole / (2 * L) * depth * 2 * L + whole % (2 * L);
-            for (int64_t j = 0; j < (whole < columns ? L : 0); j++) to[j] = whole + j < columns ? from[whole + j] : 0;
-        }
-    }
-    return (NAME(factor)){panels, depth * 2 * L, 2 * L, packed, count};
-}
-
 /* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by.
    `streams` says that a comes from far and has its depth side by side: its next rows are fetched ahead; else those of b are. */
 TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, NAME(factor) b, T *c, int64_t c_row,

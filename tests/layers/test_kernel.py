@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import jax
 import jax.export
@@ -18,8 +19,11 @@ from lcl_ref.layers.engines import jax as jax_engine
 from lcl_ref.layers.engines import jax_kernel, torch_kernel
 from lcl_ref.layers.engines import kernel as engine
 from lcl_ref.layers.engines import numpy as on_numpy
+from lcl_ref.suite.formats import FORMATS
 from tests.support.layer_answers import random_spec
 from tests.support.optional import absent
+
+HALVES = ("float16", "bfloat16")
 
 CALL = "custom_call @lcl_output"
 """How a program of XLA names the kernel."""
@@ -45,7 +49,8 @@ def drawn(spec, batch, dtype, seed):
     """Whole numbers: x, weight, bias and dy."""
     draw = np.random.default_rng(seed)
     shapes = spec.x_shape(batch), spec.weight_shape, spec.bias_shape, spec.y_shape(batch)
-    return [None if shape is None else draw.integers(-3, 4, shape).astype(dtype) for shape in shapes]
+    form = FORMATS[dtype].dtype
+    return [None if shape is None else draw.integers(-3, 4, shape).astype(form) for shape in shapes]
 
 
 def answers(spec, x, weight, bias, dy):
@@ -54,8 +59,11 @@ def answers(spec, x, weight, bias, dy):
 
 
 def expected(spec, x, weight, bias, dy):
-    """The same by the batched form of the reference."""
-    return [batched.forward(spec, x, weight, bias), *batched.vjp(spec, x, weight, dy)]
+    """The same by the batched form of the reference; of half types, which are summed in float32 and rounded once."""
+    form, wide = x.dtype, np.promote_types(x.dtype, np.float32)
+    x, weight, bias, dy = [None if array is None else array.astype(wide) for array in (x, weight, bias, dy)]
+    right = [batched.forward(spec, x, weight, bias), *batched.vjp(spec, x, weight, dy)]
+    return [None if array is None else array.astype(form) for array in right]
 
 
 def tails(draw):
@@ -72,7 +80,7 @@ def tails(draw):
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", list(engine.FORMATS))
 def test_random_layers_have_the_answers_of_the_reference(library, dtype, width):
     library.lcl_vector_bytes(width)
     draw = np.random.default_rng(width)
@@ -83,14 +91,61 @@ def test_random_layers_have_the_answers_of_the_reference(library, dtype, width):
             assert np.array_equal(found, right), spec
 
 
+@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("dtype", HALVES)
+def test_every_half_number_is_widened_as_it_is_and_products_are_rounded_once(library, dtype, width):
+    """Subnormal numbers, overflow and NaN among them. No result is a sum here: products are exact in float32."""
+    library.lcl_vector_bytes(width)
+    form = FORMATS[dtype].dtype
+    every = np.arange(1 << 16, dtype=np.uint16).view(form)
+    with np.errstate(all="ignore"):
+        some = np.concatenate([[1, 3.140625, 2.0**-14], np.random.default_rng(0).lognormal(0, 9, 10)]).astype(form)
+        right = (every.astype(np.float32)[:, None] * some.astype(np.float32)).astype(form).astype(np.float32)
+    to_many, from_many, outer = (
+        lcl.Spec(input_size=(), kernel_size=(), in_channels=inputs, out_channels=outputs, bias="none")
+        for inputs, outputs in ((1, 13), (13, 1), (1 << 16, 13))
+    )
+    y = on_numpy.forward(to_many, every[:, None], some[None], None)
+    dx = on_numpy.transpose(from_many, every[:, None], some[:, None])
+    _, dw, _ = on_numpy.vjp(outer, every[None], np.zeros(outer.weight_shape, form), some[None])
+    for found in (y, dx, dw):
+        assert np.array_equal(found.astype(np.float32), right, equal_nan=True)
+
+
 @pytest.mark.usefixtures("library")
-def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_gradients_of_inputs_larger_than_what_is_summed_at_a_time(dtype):
+    spec = lcl.Spec(input_size=20000, in_channels=12, out_channels=8, kernel_size=2, stride=50, bias="none")
+    batch = 1 + engine.SUMS // (4 * 12 * 20000)
+    operands = drawn(spec, 2 * batch, dtype, 1)
+    assert np.array_equal(on_numpy.transpose(spec, operands[3], operands[1]), expected(spec, *operands)[1])
+
+
+@pytest.mark.usefixtures("library")
+def test_half_types_that_the_kernel_leaves_to_other_routes():
+    spec = lcl.Spec(input_size=8, in_channels=4, out_channels=8, kernel_size=2)
+    shared, thin = replace(spec, shared=True), replace(spec, groups=4)
+    huge = replace(spec, input_size=1 << 20, shared=True, kernel_size=1)
+    served = {}
+    for name, layer in {"plain": spec, "shared": shared, "thin": thin, "huge": huge}.items():
+        kernel, half = engine.kernel_of(layer), engine.FORMATS["bfloat16"]
+        served[name] = kernel.serves(half), kernel.serves(half, weight_gradient=True)
+    assert served == {"plain": (True, True), "shared": (True, False), "thin": (False, False), "huge": (False, False)}
+    shapes = shared.x_shape(1), shared.weight_shape, shared.y_shape(1)
+    x, weight, dy = (torch.zeros(shape, dtype=torch.bfloat16) for shape in shapes)
+    assert torch_kernel.output(shared.to_json(), x, weight, None) is not None
+    assert torch_kernel.weight_gradient(shared.to_json(), x, dy) is None
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, dtype):
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
     spec = lcl.Spec(input_size=(23, 9), in_channels=5, out_channels=11, kernel_size=(4, 3), padding=1)
     draw = np.random.default_rng(5)
     operands = [draw.standard_normal(shape, np.float32) for shape in (spec.x_shape(9), spec.weight_shape)]
     operands += [draw.standard_normal(shape, np.float32) for shape in (spec.bias_shape, spec.y_shape(9))]
-    found = []
+    operands, found = [operand.astype(FORMATS[dtype].dtype) for operand in operands], []
     for count in (1, 2, 7):
         monkeypatch.setattr(on_numpy, "cores", lambda count=count: count)
         found.append(answers(spec, *operands))
@@ -161,7 +216,7 @@ def test_a_kernel_of_another_interface_is_left_unused(monkeypatch):
     older = types.ModuleType("lcl_ref_kernel")
     older.__file__ = "/elsewhere/lcl_ref_kernel/__init__.py"
     monkeypatch.setitem(sys.modules, "lcl_ref_kernel", older)
-    with pytest.warns(RuntimeWarning, match=r"/elsewhere/lcl_ref_kernel has interface 1, .* expects 2"):
+    with pytest.warns(RuntimeWarning, match=r"/elsewhere/lcl_ref_kernel has interface 1, .* expects 3"):
         assert engine.library.__wrapped__() is None
 
 
@@ -175,9 +230,10 @@ def test_without_the_kernel_there_is_no_library(monkeypatch, why):
 
 
 @pytest.mark.usefixtures("without")
-def test_without_the_kernel_numpy_answers_the_same():
+@pytest.mark.parametrize("dtype", ["float32", *HALVES])
+def test_without_the_kernel_numpy_answers_the_same(dtype):
     spec = lcl.Spec(input_size=(6, 5), in_channels=3, out_channels=9, kernel_size=3, padding=1)
-    operands = drawn(spec, 4, "float32", 1)
+    operands = drawn(spec, 4, dtype, 1)
     for found, right in zip(answers(spec, *operands), expected(spec, *operands), strict=True):
         assert np.array_equal(found, right)
 

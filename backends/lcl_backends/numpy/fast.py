@@ -10,6 +10,14 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import numpy as engine
 
 
+class _Layer(NumpyLayer):
+    """The engine takes half types as they are."""
+
+    def to_native(self, array: Any) -> Any:
+        """Return it."""
+        return array
+
+
 class Adapter:
     """`lcl_ref.layers.engines.numpy` behind the adapter protocol."""
 
@@ -24,4 +32,4 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> NumpyLayer:
         """Keep the canonical weights."""
-        return NumpyLayer(spec, engine, weight, bias)
+        return _Layer(spec, engine, weight, bias)

@@ -22,8 +22,16 @@ from lcl_ref.core.spec import Spec
 SWITCH = "LCL_KERNEL"
 """The variable of the environment that, as "0", leaves the kernel unused."""
 
-INTERFACE = 2
+INTERFACE = 3
 """Of the functions of `kernel/src/layer.h`, as the installed package says in ``INTERFACE``."""
+
+FORMATS = {"bfloat16": 1, "float16": 16, "float32": 32, "float64": 64}
+"""The number formats of the kernel by name, as `kernel/src/layer.h` numbers them."""
+
+HALVES = (FORMATS["bfloat16"], FORMATS["float16"])
+
+SUMS = 6 << 20
+"""Bytes of a gradient of the input that the kernel keeps in float32 before they are rounded to a half format."""
 
 KERNELS_KEPT = 1024
 """So many layers are remembered as the kernel takes them."""
@@ -93,7 +101,7 @@ def cores() -> int:
 
 
 class Kernel:
-    """One layer as the kernel takes it; arrays are addresses of canonical ones in C order, of `bits` 32 or 64.
+    """One layer as the kernel takes it; arrays are addresses of canonical ones in C order, of one of `FORMATS`.
 
     Parameters
     ----------
@@ -123,6 +131,8 @@ class Kernel:
         self._loaded = loaded
         self.table = np.zeros(1, np.int32) if self._table is None else self._table.reshape(-1)
         self._products = math.prod(spec.output_size) * spec.fan_in * spec.out_channels
+        self._halves = not thin and 4 * math.prod(spec.input_size) * spec.in_channels <= SUMS
+        self._shared = any(spec.shared)
 
     def numbers(self, batch: int, threads: int) -> Any:
         """Return what the doors for JAX are given: the numbers of the layer, and how many threads to use."""
@@ -130,9 +140,15 @@ class Kernel:
         held = np.frombuffer(ctypes.string_at(self._address, size), np.int64)
         return np.append(held, self.threads(batch, threads))
 
+    def serves(self, number_format: int | None, *, weight_gradient: bool = False) -> bool:
+        """Return whether the kernel computes a format: half formats not for every layer (`docs/speed.md`)."""
+        if number_format not in HALVES:
+            return number_format is not None
+        return self._halves and not (weight_gradient and self._shared)
+
     def output(
         self,
-        bits: int,
+        number_format: int,
         batch: int,
         x: int,
         weight: int,
@@ -149,21 +165,21 @@ class Kernel:
         call starts threads of its own.
         """
         some = _threads(self.threads(batch, threads), pool)
-        self._done(self._loaded.lcl_output(self._address, bits, batch, x, weight, bias, position, y, some))
+        self._done(self._loaded.lcl_output(self._address, number_format, batch, x, weight, bias, position, y, some))
 
     def input_gradient(
-        self, bits: int, batch: int, dy: int, weight: int, dx: int, threads: int, pool: int | None = None
+        self, number_format: int, batch: int, dy: int, weight: int, dx: int, threads: int, pool: int | None = None
     ) -> None:
         """Write ``dx (n, i*, ci)``."""
         some = _threads(self.threads(batch, threads), pool)
-        self._done(self._loaded.lcl_input_gradient(self._address, bits, batch, dy, weight, dx, some))
+        self._done(self._loaded.lcl_input_gradient(self._address, number_format, batch, dy, weight, dx, some))
 
     def weight_gradient(
-        self, bits: int, batch: int, x: int, dy: int, dw: int, threads: int, pool: int | None = None
+        self, number_format: int, batch: int, x: int, dy: int, dw: int, threads: int, pool: int | None = None
     ) -> None:
         """Write ``dw (o*, k*, cg, co)``."""
         some = _threads(self.threads(batch, threads), pool)
-        self._done(self._loaded.lcl_weight_gradient(self._address, bits, batch, x, dy, dw, some))
+        self._done(self._loaded.lcl_weight_gradient(self._address, number_format, batch, x, dy, dw, some))
 
     def threads(self, batch: int, most: int) -> int:
         """Return how many threads a call is worth, of `most`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of, torch_plan, with_plan, without_plan
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
 from lcl_ref.layers.engines.torch_autograd import Output, applied, transformed
-from lcl_ref.layers.engines.torch_kernel import BITS, layer_of
+from lcl_ref.layers.engines.torch_kernel import NUMBERED, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
 
 NARROW = 256
@@ -46,4 +46,4 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 def _kernel_serves(layer: str, x: Tensor) -> bool:
     """Return whether the compiled kernel computes a layer of any size; a map of torch's would call it often."""
-    return x.dtype in BITS and x.is_cpu and not transformed() and layer_of(layer) is not None
+    return x.dtype in NUMBERED and x.is_cpu and not transformed() and layer_of(layer) is not None

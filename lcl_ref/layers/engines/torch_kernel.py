@@ -1,4 +1,4 @@
-"""The three products by the compiled kernel, of plain tensors on the CPU in float32 or float64; None elsewhere."""
+"""The three products by the compiled kernel, of plain tensors on the CPU where it serves; None elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of
-from lcl_ref.layers.engines.kernel import KERNELS_KEPT, Kernel, kernel_of
+from lcl_ref.layers.engines.kernel import FORMATS, KERNELS_KEPT, Kernel, kernel_of
 from lcl_ref.layers.engines.torch_memory import empty
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 
-BITS = {torch.float32: 32, torch.float64: 64}
+NUMBERED = {getattr(torch, name): number for name, number in FORMATS.items()}
+"""Number formats, as the kernel numbers them."""
 
 PLAIN = (Tensor, torch.nn.Parameter)
 """Other classes may mean other numbers by their memory."""
@@ -38,9 +39,11 @@ class Layer:
         self.biases = (self.y, self.y[-1:])
         self.room = max(THRESHOLDS.part_bytes, 4 * math.prod(spec.weight_shape) // THRESHOLDS.weights_per_part)
 
-    def ready(self, *tensors: Tensor) -> list[Tensor] | None:
-        """Return tensors whose memory the kernel can read, copies if need be; None if one is not such."""
+    def ready(self, *tensors: Tensor, weight_gradient: bool = False) -> list[Tensor] | None:
+        """Return tensors whose memory the kernel can read, copies if need be; None if it does not serve them."""
         dtype, found = tensors[0].dtype, []
+        if not self.kernel.serves(NUMBERED.get(dtype), weight_gradient=weight_gradient):
+            return None
         for tensor in tensors:
             if tensor.dtype is not dtype or type(tensor) not in PLAIN or not tensor.is_cpu:
                 return None
@@ -51,7 +54,7 @@ class Layer:
             if not tensor.data_ptr() and tensor.numel():  # a tensor without memory
                 return None
             found.append(tensor)
-        return found if dtype in BITS else None
+        return found
 
 
 @cache
@@ -88,9 +91,9 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     left, right, *added = ready
     y, batch = empty((len(x), *known.y), x), len(x)
     at, position = (added[0].data_ptr(), added[0].ndim > 1) if added else (None, False)
-    bits, threads = BITS[x.dtype], torch.get_num_threads()
+    threads = torch.get_num_threads()
     operands = left.data_ptr(), right.data_ptr(), at, y.data_ptr()
-    known.kernel.output(bits, batch, *operands, threads, pool(), position=position)
+    known.kernel.output(NUMBERED[x.dtype], batch, *operands, threads, pool(), position=position)
     return y
 
 
@@ -103,7 +106,9 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
     if ready is None:
         return None
     dx, (left, right) = empty((len(dy), *known.x), dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.input_gradient(BITS[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads(), pool())
+    known.kernel.input_gradient(
+        NUMBERED[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads(), pool()
+    )
     return dx
 
 
@@ -112,9 +117,9 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
     known = layer_of(layer)
     if known is None or x.shape[1:] != known.x or dy.shape != (len(x), *known.y):
         return None
-    ready = known.ready(x, dy)
+    ready = known.ready(x, dy, weight_gradient=True)
     if ready is None:
         return None
     dw, (left, right) = empty(known.weight, dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.weight_gradient(BITS[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads(), pool())
+    known.kernel.weight_gradient(NUMBERED[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads(), pool())
     return dw
