@@ -14,14 +14,15 @@ TARGET static void NAME(group_output)(const job *j, const int64_t *o, int64_t g,
     const T *x = (const T *)j->first + first * x_size(s) + g * s->group_channels;
     const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + g * width;
     T *y = (T *)j->result + first * y_size(s) + at;
-    for (int64_t n = 0; n < (bias ? samples : 0); n++) memcpy(y + n * y_size(s), bias, sizeof(T) * (size_t)width);
-    for (int64_t n = 0; n < (bias || count ? 0 : samples); n++) memset(y + n * y_size(s), 0, sizeof(T) * (size_t)width);
+    for (int64_t n = 0; n < (count ? 0 : samples); n++)
+        for (int64_t f = 0; f < width; f++) y[n * y_size(s) + f] = bias ? bias[f] : 0;
     for (int64_t r = 0, some; r < count; r += some) {
         some = block(held->runs, r, count, depth_of(width), &total);
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
             NAME(factor) b = NAME(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
-            NAME(product)(samples, columns, x, x_size(s), 1, b, y + f, y_size(s), bias || r, 0);
+            const T *plus = r ? y + f : bias ? bias + f : NULL;
+            NAME(product)(samples, columns, x, x_size(s), 1, b, y + f, y_size(s), plus, r ? y_size(s) : 0, 0);
         }
     }
 }
@@ -46,11 +47,11 @@ TARGET static void NAME(add_input_gradient)(const job *j, const lcl_layer *seen,
     int64_t count = window(seen, o, fan_in(s), held->runs);
     for (int64_t f = 0, some; f < width; f += some) {
         some = least(depth, width - f);
-        NAME(transposed)(samples, some, dy + f, y_size(s), held->windows, row, 0);
+        NAME(transposed)(samples, some, dy + f, y_size(s), held->windows, row);
         NAME(factor) b = NAME(factor_of)(row, held->windows, row, &(run){0, 0, some}, 1, held->panels, held->packed);
         for (int64_t r = 0; r < count; r++)
             NAME(product)(held->runs[r].length, row, w + held->runs[r].row * s->outputs + f, s->outputs, 1, b,
-                          sites + held->runs[r].site * row, row, 1, 1);
+                          sites + held->runs[r].site * row, row, sites + held->runs[r].site * row, row, 1);
     }
 }
 
@@ -58,6 +59,8 @@ TARGET static void NAME(add_input_gradient)(const job *j, const lcl_layer *seen,
 TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t skipped, int64_t g, int64_t first, int64_t samples,
                                    const T *sites) {
     const lcl_layer *s = j->layer;
+    const int64_t line = 64 / sizeof(T);
+    T part[SAMPLES * 64 / sizeof(T)]; /* a line of each sample, so that memory far apart is met once */
     int64_t before = 1, after = 1, row = up(samples, L) * L;
     for (int axis = 0; axis < j->axis; axis++) before *= s->input[axis];
     for (int axis = j->axis + 1; axis < 3; axis++) after *= s->input[axis];
@@ -66,8 +69,15 @@ TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t 
         int64_t at = (site / slab * s->input[j->axis] + skipped) * after + site % slab;
         T *to = (T *)j->result + first * x_size(s) + at * s->channels + g * s->group_channels;
         for (int64_t left = piece * s->group_channels, some; left > 0; left -= some, to += some, sites += some * row) {
-            some = least(left, 64);
-            NAME(transposed)(some, samples, sites, row, to, x_size(s), 1);
+            some = least(left, line);
+            NAME(transposed)(some, samples, sites, row, part, line);
+            for (int64_t n = 0; n < samples; n++) {
+                T *at = to + n * x_size(s), *from = part + n * line;
+                int64_t q = 0;
+                __builtin_prefetch(at + 2 * line, 1);
+                for (; q + L <= some; q += L) *(V *)(at + q) += *(const V *)(from + q);
+                for (; q < some; q++) at[q] += from[q];
+            }
         }
     }
 }
@@ -118,7 +128,9 @@ TARGET static void NAME(add_weight_gradient)(const job *j, const int64_t *o, int
                 for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
                     int64_t row = held->runs[i].row;
                     for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
-                    NAME(product)(length, columns, held->windows + at, 1, total, b, dw + row * s->outputs + f, s->outputs, adds || n, 0);
+                    T *to = dw + row * s->outputs + f;
+                    NAME(product)(length, columns, held->windows + at, 1, total, b, to, s->outputs, adds || n ? to : NULL,
+                                  adds || n ? s->outputs : 0, 0);
                 }
             }
         }

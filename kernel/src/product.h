@@ -7,13 +7,14 @@ typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), m
 #define TALL 12 /* rows of a tile of one vector */
 #define INLINE TARGET static inline __attribute__((always_inline))
 
-/* c (rows x width) = a (rows x depth) times b (depth x width), or added to c where `adds`.
+/* c (rows x width) = a (rows x depth) times b (depth x width), and `plus`, whose rows lie plus_row apart, if there is one: c itself, or a bias.
 
    The depth is made of runs: numbers p of a run lie at a[site + m*a_row + p*a_depth] and b[row*b_row + p*b_row + j]. Sums stay in
    registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. A line
    at `ahead`, and at every `step` numbers from there on, is fetched for each number of the depth. */
 INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds, const T *ahead, int64_t step) {
+                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, const T *ahead,
+                       int64_t step) {
     V sum[TALL][2] = {0};
     _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row, 1);
     for (int64_t r = 0; r < count; r++) {
@@ -30,23 +31,21 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
     }
     _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++, c += c_row) {
         if (width == vectors * L) {
-            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) {
-                V *to = (V *)(c + v * L);
-                *to = sum[m][v] + (adds ? *to : (V){0});
-            }
+            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
+                *(V *)(c + v * L) = sum[m][v] + (plus ? *(const V *)(plus + m * plus_row + v * L) : (V){0});
         } else {
             T part[2 * VECTOR / sizeof(T)];
             *(V *)part = sum[m][0], *(V *)(part + L) = sum[m][1];
-            for (int64_t j = 0; j < width; j++) c[j] = part[j] + (adds ? c[j] : 0);
+            for (int64_t j = 0; j < width; j++) c[j] = part[j] + (plus ? plus[m * plus_row + j] : 0);
         }
     }
 }
 
 #define CASE(n) \
-    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, adds, ahead, step); break;
+    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, plus, plus_row, ahead, step); break;
 
 INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, int adds, int streams) {
+                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, int streams) {
     for (int64_t left = up(rows, vectors > 1 ? ROWS : TALL); left > 0; left--) {
         int64_t some = up(rows, left); /* even pieces: a rest of one row would be as slow as several */
         const T *ahead = streams ? a + some * a_row : b + 2 * L;
@@ -55,6 +54,7 @@ INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_r
         if (vectors == 1 || ROWS > 6)
             switch (some) { CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) }
         rows -= some, a += some * a_row, c += some * c_row;
+        if (plus) plus += some * plus_row;
     }
 }
 
@@ -88,20 +88,21 @@ TARGET static NAME(factor) NAME(factor_of)(int64_t columns, const T *b, int64_t 
 /* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by.
    `streams` says that a comes from far and has its depth side by side: its next rows are fetched ahead; else those of b are. */
 TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, NAME(factor) b, T *c, int64_t c_row,
-                                 int adds, int streams) {
+                                 const T *plus, int64_t plus_row, int streams) {
     for (int64_t i = 0, some; i < rows; i += some, a += some * a_row, c += some * c_row) {
         some = least(rows - i, 4 * TALL);
         const T *from = b.at;
         for (int64_t j = 0, width; j < columns; j += width, from += b.panel) {
             width = least(columns - j, 2 * L);
-            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds, streams);
-            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, adds, streams);
+            const T *more = plus ? plus + i * plus_row + j : NULL;
+            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, streams);
+            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, streams);
         }
     }
 }
 
-/* to (columns x rows) = the transpose of from (rows x columns), or added to it where `adds`; 16 bytes at a time where they are whole. */
-INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64_t from_row, T *to, int64_t to_row, const int adds) {
+/* to (columns x rows) = the transpose of from (rows x columns), 16 bytes at a time where they are whole. */
+INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64_t from_row, T *to, int64_t to_row) {
     typedef T four __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
     const int64_t side = 16 / sizeof(T);
     int64_t whole = columns / side * side, i = 0;
@@ -117,11 +118,8 @@ INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64
             turned[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), turned[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
             turned[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), turned[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 #endif
-            for (int k = 0; k < side; k++) {
-                four *at = (four *)(to + (j + k) * to_row + i);
-                *at = turned[k] + (adds ? *at : (four){0});
-            }
+            for (int k = 0; k < side; k++) *(four *)(to + (j + k) * to_row + i) = turned[k];
         }
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j] + (adds ? to[j * to_row + r] : 0);
+        for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j];
 }
