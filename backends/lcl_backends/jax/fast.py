@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lcl_backends.support import Capabilities
-from lcl_backends.support.jax import DTYPES, JaxLayer, declared, route
+from lcl_backends.support.jax import DTYPES, JaxLayer, declared
 from lcl_ref.core.spec import Spec
 
 
 class Adapter:
-    """`lcl_ref.layers.engines.jax.product` behind the adapter protocol."""
+    """`lcl_ref.layers.engines.jax.by_geometry` behind the adapter protocol."""
 
     declaration = declared(
         name="jax.fast",
@@ -23,6 +23,6 @@ class Adapter:
 
     def prepare(self, spec: Spec, weight: Any, bias: Any, dtype: str) -> JaxLayer:
         """Keep the canonical weights."""
-        from lcl_ref.layers.engines.jax import product
+        from lcl_ref.layers.engines.jax import by_geometry
 
-        return JaxLayer(spec, route(product), weight, bias)
+        return JaxLayer(spec, by_geometry, weight, bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,16 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines import index_tables, jax_tiles, tiling
+from lcl_ref.layers.engines import index_tables, jax_beside, jax_kernel, jax_tiles, tiling
 from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan, room
-from lcl_ref.layers.engines.jax_operands import accelerated, layer
+from lcl_ref.layers.engines.jax_operands import accelerated, add_bias, layer
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
-
-FEW_BLOCKS, WIDE = 32, 64
-"""So few blocks of so many output channels are multiplied one by one."""
-
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
@@ -31,7 +28,12 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
         from lcl_ref.layers.engines.accelerators import pallas_products
 
         return pallas_products.local(spec, x, weight, bias)
-    return layer(spec, product)(x, weight, bias)
+    return by_geometry(spec, x, weight, bias)
+
+
+def by_geometry(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return what `local` does, on a processor."""
+    return layer(spec, product, biased)(x, weight, bias)
 
 
 def product(spec: Spec, x: Any, weight: Any) -> Any:
@@ -39,49 +41,28 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
 
     Of a layer with a connection table, x comes gathered, with one group per output channel.
     """
+    return _chosen(spec, x)(spec, x, weight)
+
+
+def biased(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
+    """Return what `product` does, with a bias ``(o*, co)`` or ``(co,)``."""
+    run = _chosen(spec, x)
+    if run is _by_tiles:
+        return jax_tiles.BIASED_OUTPUT.bind(x, weight, bias, spec=spec)
+    return add_bias(run(spec, x, weight), bias)
+
+
+def _chosen(spec: Spec, x: Any) -> Callable[[Spec, Any, Any], Any]:
+    """Return the route of `product` that fits."""
     if tiling.side_by_side(spec):
-        return (_by_block if _few_blocks(spec, x) else _side_by_side)(spec, x, weight)
-    if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated()):
-        return _at_once(spec, x, weight)
-    return _by_tiles(spec, x, weight)
+        return _by_tiles if jax_kernel.at_hand(x.dtype) else jax_beside.product
+    kept = room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated())
+    return _at_once if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= kept else _by_tiles
 
 
 def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:
     """Return what `product` does, a tile of positions at a time."""
     return jax_tiles.OUTPUT.bind(x, weight, spec=spec)
-
-
-def _few_blocks(spec: Spec, x: Any) -> bool:
-    """Return whether the layer is a linear map of few, wide blocks."""
-    blocks, one_site = x.shape[-2], math.prod(spec.kernel_size) == math.prod(spec.output_size) == 1
-    return one_site and blocks <= FEW_BLOCKS and spec.out_channels // blocks >= WIDE
-
-
-def _by_block(spec: Spec, x: Any, weight: Any) -> Any:
-    """Return what `product` does, by a product per block, each of which XLA takes from where it lies."""
-    blocks = x.shape[-2]
-    rows = jnp.split(x.reshape(len(x), math.prod(x.shape[1:])), blocks, axis=1)  # an index has a slow derivative
-    matrices = jnp.split(weight.reshape(-1, spec.out_channels), blocks, axis=1)
-    products = [jnp.matmul(*pair, precision=lax.Precision.HIGHEST) for pair in zip(rows, matrices, strict=True)]
-    return jnp.concatenate(products, axis=1).reshape(len(x), *spec.output_size, blocks, spec.out_channels // blocks)
-
-
-def _side_by_side(spec: Spec, x: Any, weight: Any) -> Any:
-    """Return what `product` does where windows are a reshape of the input: one batched product of matrices.
-
-    Its factors become matrices first; left to itself, XLA takes an order that costs up to half as much again.
-    """
-    positions, taps = "abd"[: spec.rank], "uvw"[: spec.rank]
-    own, tied = ("".join(positions[axis] for axis in part) for part in (tiling.own(spec), tiling.tied(spec)))
-    windows = "".join(position + tap for position, tap in zip(positions, taps, strict=True))
-    tiled = [size for pair in zip(spec.output_size, spec.kernel_size, strict=True) for size in pair]
-    kept = [spec.output_size[axis] for axis in tiling.own(spec)]
-    split = weight.reshape(*kept, *spec.kernel_size, spec.group_channels, x.shape[-2], -1)
-    rows = jnp.einsum(f"n{windows}gc->{own}gn{tied}{taps}c", x.reshape(len(x), *tiled, *x.shape[-2:]))
-    kernels = jnp.einsum(f"{own}{taps}cgf->{own}g{taps}cf", split)
-    left, right = f"{own}gn{tied}{taps}c", f"{own}g{taps}cf"
-    y = jnp.einsum(f"{left},{right}->{own}gn{tied}f", rows, kernels, precision=lax.Precision.HIGHEST)
-    return jnp.einsum(f"{own}gn{tied}f->n{positions}gf", y)
 
 
 def _at_once(spec: Spec, x: Any, weight: Any) -> Any:

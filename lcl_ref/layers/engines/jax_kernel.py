@@ -19,14 +19,17 @@ from lcl_ref.layers.engines.accelerators.plans import Plan, jax_plan
 from lcl_ref.layers.engines.index_tables import groups
 from lcl_ref.layers.engines.kernel import cores, kernel_of, library
 
-PRODUCTS = ("output", "input_gradient", "weight_gradient")
+PRODUCTS = ("output", "biased_output", "input_gradient", "weight_gradient")
+"""Names of the doors, after ``lcl_jax_``; `kernel/src/jax.c`."""
+
+DTYPES = (np.float32, np.float64)
 
 
 @cache
 def registered() -> bool:
     """Tell XLA of the kernel's doors, once; return whether there are any, and of a version that XLA knows."""
     loaded = library()
-    if not hasattr(loaded, "lcl_jax_output"):
+    if not all(hasattr(loaded, f"lcl_jax_{name}") for name in PRODUCTS):
         return False
     try:
         for name in PRODUCTS:
@@ -36,16 +39,22 @@ def registered() -> bool:
     return True
 
 
+def at_hand(dtype: Any) -> bool:
+    """Return whether the kernel can be expected to serve a program that is traced now; `_serves` has the last word."""
+    one_processor = jax.default_backend() == "cpu" and jax.device_count() == 1
+    return one_processor and dtype in DTYPES and registered()
+
+
 def lowering(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     """Return how the product of a name is lowered on the CPU: to a call of the kernel, or as `plain` does."""
 
-    def lowered(ctx: Any, first: Any, second: Any, *, spec: Spec) -> Any:
+    def lowered(ctx: Any, *operands: Any, spec: Spec) -> Any:
         if not _serves(ctx):
-            return plain(ctx, first, second, spec=spec)
+            return plain(ctx, *operands, spec=spec)
         kernel, batch = kernel_of(_gathered(spec)), ctx.avals_in[0].shape[0]
         assert kernel is not None, "what is registered is loaded"
         call = jax.ffi.ffi_lowering(f"lcl_{name}")
-        return call(ctx, first, second, layer=kernel.numbers(batch, cores()), table=kernel.table)
+        return call(ctx, *operands, layer=kernel.numbers(batch, cores()), table=kernel.table)
 
     return lowered
 
@@ -56,7 +65,7 @@ def _serves(ctx: Any) -> bool:
     if jax_plan("cpu", is_complex=False) is not Plan.TILES:
         return False
     one = getattr(module.axis_context, "num_devices", None) == 1 and not module.lowering_parameters.for_export
-    return one and all(aval.dtype in (np.float32, np.float64) for aval in ctx.avals_in) and registered()
+    return one and all(aval.dtype in DTYPES for aval in ctx.avals_in) and registered()
 
 
 def _gathered(spec: Spec) -> Spec:

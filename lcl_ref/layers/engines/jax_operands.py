@@ -11,7 +11,9 @@ from lcl_ref.layers.engines.index_tables import gathered, groups
 
 
 @cache
-def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+def layer(
+    spec: Spec, product: Callable[[Spec, Any, Any], Any], biased: Callable[[Spec, Any, Any, Any], Any] | None = None
+) -> Callable[[Any, Any, Any], Any]:
     """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
 
     Parameters
@@ -20,14 +22,21 @@ def layer(spec: Spec, product: Callable[[Spec, Any, Any], Any]) -> Callable[[Any
         The layer.
     product : callable
         ``(spec, x (n, i*, g, cg), weight) -> y (n, o*, g, co/g)``.
+    biased : callable, optional
+        The same with a bias, for a route that adds it as it writes y.
     """
     import jax.numpy as jnp
 
     def apply(x: Any, weight: Any, bias: Any) -> Any:
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        y = product(spec, split_channels(spec, x.astype(wide)), weight.astype(wide))
-        y = y.reshape(spec.y_shape(len(x)))
-        return (y if bias is None else add_bias(y, bias.astype(wide))).astype(x.dtype)
+        operands = split_channels(spec, x.astype(wide)), weight.astype(wide)
+        if bias is None:
+            y = product(spec, *operands)
+        elif biased is None:
+            y = add_bias(product(spec, *operands), bias.astype(wide))
+        else:
+            y = biased(spec, *operands, bias.astype(wide))
+        return y.reshape(spec.y_shape(len(x))).astype(x.dtype)
 
     return apply
 

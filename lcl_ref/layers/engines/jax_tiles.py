@@ -12,8 +12,9 @@ samples is one run of memory: gathering windows, and adding up the gradients the
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -23,10 +24,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from lcl_ref.core.spec import Spec
-from lcl_ref.layers.engines import jax_kernel, tiling
+from lcl_ref.layers.engines import jax_beside, jax_kernel, tiling
 from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, room
 from lcl_ref.layers.engines.index_tables import groups, width
-from lcl_ref.layers.engines.jax_operands import accelerated
+from lcl_ref.layers.engines.jax_operands import accelerated, add_bias
 from lcl_ref.layers.engines.tiling import Run
 
 TILE_BYTES = 2 << 20
@@ -37,6 +38,8 @@ _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (o*, k*, cg, co) -> (n, o*, g, co/g)``."""
+    if tiling.side_by_side(spec):
+        return jax_beside.product(spec, x, weight)
     walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _padded_layout(spec, x)
     wide = width(spec) >= len(x)  # the longer side of a product goes last
 
@@ -54,8 +57,15 @@ def _output(x: Any, weight: Any, *, spec: Spec) -> Any:
     return _from_rows(spec, walk.over(tile, jnp.zeros(shape, x.dtype)))
 
 
+def _biased_output(x: Any, weight: Any, bias: Any, *, spec: Spec) -> Any:
+    """Return what `_output` does, with a bias ``(o*, co)`` or ``(co,)``."""
+    return add_bias(_output(x, weight, spec=spec), bias)
+
+
 def _input_gradient(dy: Any, weight: Any, *, spec: Spec) -> Any:
     """``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
+    if tiling.side_by_side(spec):
+        return jax_beside.input_gradient(spec, dy, weight)
     walk = _Walk(spec, len(dy), dy.dtype.itemsize)
 
     def tile(own: Any, tied: Any, total: Any) -> Any:
@@ -68,6 +78,8 @@ def _input_gradient(dy: Any, weight: Any, *, spec: Spec) -> Any:
 
 def _weight_gradient(x: Any, dy: Any, *, spec: Spec) -> Any:
     """``(n, i*, g, cg), (n, o*, g, co/g) -> (o*, k*, cg, co)``."""
+    if tiling.side_by_side(spec):
+        return jax_beside.weight_gradient(spec, x, dy)
     walk, sites = _Walk(spec, len(x), x.dtype.itemsize), _padded_layout(spec, x)
 
     def tile(own: Any, tied: Any, dw: Any) -> Any:
@@ -168,12 +180,19 @@ def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[in
     """Return a primitive computed by `run`, of a result of `shape` for a batch size."""
     primitive = Primitive(f"lcl{run.__name__}")
     primitive.def_impl(compiled(primitive, "spec"))
-    primitive.def_abstract_eval(lambda first, _, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
+    primitive.def_abstract_eval(lambda first, *_, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
     plain = mlir.lower_fun(run, multiple_results=False)
     mlir.register_lowering(primitive, plain)
     mlir.register_lowering(primitive, jax_kernel.lowering(run.__name__.removeprefix("_"), plain), platform="cpu")
-    batching.primitive_batchers[primitive] = partial(mapped, primitive)
+    batching.primitive_batchers[primitive] = partial(_mapped, primitive, run)
     return primitive
+
+
+def _mapped(primitive: Any, run: Callable[..., Any], operands: Any, axes: Any, *, spec: Spec) -> Any:
+    """Run a product for mapped elements: at once where it is one product of XLA's, which maps it well."""
+    if tiling.side_by_side(spec):
+        return jax.vmap(partial(run, spec=spec), axes)(*operands), 0
+    return mapped(primitive, operands, axes, spec=spec)
 
 
 def compiled(primitive: Any, *names: str) -> Callable[..., Any]:
@@ -200,7 +219,12 @@ def mapped(primitive: Any, operands: Any, axes: Any, **how: Any) -> Any:
     return lax.map(one, moving), 0
 
 
-OUTPUT = _primitive(_output, lambda batch, spec: (batch, *spec.output_size, groups(spec), width(spec)))
+def _output_shape(batch: int, spec: Spec) -> Sequence[int]:
+    return batch, *spec.output_size, groups(spec), width(spec)
+
+
+OUTPUT = _primitive(_output, _output_shape)
+BIASED_OUTPUT = _primitive(_biased_output, _output_shape)
 INPUT_GRADIENT = _primitive(
     _input_gradient, lambda batch, spec: (batch, *spec.input_size, groups(spec), spec.group_channels)
 )
@@ -221,3 +245,17 @@ ad.defbilinear(
     lambda dw, _, dy, spec: INPUT_GRADIENT.bind(dy, dw, spec=spec),
     lambda dw, x, _, spec: OUTPUT.bind(x, dw, spec=spec),
 )
+
+
+def _tangent(primals: Any, tangents: Any, *, spec: Spec) -> tuple[Any, Any]:
+    """Return the output and its tangent, by the products that do not need the bias."""
+    x, weight, _ = primals
+    dx, dweight, dbias = (None if type(tangent) is ad.Zero else tangent for tangent in tangents)
+    y = BIASED_OUTPUT.bind(*primals, spec=spec)
+    terms = [] if dx is None else [OUTPUT.bind(dx, weight, spec=spec)]
+    terms += [] if dweight is None else [OUTPUT.bind(x, dweight, spec=spec)]
+    total = reduce(operator.add, terms) if terms else jnp.zeros_like(y)
+    return y, total if dbias is None else add_bias(total, dbias)
+
+
+ad.primitive_jvps[BIASED_OUTPUT] = _tangent
