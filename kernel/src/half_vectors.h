@@ -11,14 +11,16 @@ INLINE void NAME(store_bf16)(uint16_t *at, V numbers) {
     *(NAME(halves) *)at = __builtin_convertvector(bits >> 16u, NAME(halves));
 }
 
-#if VECTOR == 64
+#if VECTOR >= 32 /* F16C, eight numbers at a time */
 INLINE float NAME(one_f16)(uint16_t half) { return _cvtsh_ss(half); }
-INLINE V NAME(load_f16)(const uint16_t *at) { return (V)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)at)); }
-INLINE void NAME(store_f16)(uint16_t *at, V numbers) { _mm256_storeu_si256((void *)at, _mm512_cvtps_ph((__m512)numbers, 0)); }
-#elif VECTOR == 32
-INLINE float NAME(one_f16)(uint16_t half) { return _cvtsh_ss(half); }
-INLINE V NAME(load_f16)(const uint16_t *at) { return (V)_mm256_cvtph_ps(_mm_loadu_si128((const void *)at)); }
-INLINE void NAME(store_f16)(uint16_t *at, V numbers) { _mm_storeu_si128((void *)at, _mm256_cvtps_ph((__m256)numbers, 0)); }
+INLINE V NAME(load_f16)(const uint16_t *at) {
+    V numbers;
+    for (int i = 0; i < VECTOR / 32; i++) _mm256_storeu_ps((float *)&numbers + 8 * i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(at + 8 * i))));
+    return numbers;
+}
+INLINE void NAME(store_f16)(uint16_t *at, V numbers) {
+    for (int i = 0; i < VECTOR / 32; i++) _mm_storeu_si128((void *)(at + 8 * i), _mm256_cvtps_ph(_mm256_loadu_ps((const float *)&numbers + 8 * i), 0));
+}
 #else
 INLINE float NAME(one_f16)(uint16_t half) { return from_f16(half); }
 INLINE V NAME(load_f16)(const uint16_t *at) { return (V){from_f16(at[0]), from_f16(at[1]), from_f16(at[2]), from_f16(at[3])}; }
