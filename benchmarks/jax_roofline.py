@@ -1,4 +1,4 @@
-"""What keeps jax.fast from torch.fast: `python benchmarks/jax_roofline.py [--inline] [LAYER]...`, with the compiled kernel.
+"""What keeps jax.fast from torch.fast with the kernel: `python benchmarks/jax_roofline.py [--inline] [LAYER]...`.
 
 Prints, for each layer, the milliseconds of its products by the kernel alone, in memory written to before; those
 of the same in a compiled program of JAX; and how many times as long as torch.fast that is, forward and in a step.
