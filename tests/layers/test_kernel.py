@@ -161,11 +161,18 @@ def test_jax_transforms_what_the_kernel_computes(name, monkeypatch):
         yield jax.vmap(layer, (0, None, None))(many, weight, bias)
         yield jax.vmap(jax.grad(lambda x: layer(x, weight, None).sum()))(many)
         yield slope(weight)
+        for number, operand in enumerate((x, weight, bias)):
+            one = functools.partial(_of_one, layer, (x, weight, bias), number)
+            yield jax.linear_transpose(one, operand)(layer(x, weight, bias))
 
     found = list(answers(jax.jit(functools.partial(jax_engine.local, spec))))
     monkeypatch.setattr(jax_kernel, "registered", lambda: False)
     plain = list(answers(jax.jit(lambda *operands: jax_engine.local(spec, *operands))))
     jax.tree.map(np.testing.assert_array_equal, found, plain)
+
+
+def _of_one(layer, operands, number, one):
+    return layer(*operands[:number], one, *operands[number + 1 :])
 
 
 @pytest.mark.usefixtures("library")
