@@ -34,17 +34,19 @@ def by_kernel(work: Workload, given: dict[str, Any]) -> dict[str, Callable[[], A
     """Return the products without a framework."""
     kernel, batch = kernel_of(work.spec), work.batch
     assert kernel is not None, "the kernel is not installed: `make kernel` builds it"
-    results = {name: np.zeros_like(given[name]) for name in ("x", "weight", "dy")}
-    x, weight, bias, dy = (given[name].ctypes.data for name in ("x", "weight", "bias", "dy"))
-    dx, dw, y = (results[name].ctypes.data for name in results)
+    x, weight, bias, dy = (given[name] for name in ("x", "weight", "bias", "dy"))
+    y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
+
+    def at(*arrays: Any) -> list[int]:
+        return [array.ctypes.data for array in arrays]
 
     def forward() -> None:
-        kernel.output(32, batch, x, weight, bias, y, cores(), position=given["bias"].ndim > 1)
+        kernel.output(32, batch, *at(x, weight, bias, y), cores(), position=bias.ndim > 1)
 
     def step() -> None:
         forward()
-        kernel.input_gradient(32, batch, dy, weight, dx, cores())
-        kernel.weight_gradient(32, batch, x, dy, dw, cores())
+        kernel.input_gradient(32, batch, *at(dy, weight, dx), cores())
+        kernel.weight_gradient(32, batch, *at(x, dy, dw), cores())
 
     return {"forward": forward, "step": step}
 
