@@ -9,7 +9,7 @@ import lcl_ref as lcl
 from lcl_backends.jax.fast import Adapter
 from lcl_ref.core import reference
 from lcl_ref.layers.engines import jax as engine
-from lcl_ref.layers.engines import jax_kernel, jax_tiles
+from lcl_ref.layers.engines import jax_beside, jax_kernel, jax_tiles
 from lcl_ref.layers.engines.jax_operands import layer
 from tests.support.engine_contract import EngineContract
 from tests.support.layer_answers import assert_conforms, integers
@@ -43,7 +43,7 @@ class TestContract(EngineContract):
 @pytest.mark.parametrize("batch", [0, 5])
 @pytest.mark.parametrize(("rank", "changes"), [(0, {}), (0, {"groups": 1}), (2, {})])
 def test_few_wide_blocks_are_multiplied_one_by_one(monkeypatch, rank, changes, batch):
-    monkeypatch.setattr(engine, "_side_by_side", None)
+    monkeypatch.setattr(jax_beside, "_batched", None)
     spec = lcl.Spec(input_size=(1,) * rank, kernel_size=(1,) * rank, **BLOCKS | changes)
     assert_conforms(Adapter(), spec, batch)
 
@@ -53,15 +53,16 @@ def test_few_wide_blocks_are_multiplied_one_by_one(monkeypatch, rank, changes, b
     [
         ({}, 1, "_at_once"),
         ({}, 10_000, "_by_tiles"),
-        ({"kernel_size": 1, "padding": 0}, 10_000, "_side_by_side"),
-        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "_side_by_side"),
-        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, 10_000, "_side_by_side"),
+        ({"kernel_size": 1, "padding": 0}, 10_000, "beside"),
+        ({"kernel_size": (4, 3), "padding": 0}, 10_000, "beside"),
+        ({"kernel_size": (4, 1), "stride": (3, 1), "padding": 0}, 10_000, "beside"),
     ],
 )
 def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
     spec = lcl.Spec.from_dict(LAYER.to_dict() | changes)
-    for name in ("_at_once", "_by_tiles", "_side_by_side"):
+    for name in ("_at_once", "_by_tiles"):
         monkeypatch.setattr(engine, name, lambda *_, name=name: name)
+    monkeypatch.setattr(jax_beside, "product", lambda *_: "beside")
     x = np.empty((batch, *spec.input_size, 1, spec.in_channels), np.float32)
     assert engine.product(spec, x, np.zeros(spec.weight_shape, np.float32)) == route
 
@@ -70,7 +71,7 @@ def test_the_route_is_chosen_by_geometry(monkeypatch, changes, batch, route):
 def by_tiles(monkeypatch):
     monkeypatch.setattr(engine, "ROOM_BYTES", -1)
     monkeypatch.setattr(jax_tiles, "TILE_BYTES", 1000)
-    return layer(LAYER, engine.product)
+    return layer(LAYER, engine.product, engine.biased)
 
 
 def operands_of(spec, batch):

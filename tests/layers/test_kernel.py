@@ -25,8 +25,14 @@ from tests.support.optional import absent
 
 HALVES = ("float16", "bfloat16")
 
-CALL = "custom_call @lcl_output"
+CALL = "custom_call @lcl_"
 """How a program of XLA names the kernel."""
+
+IN_JAX = {
+    "table": lcl.Spec(input_size=(40, 31), in_channels=8, out_channels=9, kernel_size=3, channel_table=((2, 1),) * 9),
+    "bias of channels": lcl.Spec(input_size=(40, 31), in_channels=8, out_channels=9, kernel_size=3, bias="channel"),
+    "blocks": lcl.Spec(input_size=(), in_channels=96, out_channels=64, kernel_size=(), groups=8),
+}
 
 
 @pytest.fixture
@@ -180,8 +186,9 @@ def test_shapes_that_do_not_fit_never_reach_the_kernel():
 
 
 @pytest.mark.usefixtures("library")
-def test_jax_calls_the_kernel_but_in_what_it_exports():
-    spec = lcl.Spec(input_size=(40, 31), in_channels=8, out_channels=9, kernel_size=3, channel_table=((2, 1),) * 9)
+@pytest.mark.parametrize("name", IN_JAX)
+def test_jax_calls_the_kernel_but_in_what_it_exports(name):
+    spec = IN_JAX[name]
     operands = drawn(spec, 9, "float32", 1)
     layer = jax.jit(functools.partial(jax_engine.local, spec))
     assert jax_kernel.registered()
@@ -190,6 +197,36 @@ def test_jax_calls_the_kernel_but_in_what_it_exports():
     y, back = jax.vjp(layer, *operands[:3])
     for found, right in zip((y, *back(operands[3])), expected(spec, *operands), strict=True):
         assert np.array_equal(found, right)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_JAX)
+def test_jax_transforms_what_the_kernel_computes(name, monkeypatch):
+    """Forwards, twice, mapped, by part of the operands: as without the kernel, whole numbers to the last bit."""
+    spec = IN_JAX[name]
+    x, weight, bias, _ = drawn(spec, 9, "float32", 1)
+    many = np.stack([x, -x, 2 * x])
+
+    def answers(layer):
+        slope = jax.grad(lambda weight: (jax.grad(lambda x: (layer(x, weight, bias) ** 2).sum())(x)).sum())
+        yield jax.jvp(layer, (x, weight, bias), (x, weight, bias))
+        yield jax.jvp(lambda bias: layer(x, weight, bias), (bias,), (bias,))
+        yield jax.vmap(layer, (0, None, None))(many, weight, bias)
+        yield jax.vmap(jax.grad(lambda x: layer(x, weight, None).sum()))(many)
+        yield slope(weight)
+        for number, operand in enumerate((x, weight, bias)):
+            one = functools.partial(_of_one, layer, (x, weight, bias), number)
+            yield jax.linear_transpose(one, operand)(layer(x, weight, bias))
+
+    found = list(answers(jax.jit(functools.partial(jax_engine.local, spec))))
+    monkeypatch.setattr(jax_kernel, "registered", lambda: False)
+    plain = list(answers(jax.jit(lambda *operands: jax_engine.local(spec, *operands))))
+    jax.tree.map(np.testing.assert_array_equal, found, plain)
+
+
+def _of_one(layer, operands, number, one):
+    return layer(*operands[:number], one, *operands[number + 1 :])
 
 
 @pytest.mark.usefixtures("library")

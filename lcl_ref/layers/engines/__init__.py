@@ -6,7 +6,7 @@ product where windows are side by side, all windows at once where they are few, 
 whose windows are dropped once multiplied, so that working memory stays bounded.
 
 Read ``index_tables`` (the geometry as tables) and ``tiling`` (side by side, tiles, and the loop over them) first; they
-are NumPy. Then one engine: ``jax`` with ``jax_operands`` and ``jax_tiles`` says it most plainly; ``tensorflow`` is one
-module; ``mlx`` has ``mlx_operands``, ``mlx_tiles`` and ``mlx_sum``; torch's are the modules ``torch*``, from ``torch``
-on. ``keras`` asks the engine of the framework below it.
+are NumPy. Then one engine: ``jax`` with ``jax_operands``, ``jax_beside`` and ``jax_tiles`` says it most plainly;
+``tensorflow`` is one module; ``mlx`` has ``mlx_operands``, ``mlx_tiles`` and ``mlx_sum``; torch's are the modules
+``torch*``, from ``torch`` on. ``keras`` asks the engine of the framework below it.
 """

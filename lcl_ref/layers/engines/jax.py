@@ -14,9 +14,14 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_beside, jax_kernel, jax_tiles, tiling
 from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan, room
 from lcl_ref.layers.engines.jax_operands import accelerated, add_bias, layer
+from lcl_ref.layers.engines.kernel import THIN
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
+
+NARROW = 256
+"""The kernel multiplies blocks of so many outputs as fast as XLA does, or faster."""
+
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return ``y (n, o*, co)`` of ``x (n, i*, ci)`` with canonical weight and bias, in the dtype of x.
@@ -55,9 +60,15 @@ def biased(spec: Spec, x: Any, weight: Any, bias: Any) -> Any:
 def _chosen(spec: Spec, x: Any) -> Callable[[Spec, Any, Any], Any]:
     """Return the route of `product` that fits."""
     if tiling.side_by_side(spec):
-        return _by_tiles if jax_kernel.at_hand(x.dtype) else jax_beside.product
+        return _by_tiles if _blocks_of_the_kernel(spec, x) else jax_beside.product
     kept = room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated())
     return _at_once if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= kept else _by_tiles
+
+
+def _blocks_of_the_kernel(spec: Spec, x: Any) -> bool:
+    """Return whether the layer is a linear map of blocks that the compiled kernel multiplies."""
+    narrow = spec.groups > 1 and THIN <= spec.out_channels // spec.groups <= NARROW
+    return narrow and jax_beside.one_site(spec) and jax_kernel.at_hand(x.dtype)
 
 
 def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:

@@ -21,6 +21,11 @@ def product(spec: Spec, x: Any, weight: Any) -> Any:
     return (_by_block if _few_blocks(spec, x) else _batched)(spec, x, weight)
 
 
+def one_site(spec: Spec) -> bool:
+    """Return whether the layer is a linear map of channels."""
+    return math.prod(spec.kernel_size) == math.prod(spec.output_size) == 1
+
+
 def input_gradient(spec: Spec, dy: Any, weight: Any) -> Any:
     """``(n, o*, g, co/g), (o*, k*, cg, co) -> (n, i*, g, cg)``."""
     x = jax.ShapeDtypeStruct((len(dy), *spec.input_size, dy.shape[-2], spec.group_channels), dy.dtype)
@@ -35,8 +40,8 @@ def weight_gradient(spec: Spec, x: Any, dy: Any) -> Any:
 
 def _few_blocks(spec: Spec, x: Any) -> bool:
     """Return whether the layer is a linear map of few, wide blocks."""
-    blocks, one_site = x.shape[-2], math.prod(spec.kernel_size) == math.prod(spec.output_size) == 1
-    return one_site and blocks <= FEW_BLOCKS and spec.out_channels // blocks >= WIDE
+    blocks = x.shape[-2]
+    return one_site(spec) and blocks <= FEW_BLOCKS and spec.out_channels // blocks >= WIDE
 
 
 def _by_block(spec: Spec, x: Any, weight: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The three products in JAX by the compiled kernel, through XLA's foreign-function interface, where it serves.
+"""The products of a layer in JAX by the compiled kernel, through XLA's foreign-function interface, where it serves.
 
 It serves programs of one device, a CPU, in float32 and float64. Programs that are exported hold the plain route, which
 other machines know; so do programs of several devices, which XLA may cut where it likes.

@@ -258,4 +258,15 @@ def _tangent(primals: Any, tangents: Any, *, spec: Spec) -> tuple[Any, Any]:
     return y, total if dbias is None else add_bias(total, dbias)
 
 
+def _cotangents(dy: Any, x: Any, weight: Any, bias: Any, *, spec: Spec) -> tuple[Any, Any, Any]:
+    """Return those of the operands that are asked for, of which the output is taken for a linear function."""
+    of_x, of_weight, of_bias = map(ad.is_undefined_primal, (x, weight, bias))
+    return (
+        INPUT_GRADIENT.bind(dy, weight, spec=spec) if of_x else None,
+        WEIGHT_GRADIENT.bind(x, dy, spec=spec) if of_weight else None,
+        jax.linear_transpose(partial(add_bias, jnp.zeros_like(dy)), bias.aval)(dy)[0] if of_bias else None,
+    )
+
+
 ad.primitive_jvps[BIASED_OUTPUT] = _tangent
+ad.primitive_transposes[BIASED_OUTPUT] = _cotangents
