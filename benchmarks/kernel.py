@@ -1,8 +1,9 @@
 """torch.fast with the compiled kernel and without it, by turns: `python benchmarks/kernel.py [LAYER]...`.
 
 Beside them what users write by hand: all windows unfolded, then a batched product. `THREADS=1` takes one core; the
-default is all. Prints times over the limit of `lcl bench`, measured in the same turns on as many cores: the median over
-the turns, and the least. Where others use the machine, the least is what it says of the code.
+default is all. `DTYPE=bfloat16` takes operands in that format, and what is beside them is the kernel in float32. Prints
+times over the limit of `lcl bench`, measured in the same turns on as many cores: the median over the turns, and the
+least. Where others use the machine, the least is what it says of the code.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ def without(call: Callable[[], Any]) -> Any:
         return call()
 
 
-def contestants(work: Workload) -> dict[str, Callable[[], Any]]:
+def contestants(work: Workload, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
     """Return calls by name: forward ones, and steps, which differentiate as well."""
     spec, layer = work.spec, work.spec.to_json()
     shapes = spec.x_shape(work.batch), spec.weight_shape, spec.bias_shape, spec.y_shape(work.batch)
-    *operands, dy = [torch.randn(shape or ()) for shape in shapes]
+    *operands, dy = [torch.randn(shape or (), dtype=dtype) for shape in shapes]
     leaves = [operand.clone().requires_grad_() for operand in operands]
     ways: dict[str, Callable[..., Tensor]] = {
         "fast": partial(engine.local, layer),
@@ -72,9 +73,14 @@ def limits(work: Workload, product: float, reading: float) -> dict[str, float]:
 def main(names: list[str]) -> None:
     """Print a line per layer."""
     torch.set_num_threads(int(os.environ.get("THREADS", os.cpu_count() or 1)))
+    dtype = getattr(torch, os.environ.get("DTYPE", "float32"))
     square, long = torch.randn(SIDE, SIDE), torch.randn(16 * SIDE, SIDE)
     for work in [one for one in WORKLOADS if one.name in names or not names]:
-        calls = {"product": lambda: square @ square, "reading": long.sum, **contestants(work)}
+        calls = {"product": lambda: square @ square, "reading": long.sum, **contestants(work, dtype)}
+        if dtype is not torch.float32:
+            wide = contestants(work, torch.float32)
+            calls = {name: call for name, call in calls.items() if "unfold" not in name}
+            calls |= {f"float32 {name}": call for name, call in wide.items() if "fast" in name}
         taken: dict[str, list[float]] = {name: [] for name in calls}
         for name, call in list(calls.items()) * (ROUNDS + 1):
             began = time.perf_counter()
@@ -88,7 +94,7 @@ def _line(work: Workload, taken: dict[str, list[float]]) -> str:
     parts = []
     for name in list(taken)[2:]:
         rounds = zip(taken["product"], taken["reading"], taken[name], strict=True)
-        op = name.split()[1]
+        op = name.split()[-1]
         middle = statistics.median(one / limits(work, *rates)[op] for *rates, one in rounds)
         least = min(taken[name]) / limits(work, min(taken["product"]), min(taken["reading"]))[op]
         parts.append(f"{name} {middle:.1f} ({least:.1f})")

@@ -6,7 +6,7 @@ Arguments and results are those of `lcl_ref.core.batched`. Half types are summed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def _plain(function: Callable[..., _Answer], spec: Spec, first: Array, *others: 
     found: Any = function(spec, *(None if array is None else array.astype(np.float32) for array in (first, *others)))
     parts = found if isinstance(found, tuple) else (found,)
     rounded: Any = [None if part is None else part.astype(first.dtype) for part in parts]
-    return tuple(rounded) if isinstance(found, tuple) else rounded[0]
+    return cast("_Answer", tuple(rounded) if isinstance(found, tuple) else rounded[0])
 
 
 def _in_order(array: Array) -> Array:
