@@ -13,7 +13,7 @@ class Thresholds(NamedTuple):
     small_bytes: int = 2 << 20
     """All windows of a layer up to this size are multiplied at once: making tiles takes longer than what is in them."""
 
-    tile_bytes: int = 4 << 20
+    tile_bytes: int = 8 << 20
     """Aim for what is held of one tile: a cache holds it, and few calls do all of it."""
 
     weights_per_tile: int = 60
