@@ -1,4 +1,4 @@
-"""The kernel's own check (`kernel/check/check.c`), compiled anew: under sanitizers, and for processors of other kinds."""
+"""The kernel's own check (`kernel/check/check.c`), compiled anew: under sanitizers, and for other processors."""
 
 import os
 import platform
