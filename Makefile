@@ -71,7 +71,10 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --
 test: $(STAMP) $(KERNEL)  ## run the tests
 	$(PYTEST) -m "not slow and not browser and not triton" --lcl-tier core $(TEST_ARGS)
 
-test-all: $(STAMP) $(KERNEL)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
+# A processor with AVX-512, for the kernel's code; its wheel is for x86-64 Linux.
+EMULATOR := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),build/emulator.stamp)
+
+test-all: $(STAMP) $(KERNEL) $(EMULATOR)  ## run the tests, the slow ones, those in a browser, and every case of the matrix included
 	$(PYTEST) -m "not browser and not triton" $(TEST_ARGS)
 	$(MAKE) test-browser
 
@@ -91,6 +94,10 @@ test-python:  ## what needs no framework, on another Python: PYTHON=python3.14
 	@# On Python 3.14 Hypothesis warns, now and then, of its own use of `register_random`; warnings are errors here.
 	PYTHONPATH=backends build/python/bin/python -m pytest -q -m "not slow" -W 'ignore:It looks like `register_random`' \
 	  $(WITHOUT_FRAMEWORKS)
+
+build/emulator.stamp: requirements/emulator.txt
+	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/emulator -r requirements/emulator.txt
+	@touch $@
 
 build/browser.stamp: requirements/browser.txt
 	$(BIN)/python -m pip install --no-deps --quiet --upgrade --target build/browser -r requirements/browser.txt

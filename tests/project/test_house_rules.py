@@ -83,7 +83,7 @@ SKIPS = r"pytest\.(skip|xfail|importorskip)|mark\.(skip|skipif|xfail)|\bunittest
 def test_no_test_is_skipped():
     assert re.search(SKIPS, "@pytest.mark.skip" + "if(True)")
     here = Path(__file__).relative_to(ROOT).as_posix()
-    # The kernel is an optional part, for machines with a C compiler; where every commit is tested nothing may be missing.
+    # The kernel is an optional part, for machines with a C compiler; where CI tests commits nothing may be missing.
     optional = "tests/support/optional.py"
     assert len(lines_with(SKIPS, {optional})) == 1
     assert lines_with(SKIPS, {name for name in SOURCES if name.startswith("tests/")} - {here, optional}) == []

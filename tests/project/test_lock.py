@@ -24,9 +24,10 @@ ROOTS = {
 
 BESIDE = [
     ("browser.txt", "dependency-groups", "browser"),
+    ("emulator.txt", "dependency-groups", "emulator"),
     ("triton.txt", "optional-dependencies", "triton"),
 ]
-"""File of what `make test-browser` and `make test-triton` add to the lock, and where the project asks for it."""
+"""File of what a target of the Makefile adds to the lock, and where the project asks for it."""
 
 
 def group(name):
