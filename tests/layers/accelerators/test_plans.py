@@ -93,7 +93,7 @@ def test_the_plan_is_one_graph_under_the_compiler(monkeypatch):
 
 
 def test_products_are_few():
-    """The windows of this layer are 1.1 GB: a few products, where tiles would be hundreds."""
+    """The windows of this layer are 1.1 GB: a few products, where tiles would be dozens."""
     layer = lcl.Spec(input_size=(64, 64), in_channels=32, out_channels=8, kernel_size=5, padding=2, bias="none")
     x = torch.empty(layer.x_shape(85), device="meta")
     counts = []
@@ -101,7 +101,7 @@ def test_products_are_few():
         chunks = chunks_of(text, "output", x, torch.float32).chunks
         counts.append(sum(1 for chunk in chunks for _ in chunk.tiles()))
     assert counts[0] <= 5
-    assert counts[1] > 100
+    assert counts[1] > 50
 
 
 CONNECTED = lcl.Spec(
