@@ -19,7 +19,8 @@ INLINE V NAME(load_f16)(const uint16_t *at) {
     return numbers;
 }
 INLINE void NAME(store_f16)(uint16_t *at, V numbers) {
-    for (int i = 0; i < VECTOR / 32; i++) _mm_storeu_si128((void *)(at + 8 * i), _mm256_cvtps_ph(_mm256_loadu_ps((const float *)&numbers + 8 * i), 0));
+    const float *from = (const float *)&numbers;
+    for (int i = 0; i < VECTOR / 32; i++) _mm_storeu_si128((void *)(at + 8 * i), _mm256_cvtps_ph(_mm256_loadu_ps(from + 8 * i), 0));
 }
 #else
 INLINE float NAME(one_f16)(uint16_t half) { return from_f16(half); }

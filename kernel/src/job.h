@@ -45,6 +45,7 @@ typedef void unit(const job *, int64_t number, void *scratch);
 /* What is compiled once per number format and kind of processor; `number` is the size of one that is computed in. */
 typedef struct {
     unit *output, *input_gradient, *weight_gradient, *thin_output, *thin_input_gradient, *thin_weight_gradient;
+    unit *own_sites; /* the gradient of the input where positions share none */
     unit *round; /* from what is computed in, where that is another format */
     size_t scratch, vector, number;
 } kernels;

@@ -157,12 +157,21 @@ static int64_t cut(job *j, const kernels *of, int64_t threads) {
         if (axis == 0 || blocks > j->blocks) j->axis = axis, j->rows = rows, j->blocks = blocks;
     }
     int64_t sites = least(s->input[j->axis], (j->rows - 1) * s->stride[j->axis] + extent(s, j->axis));
-    int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * (int64_t)of->number, lanes = (int64_t)(of->vector / of->number);
+    int64_t number = (int64_t)of->number, lanes = (int64_t)of->vector / number;
+    int64_t bytes = volume(s->input) / most(1, s->input[j->axis]) * sites * s->group_channels * number;
     for (j->samples = chunk(j, SAMPLES); j->samples > lanes; j->samples /= 2) {
         int64_t units = up(j->blocks, 2) * spans(j) * up(j->batch, j->samples);
         if (bytes * j->samples <= SITES && units >= (j->samples > 2 * lanes ? 4 * threads : threads)) break;
     }
     return bytes * j->samples;
+}
+
+/* Whether no site is seen by two positions, and turning the weight costs less than turning so many samples. */
+static int turns_weight(const lcl_layer *s, int64_t samples) {
+    int64_t width = s->outputs / s->groups;
+    for (int axis = 0; axis < 3; axis++)
+        if (s->output[axis] > 1 && s->stride[axis] < extent(s, axis)) return 0;
+    return !s->table && samples * (fan_in(s) + width) >= fan_in(s) * width;
 }
 
 /* Writes the gradient of the input in the format that is computed in. */
@@ -171,9 +180,11 @@ static int input_gradient(const lcl_layer *s, const kernels *of, int64_t batch, 
     job empty = {.batch = bytes, .result = dx};
     job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = dy, .second = weight, .result = dx};
     int failed = in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
-    int64_t sites = cut(&j, of, threads.most);
     size_t scratch = scratch_size(of, s);
-    j.sums_at = (int64_t)scratch;
+    j.samples = chunk(&j, batch), j.sums_at = (int64_t)scratch;
+    int64_t all = volume(s->output) * spans(&j) * up(batch, j.samples);
+    if (of->own_sites && all >= threads.most && turns_weight(s, j.samples)) return failed || in_threads(&j, of->own_sites, scratch, all, threads);
+    int64_t sites = cut(&j, of, threads.most);
     for (; j.phase < 2 && !failed && batch; j.phase++) {
         int64_t units = (j.blocks + 1 - j.phase) / 2 * spans(&j) * up(batch, j.samples);
         failed = in_threads(&j, s->table ? of->thin_input_gradient : of->input_gradient, scratch + (s->table ? 0 : (size_t)sites), units, threads);

@@ -121,6 +121,32 @@ TARGET static void PASS(input_gradient)(const job *j, int64_t number, void *memo
     }
 }
 
+#if !HALF
+/* Unit: what a position leaves in the gradient of the input, at sites that no other sees, of a span of groups and some samples. The weight is
+   turned, which many samples repay. */
+TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
+    const lcl_layer *s = j->layer;
+    NAME(scratch) *held = memory;
+    int64_t o[3], groups[2], first, samples, width = s->outputs / s->groups;
+    position(s, chunk_of(j, number, groups, &first, &samples), o);
+    int64_t count = window(s, o, COLUMNS, held->runs);
+    for (int64_t g = groups[0]; g < groups[1]; g++)
+        for (int64_t r = 0; r < count; r++)
+            for (int64_t f = 0, some, length = held->runs[r].length; f < width; f += some) {
+                some = least(PANELS / (up(length, 2 * L) * 2 * L), width - f);
+                const T *dy = (const T *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width + f;
+                const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + held->runs[r].row * s->outputs + g * width + f;
+                T *to = (T *)j->result + first * x_size(s) + held->runs[r].site + g * s->group_channels;
+                for (int64_t q = 0; q < length; q += 2 * L) {
+                    if (length - q < 2 * L) memset(held->panels + q * some, 0, sizeof(T) * (size_t)(some * 2 * L));
+                    NAME(transposed)(least(2 * L, length - q), some, w + q * s->outputs, s->outputs, held->panels + q * some, 2 * L);
+                }
+                NAME(factor) b = {held->panels, some * 2 * L, 2 * L, &(run){0, 0, some}, 1};
+                NAME(product)(samples, length, dy, y_size(s), 1, b, to, x_size(s), f ? to : NULL, x_size(s), 0);
+            }
+}
+#endif
+
 /* Adds to the gradient of a weight and a group what one position leaves in it; or writes it, where all of it gets something. */
 TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int64_t g, S *dw, int adds, NAME(scratch) *held) {
     const lcl_layer *s = j->layer;
@@ -180,7 +206,7 @@ TARGET static void PASS(round)(const job *j, int64_t number, void *scratch) {
     PASS(rounded)((const T *)j->first + from, count, (S *)j->result + from);
 }
 
-static const kernels PASS(kernels) = {PASS(output), PASS(input_gradient), PASS(weight_gradient), NULL, NULL, NULL, PASS(round),
+static const kernels PASS(kernels) = {PASS(output), PASS(input_gradient), PASS(weight_gradient), NULL, NULL, NULL, NULL, PASS(round),
                                       sizeof(NAME(scratch)), VECTOR, sizeof(T)};
 #endif
 

@@ -69,4 +69,4 @@ TARGET static void NAME(thin_weight_gradient)(const job *j, int64_t number, void
 
 static const kernels NAME(kernels) = {NAME(output),      NAME(input_gradient),      NAME(weight_gradient),
                                       NAME(thin_output), NAME(thin_input_gradient), NAME(thin_weight_gradient),
-                                      NULL,              sizeof(NAME(scratch)),     VECTOR, sizeof(T)};
+                                      NAME(own_sites),   NULL,  sizeof(NAME(scratch)), VECTOR, sizeof(T)};
