@@ -98,7 +98,7 @@ class Route(Geometry):
         self.rows_inverse = inverse(self.rows_order)
 
     def way(self, batch: int, dtype: torch.dtype) -> Way:
-        """Return how the layer is computed for so many samples: what counts is the size of all windows, or of y."""
+        """Return how the layer is computed for so many samples: what counts is the size of all windows, and of y."""
         number = batch * dtype.itemsize
         if wide(dtype) != dtype:  # torch's own operations would add up gradients in the half type
             return Way.BY_TILES

@@ -11,7 +11,7 @@ class Thresholds(NamedTuple):
     """The numbers, found by timing the layers of `lcl bench` on one core (`docs/speed.md` has the times)."""
 
     small_bytes: int = 4 << 20
-    """All windows of a layer up to this size, with twice as much of outputs, are multiplied at once: tiles take longer."""
+    """Windows of a layer up to this size, and outputs up to twice it, are multiplied at once: tiles take longer."""
 
     tile_bytes: int = 8 << 20
     """Aim for what is held of one tile: a cache holds it, and few calls do all of it."""
