@@ -145,9 +145,17 @@ def test_half_types_that_the_kernel_leaves_to_other_routes():
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, dtype):
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lcl.Spec(input_size=(23, 9), in_channels=5, out_channels=11, kernel_size=(4, 3), padding=1),
+        lcl.Spec(input_size=7, in_channels=3, out_channels=300, kernel_size=3),
+        lcl.Spec(input_size=2, in_channels=6, out_channels=600, kernel_size=1, groups=2),
+    ],
+    ids=["image", "wide", "blocks"],
+)
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, dtype, spec):
     monkeypatch.setattr(engine, "PRODUCTS_PER_THREAD", 1)
-    spec = lcl.Spec(input_size=(23, 9), in_channels=5, out_channels=11, kernel_size=(4, 3), padding=1)
     draw = np.random.default_rng(5)
     operands = [draw.standard_normal(shape, np.float32) for shape in (spec.x_shape(9), spec.weight_shape)]
     operands += [draw.standard_normal(shape, np.float32) for shape in (spec.bias_shape, spec.y_shape(9))]
