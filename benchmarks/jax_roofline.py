@@ -22,9 +22,11 @@ from lcl_ref.bench.child import operands
 from lcl_ref.bench.workloads import WORKLOADS, Workload
 from lcl_ref.layers.engines import jax as on_jax
 from lcl_ref.layers.engines import torch as on_torch
-from lcl_ref.layers.engines.kernel import cores, kernel_of
+from lcl_ref.layers.engines.kernel import FORMATS, cores, kernel_of
 
 INLINE = "--inline"
+
+FLOAT32 = FORMATS["float32"]
 
 ROUNDS, SETTLED = 7, 0.01
 """Turns of every way; seconds of calls that are not counted first, in which threads of the last way come to rest."""
@@ -41,12 +43,12 @@ def by_kernel(work: Workload, given: dict[str, Any]) -> dict[str, Callable[[], A
         return [array.ctypes.data for array in arrays]
 
     def forward() -> None:
-        kernel.output(32, batch, *at(x, weight, bias, y), cores(), position=bias.ndim > 1)
+        kernel.output(FLOAT32, batch, *at(x, weight, bias, y), cores(), position=bias.ndim > 1)
 
     def step() -> None:
         forward()
-        kernel.input_gradient(32, batch, *at(dy, weight, dx), cores())
-        kernel.weight_gradient(32, batch, *at(x, dy, dw), cores())
+        kernel.input_gradient(FLOAT32, batch, *at(dy, weight, dx), cores())
+        kernel.weight_gradient(FLOAT32, batch, *at(x, dy, dw), cores())
 
     return {"forward": forward, "step": step}
 

@@ -96,7 +96,7 @@ static void prepare(void *result, size_t bytes) {
 #endif
 }
 
-typedef int product(const lcl_layer *, int bits, int64_t batch, const XLA_FFI_Args *, void *result, lcl_threads);
+typedef int product(const lcl_layer *, int format, int64_t batch, const XLA_FFI_Args *, void *result, lcl_threads);
 
 /* Answers a call by a product of `operands`. */
 static XLA_FFI_Error *answered(const XLA_FFI_CallFrame *frame, product *compute, int64_t operands) {
@@ -108,34 +108,34 @@ static XLA_FFI_Error *answered(const XLA_FFI_CallFrame *frame, product *compute,
     lcl_layer layer;
     memcpy(&layer, numbers->data, NUMBERS * sizeof(int64_t));
     layer.table = table->size > 1 ? table->data : NULL;
-    int bits = first->dtype == XLA_FFI_DataType_F64 ? 64 : 32;
-    size_t bytes = (size_t)bits / 8;
+    int format = first->dtype == XLA_FFI_DataType_F64 ? LCL_FLOAT64 : LCL_FLOAT32;
+    size_t bytes = (size_t)format / 8; /* both are called by their bits */
     for (int64_t axis = 0; axis < result->rank; axis++) bytes *= (size_t)result->dims[axis];
     prepare(result->data, bytes);
     here = frame;
     lcl_threads threads = {((const int64_t *)numbers->data)[NUMBERS], pool};
-    if (compute(&layer, bits, first->dims[0], &frame->args, result->data, threads))
+    if (compute(&layer, format, first->dims[0], &frame->args, result->data, threads))
         return error(frame, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, "lcl-ref-kernel: no memory for its threads");
     return NULL;
 }
 
 static const XLA_FFI_Buffer *argument(const XLA_FFI_Args *args, int number) { return args->args[number]; }
 
-static int output(const lcl_layer *s, int bits, int64_t batch, const XLA_FFI_Args *args, void *y, lcl_threads threads) {
-    return lcl_output(s, bits, batch, argument(args, 0)->data, argument(args, 1)->data, NULL, 0, y, threads);
+static int output(const lcl_layer *s, int format, int64_t batch, const XLA_FFI_Args *args, void *y, lcl_threads threads) {
+    return lcl_output(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, NULL, 0, y, threads);
 }
 
-static int biased_output(const lcl_layer *s, int bits, int64_t batch, const XLA_FFI_Args *args, void *y, lcl_threads threads) {
+static int biased_output(const lcl_layer *s, int format, int64_t batch, const XLA_FFI_Args *args, void *y, lcl_threads threads) {
     const XLA_FFI_Buffer *bias = argument(args, 2);
-    return lcl_output(s, bits, batch, argument(args, 0)->data, argument(args, 1)->data, bias->data, bias->rank > 1, y, threads);
+    return lcl_output(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, bias->data, bias->rank > 1, y, threads);
 }
 
-static int input_gradient(const lcl_layer *s, int bits, int64_t batch, const XLA_FFI_Args *args, void *dx, lcl_threads threads) {
-    return lcl_input_gradient(s, bits, batch, argument(args, 0)->data, argument(args, 1)->data, dx, threads);
+static int input_gradient(const lcl_layer *s, int format, int64_t batch, const XLA_FFI_Args *args, void *dx, lcl_threads threads) {
+    return lcl_input_gradient(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, dx, threads);
 }
 
-static int weight_gradient(const lcl_layer *s, int bits, int64_t batch, const XLA_FFI_Args *args, void *dw, lcl_threads threads) {
-    return lcl_weight_gradient(s, bits, batch, argument(args, 0)->data, argument(args, 1)->data, dw, threads);
+static int weight_gradient(const lcl_layer *s, int format, int64_t batch, const XLA_FFI_Args *args, void *dw, lcl_threads threads) {
+    return lcl_weight_gradient(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, dw, threads);
 }
 
 XLA_FFI_Error *lcl_jax_output(XLA_FFI_CallFrame *frame) { return answered(frame, output, 2); }

@@ -34,7 +34,12 @@
 #include "formats.h"
 #endif
 
-enum { THREADS = 256, LINE = 64, MANY = 16, SUMS = 6 << 20 /* Bytes of a gradient of the input that is to be rounded. */ };
+enum {
+    THREADS = 256,
+    LINE = 64,
+    MANY = 16,     /* Units that give threads enough to do, whatever their number, on which bits must not depend. */
+    SUMS = 6 << 20 /* Bytes of a gradient of the input that is to be rounded. */
+};
 
 static atomic_int limit = 64;
 
@@ -183,7 +188,6 @@ static int input_gradient(const lcl_layer *s, const kernels *of, int64_t batch, 
     size_t scratch = scratch_size(of, s);
     j.samples = chunk(&j, batch), j.sums_at = (int64_t)scratch;
     int64_t all = volume(s->output) * spans(&j) * up(batch, j.samples);
-    /* whatever the number of threads: bits do not depend on it */
     if (of->own_sites && all >= MANY && turns_weight(s, j.samples)) return failed || in_threads(&j, of->own_sites, scratch, all, threads);
     int64_t sites = cut(&j, of, threads.most);
     for (; j.phase < 2 && !failed && batch; j.phase++) {

@@ -29,6 +29,7 @@ from lcl_ref.suite.report.pages.comparison import comparison_page
 from lcl_ref.suite.report.pages.history import history_page
 from lcl_ref.suite.report.pages.report import page
 from lcl_ref.suite.report.renderings import FORMS
+from lcl_ref.suite.report.repeats import cell_of
 from lcl_ref.suite.report.statement import in_toto
 from lcl_ref.suite.run.cells import RunPlan
 from lcl_ref.suite.run.loading import resolve
@@ -152,7 +153,7 @@ def audit(
         if not rows:
             raise LclError(Violation("report/backend", str(source), "no cells", f"cells of {ref.name}"))
         drawn = random.Random(seed).sample(rows, math.ceil(share * len(rows)))  # noqa: S311 -- repeatable, not secret
-        before |= {Cell(*merging.cell_of(row)): row["state"] for row in drawn}
+        before |= {Cell(*cell_of(row)): row["state"] for row in drawn}
         plan[ref] = [cell for cell in before if cell.backend == ref.name]
     _, outcomes = execute(plan, Settings(data, 1, timeout, start_timeout))
     changed = [one for one in outcomes if one.state != before[one.cell]]

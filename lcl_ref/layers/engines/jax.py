@@ -14,13 +14,10 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_beside, jax_kernel, jax_tiles, tiling
 from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan, room
 from lcl_ref.layers.engines.jax_operands import accelerated, add_bias, layer
-from lcl_ref.layers.engines.kernel import THIN
+from lcl_ref.layers.engines.kernel import NARROW, THIN
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
-
-NARROW = 256
-"""The kernel multiplies blocks of so many outputs as fast as XLA does, or faster."""
 
 
 def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:

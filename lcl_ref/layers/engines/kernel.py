@@ -42,6 +42,9 @@ PRODUCTS_PER_THREAD = 1 << 20
 THIN = 4
 """Groups of fewer outputs are computed with outputs, not groups, side by side."""
 
+NARROW = 256
+"""The kernel multiplies blocks of up to so many outputs faster than the products of frameworks do, or as fast."""
+
 _Axes = ctypes.c_int64 * 3
 
 

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of, torch_plan, with_plan, without_plan
+from lcl_ref.layers.engines.kernel import NARROW
 from lcl_ref.layers.engines.torch_at_once import at_once, one_product
 from lcl_ref.layers.engines.torch_autograd import Output, applied, transformed
 from lcl_ref.layers.engines.torch_kernel import NUMBERED, layer_of
 from lcl_ref.layers.engines.torch_route import Way, route_of
-
-NARROW = 256
-"""The kernel multiplies blocks of so many outputs faster than torch does, or as fast."""
 
 
 def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -83,8 +83,7 @@ class Route(Geometry):
         self._limits, self._sums_many = limits, sums_many
         short = limits.short_sum if sums_many else limits.short_run
         windows = math.prod(spec.output_size) * spec.fan_in * self.groups
-        outputs = math.prod(spec.output_size) * spec.out_channels
-        self._largest, self._beside = max(windows, outputs), max(windows, outputs // 2)
+        self._windows, self._outputs = windows, math.prod(spec.output_size) * spec.out_channels
         repeats = windows > limits.repeats * math.prod(self.padded_layout)
         self.batch_last = repeats and not self.in_runs and side_by_side(spec) < short
         strides = limits.overlapping_rows_batch_last if self.batch_last else limits.overlapping_rows
@@ -99,12 +98,12 @@ class Route(Geometry):
 
     def way(self, batch: int, dtype: torch.dtype) -> Way:
         """Return how the layer is computed for so many samples: what counts is the size of all windows, and of y."""
-        number = batch * dtype.itemsize
+        windows, outputs = (batch * dtype.itemsize * count for count in (self._windows, self._outputs))
         if wide(dtype) != dtype:  # torch's own operations would add up gradients in the half type
             return Way.BY_TILES
-        if self.one_product and number * self._largest <= self._limits.part_bytes:
+        if self.one_product and max(windows, outputs) <= self._limits.part_bytes:
             return Way.ONE_PRODUCT
-        return Way.AT_ONCE if number * self._beside <= self._limits.small_bytes else Way.BY_TILES
+        return Way.AT_ONCE if max(windows, outputs // 2) <= self._limits.small_bytes else Way.BY_TILES
 
     def of(self, spec: Spec) -> Route:
         """Return the route of a part of this layer, chosen likewise."""

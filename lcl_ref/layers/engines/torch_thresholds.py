@@ -8,7 +8,7 @@ from lcl_ref.layers.engines.accelerators.plans import BUDGET_BYTES, KEPT_BYTES
 
 
 class Thresholds(NamedTuple):
-    """The numbers, found by timing the layers of `lcl bench` on one core (`docs/speed.md` has the times)."""
+    """The numbers, found by timing the layers of `lcl bench` on one core and two (`docs/speed.md` has the times)."""
 
     small_bytes: int = 4 << 20
     """Windows of a layer up to this size, and outputs up to twice it, are multiplied at once: tiles take longer."""

@@ -20,7 +20,7 @@ from lcl_ref.suite.golden.fixtures import default_root
 from lcl_ref.suite.golden.store import Store
 from lcl_ref.suite.report.checking import contradictions
 from lcl_ref.suite.report.document import FORMAT, SEAL, count_states, seal_of, sealed
-from lcl_ref.suite.report.repeats import CELL, check_no_cell_twice, newest
+from lcl_ref.suite.report.repeats import cell_of, check_no_cell_twice, newest
 from lcl_ref.suite.run.drawn_cases import is_fresh
 
 Document = dict[str, Any]
@@ -128,13 +128,8 @@ def _check_whole(document: Document, path: Path) -> None:
 
 
 def _key(outcome: Mapping[str, Any], with_run: bool = True) -> Key:
-    names = ("run", *CELL) if with_run else CELL
-    return tuple(outcome[name] for name in names)
-
-
-def cell_of(row: Mapping[str, Any]) -> Key:
-    """Return backend, case, operation and dtype of a row."""
-    return _key(row, with_run=False)
+    cell: Key = cell_of(outcome)
+    return (outcome["run"], *cell) if with_run else cell
 
 
 def merge(paths: Sequence[Path], only_newest: bool = False) -> Document:

@@ -16,10 +16,8 @@ Row = Mapping[str, Any]
 Asked = tuple[str, str]
 """A run and a backend that it asked."""
 
-CELL = ("backend", "case", "op", "dtype")
-"""Fields of a row that say which cell it is of."""
-
-_cell_of = itemgetter(*CELL)
+cell_of = itemgetter("backend", "case", "op", "dtype")
+"""What names the cell that a row is of."""
 
 
 def check_no_cell_twice(merged: Mapping[str, Any]) -> None:
@@ -28,7 +26,7 @@ def check_no_cell_twice(merged: Mapping[str, Any]) -> None:
     source = {(one["run"], one["name"]): _source_of(one, runs[one["run"]]) for one in merged["backends"]}
     first: dict[Any, str] = {}
     for outcome in merged["outcomes"]:
-        label, cell = outcome["run"], _cell_of(outcome)
+        label, cell = outcome["run"], cell_of(outcome)
         before = first.setdefault((source[label, outcome["backend"]], cell), label)
         if before != label:
             got = f"{' '.join(cell)} in {before} and in {label}, from the same machine"
@@ -73,7 +71,7 @@ def _replaced(asked: Sequence[Asked], rows: Mapping[Asked, Sequence[Row]]) -> It
     """Yield those of the runs of a backend, the newest first, all of whose cells later ones have answered."""
     later: dict[tuple[str, ...], str] = {}
     for label, name in asked:
-        mine = {_cell_of(row): row["state"] for row in rows[label, name] if not is_fresh(row["case"])}
+        mine = {cell_of(row): row["state"] for row in rows[label, name] if not is_fresh(row["case"])}
         lacking = [cell for cell, state in mine.items() if not _answered(later.get(cell), state)]
         if mine and not lacking:
             yield label, name
