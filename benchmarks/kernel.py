@@ -2,13 +2,14 @@
 
 Beside them what users write by hand: all windows unfolded, then a batched product. `THREADS=1` takes one core; the
 default is all. `DTYPE=bfloat16` takes operands in that format, and what is beside them is the kernel in float32. Prints
-times over the limit of `lcl bench`, measured in the same turns on as many cores: the median over the turns, and the
-least. Where others use the machine, the least is what it says of the code.
+times over the limit of `lcl bench`, measured in the same turns on as many cores, shuffled in each round: the median over
+the rounds, and the least. Where others use the machine, the least is what it says of the code.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import statistics
 import sys
 import time
@@ -86,9 +87,10 @@ def main(names: list[str]) -> None:
             calls = {name: call for name, call in calls.items() if "unfold" not in name}
             calls |= {f"float32 {name}": call for name, call in wide.items() if "fast" in name}
         taken: dict[str, list[float]] = {name: [] for name in calls}
-        for name, call in list(calls.items()) * (ROUNDS + 1):
+        turns = random.Random(0)  # noqa: S311 -- another order in each round: a call finds in caches what the last left
+        for name in [one for _ in range(ROUNDS + 1) for one in turns.sample(list(calls), len(calls))]:
             began = time.perf_counter()
-            call()
+            calls[name]()
             taken[name].append(time.perf_counter() - began)
         print(f"{work.name}: {_line(work, {name: times[1:] for name, times in taken.items()})}", flush=True)
 

@@ -1,5 +1,6 @@
 /* The code of AVX-512 for processors that have AVX2 only: the compiler makes two vectors of each. Compiled instead of kernel.c, for the
    random layers of check.c. */
+#define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,9 +1,10 @@
 /* The doors of the library: each shares its units among threads, and calls the kernels of the processor it runs on.
 
    Threads that no pool of the caller's gives are made for a call and end with it: the process is left as it was, and may fork. */
+#define _GNU_SOURCE /* sched_getcpu */
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
+#include "cores.h"
 #include "half.h"
 #include "job.h"
 
@@ -74,6 +75,7 @@ typedef struct {
     job *work;
     unit *todo;
     size_t scratch;
+    cores used;
 } share;
 
 /* Takes units until there are none left; where it has no memory it leaves them to others. */
@@ -86,22 +88,29 @@ static void take(void *given) {
     free(scratch);
 }
 
+/* The same beside other threads. One that waits for this core is let in, and so finds another. */
+static void take_beside(void *given) {
+    spread(((share *)given)->used);
+    sched_yield();
+    take(given);
+}
+
 /* The same for a thread of a pool, which waits for the others by spinning: perhaps on the core that one of them needs. */
 static void take_in_pool(void *given) {
     job *j = ((share *)given)->work;
-    take(given);
+    take_beside(given);
     while (atomic_load(&j->taken) >= j->units && atomic_load(&j->done) < j->units) sched_yield();
 }
 
 static void *thread(void *given) {
-    take(given);
+    take_beside(given);
     return NULL;
 }
 
 /* Does all units, on threads of the caller's pool or else on new ones; returns 1 where no thread had memory. */
 static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_threads threads) {
     pthread_t others[THREADS];
-    share all = {j, todo, lines(scratch)};
+    share all = {.work = j, .todo = todo, .scratch = lines(scratch)};
     int64_t wanted = least(least(threads.most, THREADS), units), made = 0;
     j->units = units;
     atomic_store(&j->taken, 0), atomic_store(&j->done, 0);
@@ -109,7 +118,7 @@ static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_thr
         threads.pool(take_in_pool, &all, (unsigned)wanted, 0);
     } else {
         while (made < wanted - 1 && !pthread_create(&others[made], NULL, thread, &all)) made++;
-        take(&all);
+        made ? take_beside(&all) : take(&all);
         while (made) pthread_join(others[--made], NULL);
     }
     return atomic_load(&j->taken) < units;

@@ -1,5 +1,6 @@
 """The compiled kernel against the reference, on layers drawn at random; without it everything works as well."""
 
+import ctypes
 import functools
 import os
 import subprocess
@@ -255,6 +256,30 @@ def test_torch_gives_the_kernel_its_own_threads(monkeypatch):
         found.append([y, dx, torch_kernel.weight_gradient(spec.to_json(), x, dy)])
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are moved on Linux only")
+def test_a_thread_on_the_core_of_another_is_moved_and_may_use_all_cores_afterwards(library):
+    """A pool of one thread, which comes twice, stands for two that were woken on one core."""
+    spec = lcl.Spec(input_size=4, in_channels=2, out_channels=8, kernel_size=2)
+    x, weight, _, _ = drawn(spec, 9, "float32", 0)
+    allowed, cores, y = os.sched_getaffinity(0), [], np.empty(spec.y_shape(9), np.float32)
+    core, pooled = ctypes.CDLL(None).sched_getcpu, ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_uint] * 2)
+
+    @pooled
+    def pool(work, data, threads, _):
+        for _ in range(threads):
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(work)(data)
+            cores.append(core())
+
+    kernel, at = engine.Kernel(spec, library), [array.ctypes.data for array in (x, weight, y)]
+    kernel.threads = lambda *_: 2
+    kernel.output(
+        engine.FORMATS["float32"], 9, *at[:2], None, at[2], 2, ctypes.cast(pool, ctypes.c_void_p).value, position=False
+    )
+    assert len(set(cores)) == min(2, len(allowed))
+    assert os.sched_getaffinity(0) == allowed
+    assert np.array_equal(y, expected(spec, x, weight, None, y)[0])
 
 
 def test_a_kernel_of_another_interface_is_left_unused(monkeypatch):
