@@ -2,7 +2,7 @@
 
 Beside them what users write by hand: all windows unfolded, then a batched product. `THREADS=1` takes one core; the
 default is all. `DTYPE=bfloat16` takes operands in that format, and what is beside them is the kernel in float32. Prints
-times over the limit of `lcl bench`, measured in the same turns on as many cores, shuffled in each round: the median over
+times over the limit of `lcl bench`, measured in the same turns on as many cores, in any order: the median over
 the rounds, and the least. Where others use the machine, the least is what it says of the code.
 """
 
