@@ -1,18 +1,20 @@
-"""Two backends of one framework call by call in one process: ``python benchmarks/alternate.py A B [LAYER]...``.
+"""Two backends, or published layers, call by call in one process: ``python benchmarks/alternate.py A B [LAYER]...``.
 
 `lcl bench` gives every backend a process of its own; where a machine changes its speed within seconds, calls that
 follow each other are compared more closely. Prints how many times as long A takes as B: the median over the rounds,
-processor time. Threads are those of the environment (``OMP_NUM_THREADS=1``).
+processor time, or with ``CLOCK=wall`` time on the wall. Threads are those of the environment (``OMP_NUM_THREADS=1``).
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from lcl_ref.bench import published
 from lcl_ref.bench.child import Bench
 from lcl_ref.bench.machine import seconds
 from lcl_ref.bench.session import OPS
@@ -25,16 +27,17 @@ ROUNDS = 11
 def ratio(first: Callable[[], Any], second: Callable[[], Any]) -> float:
     """Return how many times as long the first takes, each of them first in every other round."""
     first(), second()
-    found = []
+    found, clock = [], os.environ.get("CLOCK", "processor")
     for number in range(ROUNDS):
-        taken = {work: seconds(work, "processor") for work in ((first, second) if number % 2 else (second, first))}
+        taken = {work: seconds(work, clock) for work in ((first, second) if number % 2 else (second, first))}
         found.append(taken[first] / taken[second])
     return statistics.median(found)
 
 
 def main(names: list[str], layers: list[str]) -> None:
     """Print a line per layer."""
-    benches = [Bench(load(resolve([name])[0])) for name in names]
+    layers_to_install = {ref.name: ref for ref in published.refs()}
+    benches = [Bench(load(layers_to_install.get(name) or resolve([name])[0])) for name in names]
     for layer in layers:
         refusals = [said["refused"] for each in benches if (said := each.prepare(layer, 0))]
         if refusals:

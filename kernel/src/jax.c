@@ -96,6 +96,12 @@ static void prepare(void *result, size_t bytes) {
 #endif
 }
 
+static int format_of(XLA_FFI_DataType type) {
+    if (type == XLA_FFI_DataType_BF16) return LCL_BFLOAT16;
+    if (type == XLA_FFI_DataType_F16) return LCL_FLOAT16;
+    return type == XLA_FFI_DataType_F64 ? LCL_FLOAT64 : LCL_FLOAT32;
+}
+
 typedef int product(const lcl_layer *, int format, int64_t batch, const XLA_FFI_Args *, void *result, lcl_threads);
 
 /* Answers a call by a product of `operands`. */
@@ -108,8 +114,8 @@ static XLA_FFI_Error *answered(const XLA_FFI_CallFrame *frame, product *compute,
     lcl_layer layer;
     memcpy(&layer, numbers->data, NUMBERS * sizeof(int64_t));
     layer.table = table->size > 1 ? table->data : NULL;
-    int format = first->dtype == XLA_FFI_DataType_F64 ? LCL_FLOAT64 : LCL_FLOAT32;
-    size_t bytes = (size_t)format / 8; /* both are called by their bits */
+    int format = format_of(first->dtype);
+    size_t bytes = format == LCL_FLOAT64 ? 8 : format == LCL_FLOAT32 ? 4 : 2;
     for (int64_t axis = 0; axis < result->rank; axis++) bytes *= (size_t)result->dims[axis];
     prepare(result->data, bytes);
     here = frame;

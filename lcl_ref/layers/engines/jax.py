@@ -16,6 +16,9 @@ from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan
 from lcl_ref.layers.engines.jax_operands import accelerated, add_bias, layer
 from lcl_ref.layers.engines.kernel import NARROW, THIN
 
+SINGLE = 4
+"""Bytes of a number of float32."""
+
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
 
@@ -35,7 +38,8 @@ def local(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
 
 def by_geometry(spec: Spec, x: Any, weight: Any, bias: Any = None) -> Any:
     """Return what `local` does, on a processor."""
-    return layer(spec, product, biased)(x, weight, bias)
+    widens = not _halves_of_the_kernel(spec, x, weight, *(() if bias is None else (bias,)))
+    return layer(spec, product, biased, widens=widens)(x, weight, bias)
 
 
 def product(spec: Spec, x: Any, weight: Any) -> Any:
@@ -59,13 +63,20 @@ def _chosen(spec: Spec, x: Any) -> Callable[[Spec, Any, Any], Any]:
     if tiling.side_by_side(spec):
         return _by_tiles if _blocks_of_the_kernel(spec, x) else jax_beside.product
     kept = room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated())
-    return _at_once if tiling.windows_bytes(spec, len(x), x.dtype.itemsize) <= kept else _by_tiles
+    itemsize = max(x.dtype.itemsize, SINGLE)  # half types are widened
+    return _at_once if tiling.windows_bytes(spec, len(x), itemsize) <= kept else _by_tiles
 
 
 def _blocks_of_the_kernel(spec: Spec, x: Any) -> bool:
     """Return whether the layer is a linear map of blocks that the compiled kernel multiplies."""
     narrow = spec.groups > 1 and THIN <= spec.out_channels // spec.groups <= NARROW
-    return narrow and jax_beside.one_site(spec) and jax_kernel.at_hand(x.dtype)
+    return narrow and jax_beside.one_site(spec) and jax_kernel.at_hand(spec, x.dtype)
+
+
+def _halves_of_the_kernel(spec: Spec, x: Any, *others: Any) -> bool:
+    """Return whether the compiled kernel takes operands of a half type, all of one, as they are."""
+    one = x.dtype.itemsize < SINGLE and all(other.dtype == x.dtype for other in others)
+    return one and _chosen(spec, x) is _by_tiles and jax_kernel.at_hand(spec, x.dtype)
 
 
 def _by_tiles(spec: Spec, x: Any, weight: Any) -> Any:

@@ -12,7 +12,11 @@ from lcl_ref.layers.engines.index_tables import gathered, groups
 
 @cache
 def layer(
-    spec: Spec, product: Callable[[Spec, Any, Any], Any], biased: Callable[[Spec, Any, Any, Any], Any] | None = None
+    spec: Spec,
+    product: Callable[[Spec, Any, Any], Any],
+    biased: Callable[[Spec, Any, Any, Any], Any] | None = None,
+    *,
+    widens: bool = True,
 ) -> Callable[[Any, Any, Any], Any]:
     """Return the `apply` of a route: groups split, half types widened, bias added, rounded once.
 
@@ -24,11 +28,13 @@ def layer(
         ``(spec, x (n, i*, g, cg), weight) -> y (n, o*, g, co/g)``.
     biased : callable, optional
         The same with a bias, for a route that adds it as it writes y.
+    widens : bool
+        Whether half types are widened here; if not, `product` and `biased` sum in float32 and round once themselves.
     """
     import jax.numpy as jnp
 
     def apply(x: Any, weight: Any, bias: Any) -> Any:
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = jnp.promote_types(x.dtype, jnp.float32) if widens else x.dtype
         operands = split_channels(spec, x.astype(wide)), weight.astype(wide)
         if bias is None:
             y = product(spec, *operands)

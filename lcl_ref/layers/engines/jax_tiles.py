@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial, reduce, wraps
 from typing import Any
 
 import jax
@@ -176,8 +176,24 @@ def _from_rows(spec: Spec, y: Any) -> Any:
     return split.transpose(0, *back, spec.rank + 1, spec.rank + 2)
 
 
+def _rounded_once(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that computes half types in float32, and rounds its result once."""
+
+    @wraps(run)
+    def rounded(*operands: Any, **how: Any) -> Any:
+        dtype = operands[0].dtype
+        wide = [operand.astype(jnp.promote_types(dtype, jnp.float32)) for operand in operands]
+        return run(*wide, **how).astype(dtype)
+
+    return rounded
+
+
+_add_bias = _rounded_once(add_bias)
+
+
 def _primitive(run: Callable[..., Any], shape: Callable[[int, Spec], Sequence[int]]) -> Any:
     """Return a primitive computed by `run`, of a result of `shape` for a batch size."""
+    run = _rounded_once(run)
     primitive = Primitive(f"lcl{run.__name__}")
     primitive.def_impl(compiled(primitive, "spec"))
     primitive.def_abstract_eval(lambda first, *_, spec: first.update(shape=tuple(shape(first.shape[0], spec))))
@@ -255,7 +271,7 @@ def _tangent(primals: Any, tangents: Any, *, spec: Spec) -> tuple[Any, Any]:
     terms = [] if dx is None else [OUTPUT.bind(dx, weight, spec=spec)]
     terms += [] if dweight is None else [OUTPUT.bind(x, dweight, spec=spec)]
     total = reduce(operator.add, terms) if terms else jnp.zeros_like(y)
-    return y, total if dbias is None else add_bias(total, dbias)
+    return y, total if dbias is None else _add_bias(total, dbias)
 
 
 def _cotangents(dy: Any, x: Any, weight: Any, bias: Any, *, spec: Spec) -> tuple[Any, Any, Any]:
@@ -264,7 +280,7 @@ def _cotangents(dy: Any, x: Any, weight: Any, bias: Any, *, spec: Spec) -> tuple
     return (
         INPUT_GRADIENT.bind(dy, weight, spec=spec) if of_x else None,
         WEIGHT_GRADIENT.bind(x, dy, spec=spec) if of_weight else None,
-        jax.linear_transpose(partial(add_bias, jnp.zeros_like(dy)), bias.aval)(dy)[0] if of_bias else None,
+        jax.linear_transpose(partial(_add_bias, jnp.zeros_like(dy)), bias.aval)(dy)[0] if of_bias else None,
     )
 
 

@@ -22,7 +22,7 @@ from lcl_ref.core.spec import Spec
 SWITCH = "LCL_KERNEL"
 """The variable of the environment that, as "0", leaves the kernel unused."""
 
-INTERFACE = 3
+INTERFACE = 4
 """Of the functions of `kernel/src/layer.h`, as the installed package says in ``INTERFACE``."""
 
 FORMATS = {"bfloat16": 1, "float16": 16, "float32": 32, "float64": 64}
