@@ -45,6 +45,8 @@ int pthread_create(pthread_t *made, const pthread_attr_t *how, void *(*start)(vo
 
 int pthread_join(pthread_t one, void **result) { return (void)one, (void)result, 0; }
 
+pthread_t pthread_self(void) { return 0; }
+
 int sched_yield(void) { return 0; }
 
 static void write_number(int64_t number) {

@@ -75,6 +75,7 @@ typedef struct {
     job *work;
     unit *todo;
     size_t scratch;
+    pthread_t caller;
     cores used;
 } share;
 
@@ -88,10 +89,11 @@ static void take(void *given) {
     free(scratch);
 }
 
-/* The same beside other threads. One that waits for this core is let in, and so finds another. */
+/* The same beside other threads. The caller lets in one that it woke on its own core, and that will find another. */
 static void take_beside(void *given) {
-    spread(((share *)given)->used);
-    sched_yield();
+    share *mine = given;
+    spread(mine->used);
+    if (pthread_equal(pthread_self(), mine->caller)) sched_yield();
     take(given);
 }
 
@@ -110,7 +112,7 @@ static void *thread(void *given) {
 /* Does all units, on threads of the caller's pool or else on new ones; returns 1 where no thread had memory. */
 static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_threads threads) {
     pthread_t others[THREADS];
-    share all = {.work = j, .todo = todo, .scratch = lines(scratch)};
+    share all = {.work = j, .todo = todo, .scratch = lines(scratch), .caller = pthread_self()};
     int64_t wanted = least(least(threads.most, THREADS), units), made = 0;
     j->units = units;
     atomic_store(&j->taken, 0), atomic_store(&j->done, 0);
