@@ -7,7 +7,6 @@ time over that of all. Then calls after pauses, as of a loader of batches, over 
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import sys
@@ -17,9 +16,10 @@ from typing import Any
 
 import torch
 
-from kernel import SIDE, contestants
+from kernel import SIDE, contestants, machine
 from lcl_ref.bench.machine import seconds
 from lcl_ref.bench.workloads import WORKLOADS
+from lcl_ref.layers.engines.kernel import cores
 
 ROUNDS = 15
 
@@ -27,15 +27,9 @@ PAUSE = 0.03
 """Seconds between calls: longer than threads that have nothing to do stay awake."""
 
 
-def machine() -> dict[str, Callable[[], Any]]:
-    """Return what tells how much faster the machine is with all cores."""
-    square, long = torch.randn(SIDE, SIDE), torch.randn(16 * SIDE, SIDE)
-    return {"product": lambda: square @ square, "read": long.sum, "write": lambda: long.fill_(1)}
-
-
 def gains(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
     """Return one core's time over that of all, by name."""
-    counts = (1, os.cpu_count() or 1)
+    counts = (1, cores())
     turns = [(name, count) for name in calls for count in counts]
     taken: dict[tuple[str, int], list[float]] = {turn: [] for turn in turns}
     shuffle = random.Random(0)  # noqa: S311 -- any order will do
@@ -48,7 +42,7 @@ def gains(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 def pause_costs(call: Callable[[], Any]) -> tuple[float, float]:
     """Return times after a pause, the median and the worst of ten, over the median of calls in a row."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     call()
     row = statistics.median(seconds(call, "wall") for _ in range(ROUNDS))
     after = []
@@ -60,10 +54,12 @@ def pause_costs(call: Callable[[], Any]) -> tuple[float, float]:
 
 def main(names: list[str]) -> None:
     """Print a line per layer."""
+    long = torch.randn(16 * SIDE, SIDE)
+    beside = machine() | {"writing": lambda: long.fill_(1)}
     for work in [one for one in WORKLOADS if one.name in names or not names]:
         all_calls = contestants(work, torch.float32)
         calls = {name.removeprefix("fast "): call for name, call in all_calls.items() if name.startswith("fast")}
-        gained = ", ".join(f"{name} {gain:.2f}" for name, gain in gains(calls | machine()).items())
+        gained = ", ".join(f"{name} {gain:.2f}" for name, gain in gains(calls | beside).items())
         median, worst = pause_costs(calls["forward"])
         print(f"{work.name}: gain {gained}; after a pause {median:.1f}, one in ten {worst:.1f}", flush=True)
 

@@ -69,6 +69,12 @@ def contestants(work: Workload, dtype: torch.dtype) -> dict[str, Callable[[], An
     return calls
 
 
+def machine() -> dict[str, Callable[[], Any]]:
+    """Return calls that tell the rates of `limits`."""
+    square, long = torch.randn(SIDE, SIDE), torch.randn(16 * SIDE, SIDE)
+    return {"product": lambda: square @ square, "reading": long.sum}
+
+
 def limits(work: Workload, product: float, reading: float) -> dict[str, float]:
     """Return the seconds that no call is faster than: of a product of `SIDE`, and of reading 16 such matrices."""
     arithmetic, memory = work.products / SIDE**3 * product, work.weight_bytes / (64 * SIDE**2) * reading
@@ -79,9 +85,8 @@ def main(names: list[str]) -> None:
     """Print a line per layer."""
     torch.set_num_threads(int(os.environ.get("THREADS", os.cpu_count() or 1)))
     dtype = getattr(torch, os.environ.get("DTYPE", "float32"))
-    square, long = torch.randn(SIDE, SIDE), torch.randn(16 * SIDE, SIDE)
     for work in [one for one in WORKLOADS if one.name in names or not names]:
-        calls = {"product": lambda: square @ square, "reading": long.sum, **contestants(work, dtype)}
+        calls = machine() | contestants(work, dtype)
         if dtype is not torch.float32:
             wide = contestants(work, torch.float32)
             calls = {name: call for name, call in calls.items() if "unfold" not in name}

@@ -3,6 +3,7 @@
    Threads that no pool of the caller's gives are made for a call and end with it: the process is left as it was, and may fork. */
 #define _GNU_SOURCE /* sched_getcpu */
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include "cores.h"
 #include "half.h"

@@ -14,10 +14,7 @@ from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines import index_tables, jax_beside, jax_kernel, jax_tiles, tiling
 from lcl_ref.layers.engines.accelerators.plans import KEPT_BYTES, Plan, jax_plan, room
 from lcl_ref.layers.engines.jax_operands import accelerated, add_bias, layer
-from lcl_ref.layers.engines.kernel import NARROW, THIN
-
-SINGLE = 4
-"""Bytes of a number of float32."""
+from lcl_ref.layers.engines.kernel import FORMATS, HALVES, NARROW, THIN
 
 ROOM_BYTES = 1 << 20
 """Windows up to this size, in all, are gathered at once, which compiles faster."""
@@ -63,7 +60,7 @@ def _chosen(spec: Spec, x: Any) -> Callable[[Spec, Any, Any], Any]:
     if tiling.side_by_side(spec):
         return _by_tiles if _blocks_of_the_kernel(spec, x) else jax_beside.product
     kept = room(ROOM_BYTES, KEPT_BYTES, accelerated=accelerated())
-    itemsize = max(x.dtype.itemsize, SINGLE)  # half types are widened
+    itemsize = jnp.promote_types(x.dtype, jnp.float32).itemsize
     return _at_once if tiling.windows_bytes(spec, len(x), itemsize) <= kept else _by_tiles
 
 
@@ -75,7 +72,7 @@ def _blocks_of_the_kernel(spec: Spec, x: Any) -> bool:
 
 def _halves_of_the_kernel(spec: Spec, x: Any, *others: Any) -> bool:
     """Return whether the compiled kernel takes operands of a half type, all of one, as they are."""
-    one = x.dtype.itemsize < SINGLE and all(other.dtype == x.dtype for other in others)
+    one = FORMATS.get(x.dtype.name) in HALVES and all(other.dtype == x.dtype for other in others)
     return one and _chosen(spec, x) is _by_tiles and jax_kernel.at_hand(spec, x.dtype)
 
 
