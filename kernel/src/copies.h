@@ -12,6 +12,12 @@ TARGET static void PASS(gather)(const S *x, int64_t step, int64_t samples, const
         }
 }
 
+/* Fetches what the next positions or groups read, of rows that lie far apart: no processor expects it. */
+INLINE void PASS(fetched)(const S *from, int64_t step, int64_t rows, int64_t columns) {
+    for (int64_t n = 0; n < rows; n++, from += step)
+        for (int64_t j = 0; j < columns; j += LINE / (int64_t)sizeof(S)) __builtin_prefetch(from + AHEAD + j);
+}
+
 /* A matrix in T: itself, or a copy whose rows are side by side. */
 INLINE const T *PASS(widened)(const S *from, int64_t step, int64_t rows, int64_t columns, T *to) {
     if (!HALF) return (const T *)from;

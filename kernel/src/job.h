@@ -6,6 +6,10 @@
 #include "windows.h"
 
 enum {
+    LINE = 64,       /* Bytes of a line of the caches. */
+    AHEAD = 64,      /* Numbers behind those in use that are fetched meanwhile: those of the next positions or groups. */
+    RUN = 8,         /* Most units that a thread takes at a time: positions side by side share lines. */
+    TURNS = 16,      /* Least turns of a thread, so that all end together. */
     DEPTH = 512,     /* Most rows of a factor that are multiplied at a time. */
     LEVEL = 8192,    /* Numbers of a factor that stay in the nearest cache while the other passes by. */
     PANELS = 16384,  /* Numbers of a factor that are copied at a time. */
@@ -36,7 +40,8 @@ typedef struct {
     int64_t rows, blocks, sums_at;
     /* Every second block, from this one on: those do not meet. */
     int64_t phase;
-    int64_t units;
+    /* How many there are, and how many of them a thread takes at a time. */
+    int64_t units, run;
     atomic_llong taken, done;
 } job;
 

@@ -38,7 +38,6 @@
 
 enum {
     THREADS = 256,
-    LINE = 64,
     MANY = 16,     /* Units that give threads enough to do, whatever their number, on which bits must not depend. */
     SUMS = 6 << 20 /* Bytes of a gradient of the input that is to be rounded. */
 };
@@ -86,7 +85,10 @@ static void take(void *given) {
     job *j = mine->work;
     void *scratch = aligned_alloc(LINE, mine->scratch);
     if (!scratch) return;
-    for (long long number; (number = atomic_fetch_add(&j->taken, 1)) < j->units; atomic_fetch_add(&j->done, 1)) mine->todo(j, number, scratch);
+    for (long long first, end; (first = atomic_fetch_add(&j->taken, j->run)) < j->units; atomic_fetch_add(&j->done, end - first)) {
+        end = least(first + j->run, j->units);
+        for (long long number = first; number < end; number++) mine->todo(j, number, scratch);
+    }
     free(scratch);
 }
 
@@ -115,7 +117,7 @@ static int in_threads(job *j, unit *todo, size_t scratch, int64_t units, lcl_thr
     pthread_t others[THREADS];
     share all = {.work = j, .todo = todo, .scratch = lines(scratch), .caller = pthread_self()};
     int64_t wanted = least(least(threads.most, THREADS), units), made = 0;
-    j->units = units;
+    j->units = units, j->run = most(1, least(RUN, units / (TURNS * most(1, wanted))));
     atomic_store(&j->taken, 0), atomic_store(&j->done, 0);
     if (threads.pool && wanted > 1) {
         threads.pool(take_in_pool, &all, (unsigned)wanted, 0);
@@ -183,6 +185,16 @@ static int64_t cut(job *j, const kernels *of, int64_t threads) {
     return bytes * j->samples;
 }
 
+/* Whether every site is seen by a position, where none is seen by two: then none is left to be made zero. */
+static int all_seen(const lcl_layer *s) {
+    for (int axis = 0; axis < 3; axis++) {
+        int64_t size = s->kernel[axis], step = s->output[axis] > 1 ? s->stride[axis] : size;
+        int64_t end = (s->output[axis] - 1) * step - s->lo[axis] + size;
+        if (s->lo[axis] < 0 || end < s->input[axis] || step > size || extent(s, axis) > size) return 0;
+    }
+    return 1;
+}
+
 /* Whether no site is seen by two positions, and turning the weight costs less than turning so many samples. */
 static int turns_weight(const lcl_layer *s, int64_t samples) {
     int64_t width = s->outputs / s->groups;
@@ -196,11 +208,12 @@ static int input_gradient(const lcl_layer *s, const kernels *of, int64_t batch, 
     int64_t bytes = batch * x_size(s) * (int64_t)of->number;
     job empty = {.batch = bytes, .result = dx};
     job j = {.layer = s, .span = span_of_chunks(s), .batch = batch, .first = dy, .second = weight, .result = dx};
-    int failed = in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
     size_t scratch = scratch_size(of, s);
     j.samples = chunk(&j, batch), j.sums_at = (int64_t)scratch;
     int64_t all = volume(s->output) * spans(&j) * up(batch, j.samples);
-    if (of->own_sites && all >= MANY && turns_weight(s, j.samples)) return failed || in_threads(&j, of->own_sites, scratch, all, threads);
+    int own = of->own_sites && all >= MANY && turns_weight(s, j.samples);
+    int failed = own && all_seen(s) ? 0 : in_threads(&empty, zero, LINE, up(bytes, SLICE), threads);
+    if (own) return failed || in_threads(&j, of->own_sites, scratch, all, threads);
     int64_t sites = cut(&j, of, threads.most);
     for (; j.phase < 2 && !failed && batch; j.phase++) {
         int64_t units = (j.blocks + 1 - j.phase) / 2 * spans(&j) * up(batch, j.samples);

@@ -19,6 +19,7 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
     S *result = (S *)j->result + first * y_size(s) + at;
     T *sums = (T *)((char *)held + j->sums_at), *y = HALF ? sums + width : (T *)result;
     const T *bias = NULL;
+    if (s->groups > 1 && count) PASS(fetched)(x + held->runs[0].site, x_size(s), samples, s->group_channels);
     if (j->bias) bias = PASS(widened)((const S *)j->bias + (j->bias_per_position ? at : g * width), width, 1, width, sums);
     for (int64_t n = 0; n < (count ? 0 : samples); n++)
         for (int64_t f = 0; f < width; f++) y[n * y_row + f] = bias ? bias[f] : 0;
@@ -26,7 +27,9 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
         some = block(held->runs, r, count, depth_of(width), &total);
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
-            NAME(factor) b = PASS(factor_of)(columns, w + f, s->outputs, held->runs + r, some, held->panels, held->packed);
+            NAME(factor) b = {(const T *)(w + f), 0, s->outputs, held->runs + r, some}; /* if it is read a few times only */
+            int often = HALF || samples > 3 * NAME(rows_at_once)(columns);
+            if (often) b = PASS(factor_of)(columns, w + f, s->outputs, b.runs, some, held->panels, held->packed);
             const run gathered = {0, 0, total};
             for (int64_t n = 0, many; n < samples; n += many) {
                 const S *from = x + n * x_size(s);
@@ -62,6 +65,7 @@ TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen,
     int64_t count = window(seen, o, fan_in(s), held->runs);
     for (int64_t f = 0, some; f < width; f += some) {
         some = least(depth, width - f);
+        PASS(fetched)(dy + f, y_size(s), samples, some);
         const T *turned = PASS(widened)(dy + f, y_size(s), samples, some, held->wide);
         NAME(transposed)(samples, some, turned, HALF ? some : y_size(s), held->windows, row);
         NAME(factor) b = NAME(factor_of)(row, held->windows, row, &(run){0, 0, some}, 1, held->panels, held->packed);
@@ -80,8 +84,8 @@ TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen,
 TARGET static void NAME(add_sites)(const job *j, const lcl_layer *seen, int64_t skipped, int64_t g, int64_t first, int64_t samples,
                                    const T *sites) {
     const lcl_layer *s = j->layer;
-    const int64_t line = 64 / sizeof(T);
-    T part[SAMPLES * 64 / sizeof(T)]; /* a line of each sample, so that memory far apart is met once */
+    const int64_t line = LINE / sizeof(T);
+    T part[SAMPLES * LINE / sizeof(T)]; /* a line of each sample, so that memory far apart is met once */
     int64_t before = 1, after = 1, row = up(samples, L) * L;
     for (int axis = 0; axis < j->axis; axis++) before *= s->input[axis];
     for (int axis = j->axis + 1; axis < 3; axis++) after *= s->input[axis];
@@ -137,6 +141,7 @@ TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
                 const T *dy = (const T *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width + f;
                 const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + held->runs[r].row * s->outputs + g * width + f;
                 T *to = (T *)j->result + first * x_size(s) + held->runs[r].site + g * s->group_channels;
+                NAME(fetched)(dy, y_size(s), samples, some);
                 for (int64_t q = 0; q < length; q += 2 * L) {
                     if (length - q < 2 * L) memset(held->panels + q * some, 0, sizeof(T) * (size_t)(some * 2 * L));
                     NAME(transposed)(least(2 * L, length - q), some, w + q * s->outputs, s->outputs, held->panels + q * some, 2 * L);
@@ -162,13 +167,20 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
                 samples = least(many, j->batch - n);
                 const S *x = (const S *)j->first + n * x_size(s) + g * s->group_channels;
                 const S *dy = (const S *)j->second + n * y_size(s) + flat(s, o) * s->outputs + g * width;
-                if (!f || samples < j->batch) PASS(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
-                NAME(factor) b = PASS(factor_of)(columns, dy + f, y_size(s), &(run){0, 0, samples}, 1, held->panels, held->packed);
+                if (s->groups > 1) PASS(fetched)(x + held->runs[r].site, x_size(s), samples, s->group_channels);
+                /* whether each number is read once only, by the one tile there is: then neither factor is copied */
+                int once = !HALF && count == 1 && total <= NAME(rows_at_once)(columns);
+                const T *windows = once ? (const T *)(x + held->runs->site) : held->windows;
+                const run all = {0, 0, samples};
+                if (!once && (!f || samples < j->batch)) PASS(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
+                if (!r) PASS(fetched)(dy + f, y_size(s), samples, columns);
+                NAME(factor) b = {(const T *)(dy + f), 0, y_size(s), &all, 1};
+                if (!once) b = PASS(factor_of)(columns, dy + f, y_size(s), &all, 1, held->panels, held->packed);
                 for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
                     int64_t row = held->runs[i].row, to_row = HALF ? columns : s->outputs;
                     for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
                     T *to = HALF ? held->wide + at * columns : (T *)(dw + row * s->outputs + f);
-                    NAME(product)(length, columns, held->windows + at, 1, total, b, to, to_row, adds || n ? to : NULL, adds || n ? to_row : 0, 0);
+                    NAME(product)(length, columns, windows + at, 1, once ? x_size(s) : total, b, to, to_row, adds || n ? to : NULL, to_row, 0);
                     int64_t last = HALF && n + samples == j->batch, joined = columns == s->outputs ? length : 1; /* rows at a time */
                     for (int64_t q = 0; q < (last ? length : 0); q += joined)
                         PASS(rounded)(to + q * columns, columns * joined, dw + (row + q) * s->outputs + f);

@@ -11,12 +11,12 @@ typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), m
 
    The depth is made of runs: numbers p of a run lie at a[site + m*a_row + p*a_depth] and b[row*b_row + p*b_row + j]. Sums stay in
    registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. A line
-   at `ahead`, and at every `step` numbers from there on, is fetched for each number of the depth. */
+   at `ahead`, and at every `step` numbers from there on, is fetched for each number of the depth; and those behind the rows of c. */
 INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, const T *ahead,
                        int64_t step) {
     V sum[TALL][2] = {0};
-    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row, 1);
+    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row + AHEAD, 1);
     for (int64_t r = 0; r < count; r++) {
         const T *x = a + runs[r].site, *w = b + runs[r].row * b_row;
         for (int64_t p = runs[r].length; p > 0; p--, x += a_depth, w += b_row) {
@@ -65,6 +65,9 @@ typedef struct {
     const run *runs;
     int64_t count;
 } NAME(factor);
+
+/* The most rows of a tile that has all of so many columns, in whole vectors; 0 if none has. */
+INLINE int64_t NAME(rows_at_once)(int64_t columns) { return columns % L || columns > 2 * L ? 0 : columns > L ? ROWS : TALL; }
 
 /* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by.
    `streams` says that a comes from far and has its depth side by side: its next rows are fetched ahead; else those of b are. */
