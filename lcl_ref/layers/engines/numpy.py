@@ -5,6 +5,7 @@ Arguments and results are those of `lcl_ref.core.batched`. Half types are summed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,7 @@ from lcl_ref.core import batched
 from lcl_ref.core.checks import Array
 from lcl_ref.core.reference import bias_gradient
 from lcl_ref.core.spec import Spec
+from lcl_ref.layers.engines import kept_memory
 from lcl_ref.layers.engines.kernel import FORMATS, HALVES, Kernel, cores, kernel_of
 
 _Answer = TypeVar("_Answer")
@@ -51,7 +53,7 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
     kernel = _kernel(spec, *zip((x, weight, dy), shapes, strict=True), weight_gradient=True)
     if kernel is None:
         return _plain(batched.vjp, spec, x, weight, dy)
-    dw = np.empty(spec.weight_shape, x.dtype)
+    dw = _reused(spec.weight_shape, x.dtype)
     x, dy = _in_order(x), _in_order(dy)
     kernel.weight_gradient(FORMATS[x.dtype.name], len(x), _at(x), _at(dy), _at(dw), cores())
     return transpose(spec, dy, weight), dw, _plain(bias_gradient, spec, dy)
@@ -74,6 +76,12 @@ def _plain(function: Callable[..., _Answer], spec: Spec, first: Array, *others: 
     parts = found if isinstance(found, tuple) else (found,)
     rounded: Any = [None if part is None else part.astype(first.dtype) for part in parts]
     return cast("_Answer", tuple(rounded) if isinstance(found, tuple) else rounded[0])
+
+
+def _reused(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """Return an array with any contents; if it is large, in memory that is kept for the next of its size."""
+    memory = kept_memory.memory(math.prod(shape) * dtype.itemsize)
+    return np.empty(shape, dtype) if memory is None else np.frombuffer(memory, dtype).reshape(shape)
 
 
 def _in_order(array: Array) -> Array:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of
 from lcl_ref.layers.engines.kernel import FORMATS, KERNELS_KEPT, Kernel, kernel_of
-from lcl_ref.layers.engines.torch_memory import empty
+from lcl_ref.layers.engines.torch_memory import empty, reused
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 
 NUMBERED = {getattr(torch, name): number for name, number in FORMATS.items()}
@@ -120,6 +120,6 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
     ready = known.ready(x, dy, weight_gradient=True)
     if ready is None:
         return None
-    dw, (left, right) = empty(known.weight, dy), [tensor.data_ptr() for tensor in ready]
+    dw, (left, right) = reused(known.weight, dy), [tensor.data_ptr() for tensor in ready]
     known.kernel.weight_gradient(NUMBERED[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads(), pool())
     return dw

@@ -2,8 +2,9 @@
 
 The system hands out fresh memory page by page, at the first write to each. With pages of 4 kB that takes several times
 as long as the write itself, and longer than the arithmetic of a locally connected layer, whose weight and its gradient
-are its largest arrays by far (`docs/speed.md` has the figures). So large results ask for huge pages, and the few MB
-that products are made in are kept, one set per thread.
+are its largest arrays by far (`docs/speed.md` has the figures). So large results ask for huge pages, gradients of large
+weights are made where the last ones were (`kept_memory`), and the few MB that products are made in are kept, one set
+per thread.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lcl_ref.layers.engines import kept_memory
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 
 
@@ -32,6 +34,14 @@ def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) 
         whole = (tensor.data_ptr() + tensor.nbytes - start) // mmap.PAGESIZE * mmap.PAGESIZE
         advise(ctypes.c_void_p(start), ctypes.c_size_t(whole), mmap.MADV_HUGEPAGE)
     return tensor
+
+
+def reused(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return what `empty` does; if it is large, in memory that is kept for the next of its size when it is freed."""
+    dtype = dtype or like.dtype
+    plain = type(like) is Tensor and like.device.type == "cpu"
+    memory = kept_memory.memory(math.prod(shape) * dtype.itemsize) if plain else None
+    return empty(shape, like, dtype) if memory is None else torch.frombuffer(memory, dtype=dtype).view(shape)
 
 
 def zeros(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

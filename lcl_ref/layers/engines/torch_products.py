@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lcl_ref.layers.engines import torch_kernel
 from lcl_ref.layers.engines.torch_batches import multiplied, put, rounds, stacked, stacked_windows, unstacked
-from lcl_ref.layers.engines.torch_memory import Scratch, empty, scratch_of, zeros
+from lcl_ref.layers.engines.torch_memory import Scratch, empty, reused, scratch_of, zeros
 from lcl_ref.layers.engines.torch_plan import Chunk, plan_of
 from lcl_ref.layers.engines.torch_route import Route
 
@@ -102,7 +102,7 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor:
         return made
     plan = plan_of(layer, "weight_gradient", x, dy.dtype)
     shape, scratch = plan.route.spec.weight_shape, scratch_of(x, plan.wide)
-    dw = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)
+    dw = reused(shape, dy, plan.wide).zero_() if plan.adds else reused(shape, dy)
     for chunk in plan.chunks:
         _weight_gradient(chunk, x[chunk.input], dy[chunk.output], dw[chunk.weight], scratch, adds=plan.adds)
     return dw.to(dy.dtype)
