@@ -59,7 +59,8 @@ TARGET static void PASS(output)(const job *j, int64_t number, void *memory) {
 TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen, const int64_t *o, int64_t g, int64_t first, int64_t samples,
                                             T *sites, NAME(scratch) *held) {
     const lcl_layer *s = j->layer;
-    int64_t width = s->outputs / s->groups, row = up(samples, L) * L, depth = WINDOWS / 4 / row;
+    int64_t width = s->outputs / s->groups, row = up(samples, L) * L;
+    int64_t depth = WINDOWS / 4 / (up(least(j->batch, SAMPLES), L) * L); /* the same however many samples a unit has, for the sake of bits */
     const S *w = (const S *)j->second + weight_of(s, o) * weight_size(s) + g * width;
     const S *dy = (const S *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width;
     int64_t count = window(seen, o, fan_in(s), held->runs);

@@ -17,12 +17,12 @@ from tests.support.child import run
 SPEC = Spec(input_size=(64, 64), in_channels=16, out_channels=16, kernel_size=(7, 7), bias="none")
 """A layer whose weight takes 42 MB, and its output less than a megabyte."""
 
-SIZE = kept_memory.LARGE_BYTES
+SIZE = 16 * kept_memory.LARGE_BYTES
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(kept_memory, "_kept", [])
+    monkeypatch.setattr(kept_memory, "_pieces", kept_memory.Pieces())
 
 
 def torch_gradient(x, dy):
@@ -74,19 +74,20 @@ def test_a_gradient_can_be_shared_with_other_processes_and_saved(tmp_path):
 
 
 def test_small_memory_and_memory_that_the_system_does_not_have_are_left_to_others():
-    assert kept_memory.memory(SIZE - 1) is None
+    assert kept_memory.memory(kept_memory.LARGE_BYTES - 1) is None
     assert kept_memory.memory(1 << 60) is None
 
 
-def test_memory_is_kept_for_others_of_its_size_only_and_not_without_end(monkeypatch):
-    monkeypatch.setattr(kept_memory, "PIECES", 2)
-    held = [kept_memory.memory(SIZE + 4096 * number) for number in range(3)]
-    assert kept_memory._kept == []
-    del held
-    assert [len(piece) for piece in kept_memory._kept] in ([SIZE + 4096, SIZE + 8192], [SIZE + 4096, SIZE])
-    other = kept_memory.memory(SIZE + 12288)
-    assert len(kept_memory._kept) == 2
-    del other
+def test_no_more_is_kept_than_was_in_use_at_once():
+    kept = kept_memory._pieces.kept
+    first, second = kept_memory.memory(SIZE), kept_memory.memory(2 * SIZE)
+    del first, second
+    assert sorted(len(piece) for piece in kept) == [SIZE, 2 * SIZE]
+    for factor in range(3, 20):
+        held = kept_memory.memory(factor * SIZE)
+        assert sum(map(len, kept)) <= max(0, 3 - factor) * SIZE
+        del held
+        assert [len(piece) for piece in kept] == [factor * SIZE]
 
 
 def test_the_system_may_take_back_what_is_kept():
@@ -121,7 +122,7 @@ def test_threads_never_share_a_piece():
         thread.join()
     gc.collect()
     assert wrong == []
-    assert 1 <= len(kept_memory._kept) <= 8
+    assert 1 <= len(kept_memory._pieces.kept) <= 8
 
 
 FORKED = """

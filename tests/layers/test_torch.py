@@ -14,8 +14,8 @@ import torch
 
 import lcl_ref as lcl
 from lcl_ref.core import reference
+from lcl_ref.layers.engines import kept_memory, torch_thresholds
 from lcl_ref.layers.engines import torch_products as products
-from lcl_ref.layers.engines import torch_thresholds
 from lcl_ref.layers.engines.torch import local
 from lcl_ref.layers.engines.torch_plan import plan_of
 from lcl_ref.layers.torch import BlockLinear, LocallyConnected1d, LocallyConnected2d, LocallyConnected3d
@@ -252,8 +252,9 @@ def test_errors_say_what_was_expected():
         LocallyConnected2d.from_canonical(layer.spec, torch.zeros(1, 2))
 
 
-def test_working_memory_does_not_grow_with_the_windows():
+def test_working_memory_does_not_grow_with_the_windows(monkeypatch):
     """What autograd and the engine allocate at a time, beside operands, results and gradients."""
+    monkeypatch.setattr(kept_memory, "SERVES", False)  # of which the profiler knows nothing
     spec = lcl.Spec(input_size=(96, 96), in_channels=8, out_channels=2, kernel_size=7)
     x, weight = torch.randn(spec.x_shape(16)), torch.randn(spec.weight_shape)
     dy = torch.randn(spec.y_shape(16))

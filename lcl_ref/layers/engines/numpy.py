@@ -29,7 +29,7 @@ def forward(spec: Spec, x: Array, weight: Array, bias: Array | None) -> Array:
     )
     if kernel is None:
         return _plain(batched.forward, spec, x, weight, bias)
-    y = np.empty(spec.y_shape(len(x)), x.dtype)
+    y = _reused(spec.y_shape(len(x)), x.dtype)
     x, weight, offsets = _in_order(x), _in_order(weight), [_in_order(array) for array in offsets]
     at, position = (_at(offsets[0]), offsets[0].ndim > 1) if offsets else (None, False)
     kernel.output(FORMATS[y.dtype.name], len(x), _at(x), _at(weight), at, _at(y), cores(), position=position)
@@ -41,7 +41,7 @@ def transpose(spec: Spec, y: Array, weight: Array) -> Array:
     kernel = _kernel(spec, (y, spec.y_shape(len(y))), (weight, spec.weight_shape))
     if kernel is None:
         return _plain(batched.transpose, spec, y, weight)
-    xt = np.empty(spec.x_shape(len(y)), y.dtype)
+    xt = _reused(spec.x_shape(len(y)), y.dtype)
     y, weight = _in_order(y), _in_order(weight)
     kernel.input_gradient(FORMATS[y.dtype.name], len(y), _at(y), _at(weight), _at(xt), cores())
     return xt
