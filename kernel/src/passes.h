@@ -142,7 +142,7 @@ TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
                 const T *dy = (const T *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width + f;
                 const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + held->runs[r].row * s->outputs + g * width + f;
                 T *to = (T *)j->result + first * x_size(s) + held->runs[r].site + g * s->group_channels;
-                NAME(fetched)(dy, y_size(s), samples, some);
+                if (!r) NAME(fetched)(dy, y_size(s), samples, some);
                 for (int64_t q = 0; q < length; q += 2 * L) {
                     if (length - q < 2 * L) memset(held->panels + q * some, 0, sizeof(T) * (size_t)(some * 2 * L));
                     NAME(transposed)(least(2 * L, length - q), some, w + q * s->outputs, s->outputs, held->panels + q * some, 2 * L);
@@ -168,7 +168,7 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
                 samples = least(many, j->batch - n);
                 const S *x = (const S *)j->first + n * x_size(s) + g * s->group_channels;
                 const S *dy = (const S *)j->second + n * y_size(s) + flat(s, o) * s->outputs + g * width;
-                if (s->groups > 1) PASS(fetched)(x + held->runs[r].site, x_size(s), samples, s->group_channels);
+                if (!f && s->groups > 1) PASS(fetched)(x + held->runs[r].site, x_size(s), samples, s->group_channels);
                 /* whether each number is read once only, by the one tile there is: then neither factor is copied */
                 int once = !HALF && count == 1 && total <= NAME(rows_at_once)(columns);
                 const T *windows = once ? (const T *)(x + held->runs->site) : held->windows;
