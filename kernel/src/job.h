@@ -7,12 +7,15 @@
 
 enum {
     LINE = 64,       /* Bytes of a line of the caches. */
+    PAGE = 4096,     /* Bytes of a way of the nearest one. */
+    WAYS = 8,        /* Of which it has so many. */
     AHEAD = 64,      /* Numbers behind those in use that are fetched meanwhile: those of the next positions or groups. */
     RUN = 8,         /* Most units that a thread takes at a time: positions side by side share lines. */
     TURNS = 16,      /* Least turns of a thread, so that all end together. */
+    SOON = 2048,     /* Numbers of a weight that is read once, behind those in use, that are fetched meanwhile. */
     DEPTH = 512,     /* Most rows of a factor that are multiplied at a time. */
-    LEVEL = 8192,    /* Numbers of a factor that stay in the nearest cache while the other passes by. */
-    PANELS = 16384,  /* Numbers of a factor that are copied at a time. */
+    LEVEL = 16384,   /* Numbers of a factor that stay in a cache while the other passes by. */
+    PANELS = 24576,  /* Numbers of a factor that are copied at a time, its columns filled up to pairs of vectors. */
     COLUMNS = 256,   /* Its columns. */
     FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
@@ -54,6 +57,12 @@ typedef struct {
     unit *round; /* from what is computed in, where that is another format */
     size_t scratch, vector, number;
 } kernels;
+
+/* Whether `lines` that lie so many bytes apart are in the nearest cache together: of so many ways, a page each. */
+static inline int together(int64_t lines, int64_t apart) {
+    apart |= PAGE;
+    return lines <= WAYS * least(PAGE / LINE, PAGE / (apart & -apart));
+}
 
 /* Rows of the weight that are multiplied at a time in a group of so many outputs. */
 static inline int64_t depth_of(int64_t width) { return most(64, least(DEPTH, LEVEL / width)); }

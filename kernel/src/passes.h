@@ -9,6 +9,15 @@ typedef struct {
 } NAME(scratch);
 #endif
 
+/* What follows the weight w of a group while `samples` are multiplied by `columns` of some runs, `before` of whose numbers were: the weight behind
+   the runs or, where there are several groups, the group's share of the next position's. */
+INLINE stream PASS(following)(const lcl_layer *s, int64_t g, const S *w, const run *runs, int64_t count, int64_t before, int64_t columns,
+                              int64_t samples) {
+    int64_t width = s->outputs / s->groups, behind = (runs[count - 1].row + runs[count - 1].length) * s->outputs;
+    if (s->groups > 1) behind = weight_size(s) + (g * (fan_in(s) - 1) + runs->row) * width;
+    return (stream){(const char *)(w + behind + before), up((int64_t)sizeof(S) * columns, up(samples, NAME(height)(columns)) * up(columns, 2 * L))};
+}
+
 /* The outputs of a position, a group and some samples; the window is `count` of the runs. */
 TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g, int64_t first, int64_t samples, int64_t count,
                                       NAME(scratch) *held) {
@@ -31,6 +40,7 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
             int often = HALF || samples > 3 * NAME(rows_at_once)(columns);
             if (often) b = PASS(factor_of)(columns, w + f, s->outputs, b.runs, some, held->panels, held->packed);
             const run gathered = {0, 0, total};
+            stream next = PASS(following)(s, g, w, held->runs + r, some, f * total, columns, samples);
             for (int64_t n = 0, many; n < samples; n += many) {
                 const S *from = x + n * x_size(s);
                 T *to = y + n * y_row + f;
@@ -38,7 +48,7 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
                 many = HALF ? least(WINDOWS / total, samples - n) : samples;
                 if (HALF) PASS(gather)(from, x_size(s), many, held->runs + r, some, held->windows), b.runs = &gathered, b.count = 1;
                 NAME(product)(many, columns, HALF ? held->windows : (const T *)from, HALF ? total : x_size(s), 1, b, to, y_row, plus,
-                              r ? y_row : 0, 0);
+                              r ? y_row : 0, &next);
             }
         }
     }
@@ -73,9 +83,11 @@ TARGET static void PASS(add_input_gradient)(const job *j, const lcl_layer *seen,
         for (int64_t r = 0; r < count; r++)
             for (int64_t i = 0, rows; i < held->runs[r].length; i += rows) {
                 rows = least(HALF ? ROOM / some : held->runs[r].length, held->runs[r].length - i);
-                const T *a = PASS(widened)(w + (held->runs[r].row + i) * s->outputs + f, s->outputs, rows, some, held->wide);
+                const S *from = w + (held->runs[r].row + i) * s->outputs + f;
+                stream next = {(const char *)(from + SOON), (int64_t)sizeof(S) * NAME(height)(row)};
+                const T *a = PASS(widened)(from, s->outputs, rows, some, held->wide);
                 T *to = sites + (held->runs[r].site + i) * row;
-                NAME(product)(rows, row, a, HALF ? some : s->outputs, 1, b, to, row, to, row, !HALF);
+                NAME(product)(rows, row, a, HALF ? some : s->outputs, 1, b, to, row, to, row, &next);
             }
     }
 }
@@ -138,7 +150,7 @@ TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
     for (int64_t g = groups[0]; g < groups[1]; g++)
         for (int64_t r = 0; r < count; r++)
             for (int64_t f = 0, some, length = held->runs[r].length; f < width; f += some) {
-                some = least(PANELS / (up(length, 2 * L) * 2 * L), width - f);
+                some = least(LEVEL / (up(length, 2 * L) * 2 * L), width - f);
                 const T *dy = (const T *)j->first + first * y_size(s) + flat(s, o) * s->outputs + g * width + f;
                 const T *w = (const T *)j->second + weight_of(s, o) * weight_size(s) + held->runs[r].row * s->outputs + g * width + f;
                 T *to = (T *)j->result + first * x_size(s) + held->runs[r].site + g * s->group_channels;
@@ -148,7 +160,7 @@ TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
                     NAME(transposed)(least(2 * L, length - q), some, w + q * s->outputs, s->outputs, held->panels + q * some, 2 * L);
                 }
                 NAME(factor) b = {held->panels, some * 2 * L, 2 * L, &(run){0, 0, some}, 1};
-                NAME(product)(samples, length, dy, y_size(s), 1, b, to, x_size(s), f ? to : NULL, x_size(s), 0);
+                NAME(product)(samples, length, dy, y_size(s), 1, b, to, x_size(s), f ? to : NULL, x_size(s), &(stream){(const char *)to, 0});
             }
 }
 #endif
@@ -157,7 +169,7 @@ TARGET static void NAME(own_sites)(const job *j, int64_t number, void *memory) {
 TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int64_t g, S *dw, int adds, NAME(scratch) *held) {
     const lcl_layer *s = j->layer;
     int64_t width = s->outputs / s->groups, widest = least(width, COLUMNS), columns, total;
-    int64_t many = least(PANELS / most(128, widest) / 2, j->batch), rows = most(64, least(DEPTH, WINDOWS / many));
+    int64_t many = least(LEVEL / most(width > 2 * L ? 128 : 64, widest), j->batch), rows = most(64, least(DEPTH, WINDOWS / many));
     if (HALF) rows = least(rows, ROOM / widest);
     int64_t count = window(s, o, rows, held->runs);
     for (int64_t r = 0, some; r < count; r += some) {
@@ -169,19 +181,24 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
                 const S *x = (const S *)j->first + n * x_size(s) + g * s->group_channels;
                 const S *dy = (const S *)j->second + n * y_size(s) + flat(s, o) * s->outputs + g * width;
                 if (!f && s->groups > 1) PASS(fetched)(x + held->runs[r].site, x_size(s), samples, s->group_channels);
-                /* whether each number is read once only, by the one tile there is: then neither factor is copied */
-                int once = !HALF && count == 1 && total <= NAME(rows_at_once)(columns);
-                const T *windows = once ? (const T *)(x + held->runs->site) : held->windows;
+                /* whether each number is read once only, by the one tile there is, or each of the window, where its lines of all samples stay in
+                   the nearest cache or are few: then they are not copied */
+                int once = !HALF && count == 1 && total <= NAME(rows_at_once)(columns), few = held->runs->length < LINE / 2;
+                int direct = once || (!HALF && s->groups == 1 && width <= 2 * L && (few || together(samples, x_size(s) * (int64_t)sizeof(T))));
                 const run all = {0, 0, samples};
-                if (!once && (!f || samples < j->batch)) PASS(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
+                if (!direct && (!f || samples < j->batch)) PASS(gather)(x, x_size(s), samples, held->runs + r, some, held->windows);
                 if (!r) PASS(fetched)(dy + f, y_size(s), samples, columns);
                 NAME(factor) b = {(const T *)(dy + f), 0, y_size(s), &all, 1};
                 if (!once) b = PASS(factor_of)(columns, dy + f, y_size(s), &all, 1, held->panels, held->packed);
                 for (int64_t i = r, at = 0, length; i < r + some; at += length) { /* rows of the weight that lie side by side */
                     int64_t row = held->runs[i].row, to_row = HALF ? columns : s->outputs;
-                    for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
+                    const T *a = direct ? (const T *)(x + held->runs[i].site) : held->windows + at;
+                    if (direct) length = held->runs[i++].length;
+                    else
+                        for (length = 0; i < r + some && held->runs[i].row == row + length; i++) length += held->runs[i].length;
                     T *to = HALF ? held->wide + at * columns : (T *)(dw + row * s->outputs + f);
-                    NAME(product)(length, columns, windows + at, 1, once ? x_size(s) : total, b, to, to_row, adds || n ? to : NULL, to_row, 0);
+                    NAME(product)(length, columns, a, 1, direct ? x_size(s) : total, b, to, to_row, adds || n ? to : NULL, to_row,
+                                  &(stream){(const char *)to, 0});
                     int64_t last = HALF && n + samples == j->batch, joined = columns == s->outputs ? length : 1; /* rows at a time */
                     for (int64_t q = 0; q < (last ? length : 0); q += joined)
                         PASS(rounded)(to + q * columns, columns * joined, dw + (row + q) * s->outputs + f);

@@ -10,17 +10,18 @@ typedef T NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(T)), m
 /* c (rows x width) = a (rows x depth) times b (depth x width), and `plus`, whose rows lie plus_row apart, if there is one: c itself, or a bias.
 
    The depth is made of runs: numbers p of a run lie at a[site + m*a_row + p*a_depth] and b[row*b_row + p*b_row + j]. Sums stay in
-   registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. A line
-   at `ahead`, and at every `step` numbers from there on, is fetched for each number of the depth; and those behind the rows of c. */
+   registers; rows and vectors are constants wherever this is inlined. Of b whole vectors are read, of c `width` numbers written. Lines
+   of `next` are fetched meanwhile; and those of c that come after: two tiles on, or, if its rows lie far apart, behind them. */
 INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, const T *ahead,
-                       int64_t step) {
+                       const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, stream *next) {
     V sum[TALL][2] = {0};
-    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row + AHEAD, 1);
+    const char *soon = next->at;
+    int64_t after = c_row > 4 * L ? AHEAD : 2 * rows * c_row;
+    _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row + after, 1);
     for (int64_t r = 0; r < count; r++) {
         const T *x = a + runs[r].site, *w = b + runs[r].row * b_row;
         for (int64_t p = runs[r].length; p > 0; p--, x += a_depth, w += b_row) {
-            __builtin_prefetch(ahead), ahead += step;
+            __builtin_prefetch(soon, 0, 2), soon += next->step;
             V first = *(const V *)w, second = vectors > 1 ? *(const V *)(w + L) : first;
             _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) {
                 V factor = x[m * a_row] - (V){0};
@@ -29,6 +30,7 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
             }
         }
     }
+    next->at = soon;
     _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++, c += c_row) {
         if (width == vectors * L) {
             _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
@@ -42,14 +44,12 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
 }
 
 #define CASE(n) \
-    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, plus, plus_row, ahead, step); break;
+    case n: NAME(tile)(n, vectors, a, a_row, a_depth, b, b_row, runs, count, c, c_row, width, plus, plus_row, next); break;
 
 INLINE void NAME(tiles)(int64_t rows, const int vectors, const T *a, int64_t a_row, int64_t a_depth, const T *b, int64_t b_row,
-                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, int streams) {
+                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, stream *next) {
     for (int64_t left = up(rows, vectors > 1 ? ROWS : TALL); left > 0; left--) {
         int64_t some = up(rows, left); /* even pieces: a rest of one row would be as slow as several */
-        const T *ahead = streams ? a + some * a_row : b + 2 * L;
-        int64_t step = streams ? some : b_row;
         switch (some) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) }
         if (vectors == 1 || ROWS > 6)
             switch (some) { CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) }
@@ -66,21 +66,21 @@ typedef struct {
     int64_t count;
 } NAME(factor);
 
-/* The most rows of a tile that has all of so many columns, in whole vectors; 0 if none has. */
-INLINE int64_t NAME(rows_at_once)(int64_t columns) { return columns % L || columns > 2 * L ? 0 : columns > L ? ROWS : TALL; }
+/* The most rows of a tile of so many columns; and of one that has all of them in whole vectors, 0 if none has. */
+INLINE int64_t NAME(height)(int64_t columns) { return columns > L ? ROWS : TALL; }
+INLINE int64_t NAME(rows_at_once)(int64_t columns) { return columns % L || columns > 2 * L ? 0 : NAME(height)(columns); }
 
-/* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by.
-   `streams` says that a comes from far and has its depth side by side: its next rows are fetched ahead; else those of b are. */
+/* As `tile`, of any number of rows and columns: some rows at a time, so that these stay in the nearest cache while all of b passes by. */
 TARGET static void NAME(product)(int64_t rows, int64_t columns, const T *a, int64_t a_row, int64_t a_depth, NAME(factor) b, T *c, int64_t c_row,
-                                 const T *plus, int64_t plus_row, int streams) {
+                                 const T *plus, int64_t plus_row, stream *next) {
     for (int64_t i = 0, some; i < rows; i += some, a += some * a_row, c += some * c_row) {
         some = least(rows - i, 4 * TALL);
         const T *from = b.at;
         for (int64_t j = 0, width; j < columns; j += width, from += b.panel) {
             width = least(columns - j, 2 * L);
             const T *more = plus ? plus + i * plus_row + j : NULL;
-            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, streams);
-            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, streams);
+            if (width > L) NAME(tiles)(some, 2, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, next);
+            else NAME(tiles)(some, 1, a, a_row, a_depth, from, b.row, b.runs, b.count, c + j, c_row, width, more, plus_row, next);
         }
     }
 }

@@ -10,6 +10,12 @@ typedef struct {
     int64_t site, row, length;
 } run;
 
+/* Memory that will be read soon, and is fetched while something is multiplied: `step` bytes for each number of the depth of a tile. */
+typedef struct {
+    const char *at;
+    int64_t step;
+} stream;
+
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
