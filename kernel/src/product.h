@@ -93,7 +93,7 @@ INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64
     for (; i + side <= rows; i += side)
         for (int64_t j = 0; j < whole; j += side) {
             four v[16 / sizeof(T)], turned[16 / sizeof(T)];
-            for (int k = 0; k < side; k++) v[k] = *(const four *)(from + (i + k) * from_row + j);
+            _Pragma("GCC unroll 4") for (int k = 0; k < side; k++) v[k] = *(const four *)(from + (i + k) * from_row + j);
 #if WIDE
             turned[0] = __builtin_shufflevector(v[0], v[1], 0, 2), turned[1] = __builtin_shufflevector(v[0], v[1], 1, 3);
 #else
@@ -102,7 +102,7 @@ INLINE void NAME(transposed)(int64_t rows, int64_t columns, const T *from, int64
             turned[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), turned[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
             turned[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), turned[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 #endif
-            for (int k = 0; k < side; k++) *(four *)(to + (j + k) * to_row + i) = turned[k];
+            _Pragma("GCC unroll 4") for (int k = 0; k < side; k++) *(four *)(to + (j + k) * to_row + i) = turned[k];
         }
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = r < i ? whole : 0; j < columns; j++) to[j * to_row + r] = from[r * from_row + j];
