@@ -2,12 +2,14 @@
 
 Beside them what users write by hand: all windows unfolded, then a batched product. `THREADS=1` takes one core; the
 default is all. `DTYPE=bfloat16` takes operands in that format, and what is beside them is the kernel in float32. Prints
-times over the limit of `lcl bench`, measured in the same turns on as many cores, in any order: the median over
-the rounds, and the least. Where others use the machine, the least is what it says of the code.
+times over the limit of `lcl bench`, measured before each round on as many cores, in any order: the median over
+the rounds, and the least. Where others use the machine, the least is what it says of the code. At the end come the
+geometric means of the medians, over the layers whose limit is above a millisecond.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import statistics
@@ -20,17 +22,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lcl_ref.bench.machine import Machine
 from lcl_ref.bench.workloads import WORKLOADS, Workload
 from lcl_ref.layers.engines import torch as engine
 from lcl_ref.layers.engines import torch_kernel
+from lcl_ref.layers.engines.kernel import cores
 from lcl_ref.layers.engines.torch_at_once import at_once
 from lcl_ref.layers.engines.torch_kernel import layer_of
 from lcl_ref.layers.engines.torch_route import route_of
 
 ROUNDS = 9
 
-SIDE = 1024
-"""Matrices of this size tell the rate of products; as many bytes as 16 of them, that of memory."""
+LARGE_SECONDS = 1e-3
+"""Layers with a lower limit are left out of the means, as in `lcl bench`."""
 
 
 def without(call: Callable[[], Any]) -> Any:
@@ -69,47 +73,41 @@ def contestants(work: Workload, dtype: torch.dtype) -> dict[str, Callable[[], An
     return calls
 
 
-def machine() -> dict[str, Callable[[], Any]]:
-    """Return calls that tell the rates of `limits`."""
-    square, long = torch.randn(SIDE, SIDE), torch.randn(16 * SIDE, SIDE)
-    return {"product": lambda: square @ square, "reading": long.sum}
-
-
-def limits(work: Workload, product: float, reading: float) -> dict[str, float]:
-    """Return the seconds that no call is faster than: of a product of `SIDE`, and of reading 16 such matrices."""
-    arithmetic, memory = work.products / SIDE**3 * product, work.weight_bytes / (64 * SIDE**2) * reading
-    return {"forward": max(arithmetic, memory), "step": max(3 * arithmetic, 2 * memory)}
-
-
 def main(names: list[str]) -> None:
-    """Print a line per layer."""
-    torch.set_num_threads(int(os.environ.get("THREADS", os.cpu_count() or 1)))
-    dtype = getattr(torch, os.environ.get("DTYPE", "float32"))
+    """Print a line per layer, and the means."""
+    threads = int(os.environ.get("THREADS", cores()))
+    torch.set_num_threads(threads)
+    machine = Machine(threads)
+    medians: dict[str, list[float]] = {}
     for work in [one for one in WORKLOADS if one.name in names or not names]:
-        calls = machine() | contestants(work, dtype)
-        if dtype is not torch.float32:
-            wide = contestants(work, torch.float32)
-            calls = {name: call for name, call in calls.items() if "unfold" not in name}
-            calls |= {f"float32 {name}": call for name, call in wide.items() if "fast" in name}
-        taken: dict[str, list[float]] = {name: [] for name in calls}
-        turns = random.Random(0)  # noqa: S311 -- another order in each round: a call finds in caches what the last left
-        for name in [one for _ in range(ROUNDS + 1) for one in turns.sample(list(calls), len(calls))]:
+        taken = _times_over_limit(work, getattr(torch, os.environ.get("DTYPE", "float32")), machine)
+        middles = {name: statistics.median(times) for name, times in taken.items()}
+        line = (f"{name} {middle:.1f} ({min(taken[name]):.1f})" for name, middle in middles.items())
+        print(f"{work.name}: {', '.join(line)}", flush=True)
+        for name, middle in middles.items():
+            if machine.limit(work, name.split()[-1]) > LARGE_SECONDS:
+                medians.setdefault(name, []).append(middle)
+    machine.close()
+    for name, some in medians.items():
+        print(f"{name}: {math.exp(statistics.fmean(map(math.log, some))):.2f} over {len(some)} layers")
+
+
+def _times_over_limit(work: Workload, dtype: torch.dtype, machine: Machine) -> dict[str, list[float]]:
+    """Return of each call the times of all rounds but the first, over the limit of that round."""
+    calls = contestants(work, dtype)
+    if dtype is not torch.float32:
+        wide = contestants(work, torch.float32)
+        calls = {name: call for name, call in calls.items() if "unfold" not in name}
+        calls |= {f"float32 {name}": call for name, call in wide.items() if "fast" in name}
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    turns = random.Random(0)  # noqa: S311 -- another order in each round: a call finds in caches what the last left
+    for _ in range(ROUNDS + 1):
+        machine.measure()
+        for name in turns.sample(list(calls), len(calls)):
             began = time.perf_counter()
             calls[name]()
-            taken[name].append(time.perf_counter() - began)
-        print(f"{work.name}: {_line(work, {name: times[1:] for name, times in taken.items()})}", flush=True)
-
-
-def _line(work: Workload, taken: dict[str, list[float]]) -> str:
-    """Return medians, and least times, over the limit."""
-    parts = []
-    for name in list(taken)[2:]:
-        rounds = zip(taken["product"], taken["reading"], taken[name], strict=True)
-        op = name.split()[-1]
-        middle = statistics.median(one / limits(work, *rates)[op] for *rates, one in rounds)
-        least = min(taken[name]) / limits(work, min(taken["product"]), min(taken["reading"]))[op]
-        parts.append(f"{name} {middle:.1f} ({least:.1f})")
-    return ", ".join(parts)
+            taken[name].append((time.perf_counter() - began) / machine.limit(work, name.split()[-1], latest=True))
+    return {name: times[1:] for name, times in taken.items()}
 
 
 if __name__ == "__main__":

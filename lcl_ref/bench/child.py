@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lcl_ref.bench.machine import flush_caches, keep_to, turn
+from lcl_ref.bench.machine import flush_caches, keep_to, rest, turn
 from lcl_ref.bench.session import TRAIN
 from lcl_ref.bench.spot_check import worst_error
 from lcl_ref.bench.workloads import SERIES, WORKLOADS, Workload
@@ -79,7 +79,9 @@ class Bench:
         if op == TRAIN and not hasattr(self._layer, "descend"):
             return {}
         work = self.train if op == TRAIN else partial(self.call, op)
-        return {"seconds": turn(work, clock), "cold": turn(work, clock, flush_caches)}
+        taken = {"seconds": turn(work, clock), "cold": turn(work, clock, flush_caches)}
+        rest()
+        return taken
 
     def error(self) -> dict[str, Any]:
         """Return the worst sampled error / limit of output and gradients."""

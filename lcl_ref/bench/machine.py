@@ -35,6 +35,9 @@ UNKNOWN_CACHE_BYTES = 64 << 20
 LONG_SECONDS = 4.0
 TURN_SECONDS = 0.05
 
+REST_SECONDS = 1.0
+"""The longest wait for threads that wait for work by spinning; those of NumPy's OpenBLAS do so for 0.1 s."""
+
 
 def turn(work: Callable[[], object], clock: str, before: Callable[[], object] = lambda: None) -> float:
     """Return the median seconds, by a clock, of a few calls in a row, but the first: as steps of training follow.
@@ -51,6 +54,17 @@ def turn(work: Callable[[], object], clock: str, before: Callable[[], object] = 
         before()
         taken.append(seconds(work, clock))
     return statistics.median(taken)
+
+
+def rest() -> None:
+    """Return when no other thread of this process computes, or spins: it would take a core from the next process."""
+    pause, tried = 0.005, 0.0
+    while tried < REST_SECONDS:
+        began = time.process_time()
+        time.sleep(pause)
+        tried += pause
+        if time.process_time() - began < pause / 5:
+            return
 
 
 def flush_caches() -> None:
@@ -181,5 +195,7 @@ if __name__ == "__main__":
     keep_to(int(sys.argv[1]))
     meter = Meter(int(sys.argv[1]), sys.argv[2])
     for _ in sys.stdin:
-        sys.stdout.write(json.dumps(meter.rates()) + "\n")
+        measured = meter.rates()
+        rest()
+        sys.stdout.write(json.dumps(measured) + "\n")
         sys.stdout.flush()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 
 import numpy as np
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 import lcl_ref as lcl
 from lcl_ref.bench import machine, published, regression, tables
 from lcl_ref.bench.child import Bench, family, find, operands
-from lcl_ref.bench.machine import Machine, turn
+from lcl_ref.bench.machine import Machine, rest, turn
 from lcl_ref.bench.memory_estimate import batches_that_fit, needed
 from lcl_ref.bench.process import BackendProcess
 from lcl_ref.bench.session import OPS, TRAIN, Measurement
@@ -304,6 +305,20 @@ def test_a_turn_prepares_every_call_and_does_not_time_that():
     assert calls[:4] == ["before", "call"] * 2
     assert calls.count("before") == calls.count("call")
     assert 0.03 <= taken < (time.perf_counter() - began) / 2
+
+
+def test_a_process_answers_when_its_threads_no_longer_spin():
+    until = time.monotonic() + 0.2
+
+    def spin():
+        while time.monotonic() < until:
+            pass
+
+    spinning = threading.Thread(target=spin)
+    spinning.start()
+    rest()
+    assert not spinning.is_alive()
+    spinning.join()
 
 
 def test_caches_are_flushed_by_twice_what_the_largest_holds(tmp_path):
