@@ -16,7 +16,7 @@ INLINE void NAME(tile)(const int rows, const int vectors, const T *a, int64_t a_
                        const run *runs, int64_t count, T *c, int64_t c_row, int64_t width, const T *plus, int64_t plus_row, stream *next) {
     V sum[TALL][2] = {0};
     const char *soon = next->at;
-    int64_t after = c_row > 4 * L ? AHEAD : 2 * rows * c_row;
+    int64_t after = c_row > 8 * L ? AHEAD : 2 * rows * c_row;
     _Pragma("GCC unroll 16") for (int m = 0; m < rows; m++) __builtin_prefetch(c + m * c_row + after, 1);
     for (int64_t r = 0; r < count; r++) {
         const T *x = a + runs[r].site, *w = b + runs[r].row * b_row;
