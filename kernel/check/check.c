@@ -35,8 +35,8 @@ static void *drawn(int format, int64_t count) {
 }
 
 static void random_layer(lcl_layer *s) {
-    int64_t groups = draw(0, 2) ? 1 : draw(2, 3);
-    *s = (lcl_layer){.groups = groups, .group_channels = draw(1, 40), .outputs = groups * draw(1, draw(0, 3) ? 24 : 300)};
+    int64_t groups = draw(0, 2) ? 1 : draw(2, 3), most_outputs = (int64_t[]){24, 24, 48, 300}[draw(0, 3)];
+    *s = (lcl_layer){.groups = groups, .group_channels = draw(1, 40), .outputs = groups * draw(1, most_outputs)};
     s->channels = groups * s->group_channels;
     for (int axis = 0; axis < 3; axis++)
         do {

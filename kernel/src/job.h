@@ -15,7 +15,7 @@ enum {
     SOON = 2048,     /* Numbers of a weight that is read once, behind those in use, that are fetched meanwhile. */
     DEPTH = 512,     /* Most rows of a factor that are multiplied at a time. */
     LEVEL = 16384,   /* Numbers of a factor that stay in a cache while the other passes by. */
-    PANELS = 24576,  /* Numbers of a factor that are copied at a time, its columns filled up to pairs of vectors. */
+    PANELS = 2 * LEVEL, /* Numbers of a factor that are copied at a time, its columns filled up to pairs of vectors: less than twice as many. */
     COLUMNS = 256,   /* Its columns. */
     FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
