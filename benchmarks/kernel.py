@@ -4,12 +4,11 @@ Beside them what users write by hand: all windows unfolded, then a batched produ
 default is all. `DTYPE=bfloat16` takes operands in that format, and what is beside them is the kernel in float32. Prints
 times over the limit of `lcl bench`, measured before each round on as many cores, in any order: the median over
 the rounds, and the least. Where others use the machine, the least is what it says of the code. At the end come the
-geometric means of the medians, over the layers whose limit is above a millisecond.
+geometric means of the medians, over the layers that count in those of `lcl bench`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import statistics
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lcl_ref.bench.machine import Machine
+from lcl_ref.bench.tables import LEAST_SECONDS
 from lcl_ref.bench.workloads import WORKLOADS, Workload
 from lcl_ref.layers.engines import torch as engine
 from lcl_ref.layers.engines import torch_kernel
@@ -32,9 +32,6 @@ from lcl_ref.layers.engines.torch_kernel import layer_of
 from lcl_ref.layers.engines.torch_route import route_of
 
 ROUNDS = 9
-
-LARGE_SECONDS = 1e-3
-"""Layers with a lower limit are left out of the means, as in `lcl bench`."""
 
 
 def without(call: Callable[[], Any]) -> Any:
@@ -85,11 +82,11 @@ def main(names: list[str]) -> None:
         line = (f"{name} {middle:.1f} ({min(taken[name]):.1f})" for name, middle in middles.items())
         print(f"{work.name}: {', '.join(line)}", flush=True)
         for name, middle in middles.items():
-            if machine.limit(work, name.split()[-1]) > LARGE_SECONDS:
+            if machine.limit(work, name.split()[-1]) >= LEAST_SECONDS:
                 medians.setdefault(name, []).append(middle)
     machine.close()
     for name, some in medians.items():
-        print(f"{name}: {math.exp(statistics.fmean(map(math.log, some))):.2f} over {len(some)} layers")
+        print(f"{name}: {statistics.geometric_mean(some):.2f} over {len(some)} layers")
 
 
 def _times_over_limit(work: Workload, dtype: torch.dtype, machine: Machine) -> dict[str, list[float]]:

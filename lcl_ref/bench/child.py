@@ -79,9 +79,7 @@ class Bench:
         if op == TRAIN and not hasattr(self._layer, "descend"):
             return {}
         work = self.train if op == TRAIN else partial(self.call, op)
-        taken = {"seconds": turn(work, clock), "cold": turn(work, clock, flush_caches)}
-        rest()
-        return taken
+        return {"seconds": turn(work, clock), "cold": turn(work, clock, flush_caches)}
 
     def error(self) -> dict[str, Any]:
         """Return the worst sampled error / limit of output and gradients."""
@@ -188,9 +186,11 @@ def main() -> None:
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         try:
-            send(requests[name](*arguments))
+            answer = requests[name](*arguments)
         except Exception as error:  # noqa: BLE001 -- a layer may raise anything; the host reports it
-            send({"refused": f"{type(error).__name__}: {error}"})
+            answer = {"refused": f"{type(error).__name__}: {error}"}
+        rest()
+        send(answer)
 
 
 if __name__ == "__main__":

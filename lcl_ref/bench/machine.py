@@ -58,11 +58,10 @@ def turn(work: Callable[[], object], clock: str, before: Callable[[], object] = 
 
 def rest() -> None:
     """Return when no other thread of this process computes, or spins: it would take a core from the next process."""
-    pause, tried = 0.005, 0.0
-    while tried < REST_SECONDS:
+    pause = 0.005
+    for _ in range(int(REST_SECONDS / pause)):
         began = time.process_time()
         time.sleep(pause)
-        tried += pause
         if time.process_time() - began < pause / 5:
             return
 
