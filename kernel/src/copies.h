@@ -38,11 +38,12 @@ INLINE void PASS(rounded)(const T *from, int64_t count, S *to) {
     for (int64_t q = i; q < count; q++) to[q] = last[q - i];
 }
 
-/* The factor whose rows lie `b_row` numbers apart. Where that is far, so that rows fall on each other in a cache, or its last vector is not
+/* The factor whose rows lie `b_row` numbers apart. Where that is far, so that rows fall on each other in the nearest cache, or its last vector is not
    whole, or they are in another format, it is a copy, made in `panels` and `packed`. */
 TARGET static NAME(factor) PASS(factor_of)(int64_t columns, const S *b, int64_t b_row, const run *runs, int64_t count, T *panels, run *packed) {
-    if (!HALF && columns % L == 0 && b_row < FAR) return (NAME(factor)){(const T *)b, 2 * L, b_row, runs, count};
-    int64_t depth = 0, done = 0, whole = columns / L * L;
+    if (!HALF && columns % L == 0 && (b_row < FAR || together(2 * numbers(runs, count), b_row * (int64_t)sizeof(T))))
+        return (NAME(factor)){(const T *)b, 2 * L, b_row, runs, count};
+    int64_t depth = numbers(runs, count), done = 0, whole = columns / L * L;
     if (HALF && columns % L == 0 && columns == b_row && b_row < FAR) { /* rows side by side */
         for (int64_t r = 0; r < count; done += runs[r++].length) {
             packed[r] = (run){runs[r].site, done, runs[r].length};
@@ -50,7 +51,6 @@ TARGET static NAME(factor) PASS(factor_of)(int64_t columns, const S *b, int64_t 
         }
         return (NAME(factor)){panels, 2 * L, b_row, packed, count};
     }
-    for (int64_t r = 0; r < count; r++) depth += runs[r].length;
     for (int64_t r = 0; r < count; r++) {
         const S *from = b + runs[r].row * b_row;
         packed[r] = (run){runs[r].site, done, runs[r].length};

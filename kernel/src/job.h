@@ -17,7 +17,7 @@ enum {
     LEVEL = 16384,   /* Numbers of a factor that stay in a cache while the other passes by. */
     PANELS = 2 * LEVEL, /* Numbers of a factor that are copied at a time, its columns filled up to pairs of vectors: less than twice as many. */
     COLUMNS = 256,   /* Its columns. */
-    FAR = 64,        /* Rows of it that lie so many numbers apart are copied. */
+    FAR = 64,        /* Rows of it that lie so many numbers apart are copied, unless they are few. */
     WINDOWS = 16384, /* Numbers of windows that are gathered at a time. */
     SPAN = 64,       /* Least outputs of a unit, where there are several groups. */
     WEIGHTS = 32768, /* Weights of a position that stay in a cache. */

@@ -45,10 +45,13 @@ enum {
 static atomic_int limit = 64;
 
 #if defined(__x86_64__)
-/* Whether the processor converts float16, which not every compiler's __builtin_cpu_supports answers. */
+/* Whether the processor converts float16, which not every compiler's __builtin_cpu_supports answers. It is asked once: where it is a virtual one,
+   an answer takes longer than a small layer. */
 static int converts_f16(void) {
-    unsigned a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    static atomic_int known = -1;
+    unsigned a, b, c = 0, d;
+    if (known < 0) known = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return known;
 }
 #endif
 

@@ -36,8 +36,8 @@ TARGET static void PASS(group_output)(const job *j, const int64_t *o, int64_t g,
         some = block(held->runs, r, count, depth_of(width), &total);
         for (int64_t f = 0, columns; f < width; f += columns) {
             columns = least(COLUMNS, width - f);
-            NAME(factor) b = {(const T *)(w + f), 0, s->outputs, held->runs + r, some}; /* if it is read a few times only */
-            int often = HALF || samples > 3 * NAME(rows_at_once)(columns);
+            NAME(factor) b = {(const T *)(w + f), 2 * L, s->outputs, held->runs + r, some}; /* if it is read a few times only */
+            int often = HALF || columns % L || samples > 4 * TALL;
             if (often) b = PASS(factor_of)(columns, w + f, s->outputs, b.runs, some, held->panels, held->packed);
             const run gathered = {0, 0, total};
             stream next = PASS(following)(s, g, w, held->runs + r, some, f * total, columns, samples);
@@ -208,22 +208,22 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
     }
 }
 
-/* Unit: the gradient of one weight, of a span of groups. */
+/* Unit: the gradient of one weight, of a span of groups. The first position writes it, zeros where its taps lie outside the input. */
 TARGET static void PASS(weight_gradient)(const job *j, int64_t number, void *memory) {
     const lcl_layer *s = j->layer;
     NAME(scratch) *held = memory;
-    int64_t groups[2], box[3][2], seen = 0, unit = span_of(j, number, groups);
+    int64_t groups[2], box[3][2], unit = span_of(j, number, groups), width = s->outputs / s->groups, row = 0;
     users(s, unit, box);
-    int64_t o[3] = {box[0][0], box[1][0], box[2][0]};
-    int64_t count = window(s, o, DEPTH, held->runs);
-    for (int64_t r = 0; r < count; r++) seen += held->runs[r].length;
-    for (int64_t g = groups[0], width = s->outputs / s->groups; g < groups[1]; g++) {
-        S *dw = (S *)j->result + unit * weight_size(s) + g * width;
-        int adds = seen < fan_in(s) || !j->batch;
-        for (int64_t q = 0; adds && q < fan_in(s); q++)
-            for (int64_t f = 0; f < width; f++) dw[q * s->outputs + f] = 0;
-        if (!j->batch) continue;
-        do PASS(add_weight_gradient)(j, o, g, dw, adds && !HALF, held), adds = 1;
+    int64_t o[3] = {box[0][0], box[1][0], box[2][0]}, count = j->batch ? window(s, o, DEPTH, held->runs) : 0;
+    S *dw = (S *)j->result + unit * weight_size(s);
+    for (int64_t r = 0; r <= count; r++) {
+        for (int64_t end = r < count ? held->runs[r].row : fan_in(s); row < end; row++)
+            for (int64_t f = groups[0] * width; f < groups[1] * width; f++) dw[row * s->outputs + f] = 0;
+        if (r < count) row += held->runs[r].length;
+    }
+    for (int64_t g = groups[0]; j->batch && g < groups[1]; g++) {
+        int adds = 0;
+        do PASS(add_weight_gradient)(j, o, g, dw + g * width, adds, held), adds = 1;
         while (next(o, box));
     }
 }

@@ -85,6 +85,13 @@ static inline int64_t window(const lcl_layer *s, const int64_t *o, int64_t longe
     return count;
 }
 
+/* How many numbers runs hold together. */
+static inline int64_t numbers(const run *runs, int64_t count) {
+    int64_t sum = 0;
+    for (int64_t r = 0; r < count; r++) sum += runs[r].length;
+    return sum;
+}
+
 /* How many runs from `first` on hold at most `rows` numbers together, at least one; their sum in `*total`. */
 static inline int64_t block(const run *runs, int64_t first, int64_t count, int64_t rows, int64_t *total) {
     int64_t end = first;

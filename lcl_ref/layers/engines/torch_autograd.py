@@ -36,7 +36,7 @@ def applied(product: type[_Product], *arguments: Any) -> Tensor:
         kind = product
     elif transformed():
         kind = _FORWARDS[product]
-    elif torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in arguments):
+    elif torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in arguments[1:]):
         kind = _BACKWARDS[product]
     else:
         alone: Tensor = product.forward(*arguments)

@@ -89,7 +89,8 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     if ready is None:
         return None
     left, right, *added = ready
-    y, batch = empty((len(x), *known.y), x), len(x)
+    batch = x.shape[0]
+    y = empty((batch, *known.y), x)
     at, position = (added[0].data_ptr(), added[0].ndim > 1) if added else (None, False)
     threads = torch.get_num_threads()
     operands = left.data_ptr(), right.data_ptr(), at, y.data_ptr()
@@ -105,21 +106,21 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
     ready = known.ready(dy, weight)
     if ready is None:
         return None
-    dx, (left, right) = empty((len(dy), *known.x), dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.input_gradient(
-        NUMBERED[dy.dtype], len(dy), left, right, dx.data_ptr(), torch.get_num_threads(), pool()
-    )
+    batch, (left, right) = dy.shape[0], [tensor.data_ptr() for tensor in ready]
+    dx = empty((batch, *known.x), dy)
+    known.kernel.input_gradient(NUMBERED[dy.dtype], batch, left, right, dx.data_ptr(), torch.get_num_threads(), pool())
     return dx
 
 
 def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
     """Return ``dw (o*, k*, cg, co)``."""
     known = layer_of(layer)
-    if known is None or x.shape[1:] != known.x or dy.shape != (len(x), *known.y):
+    if known is None or x.shape[1:] != known.x or dy.shape != (x.shape[0], *known.y):
         return None
     ready = known.ready(x, dy, weight_gradient=True)
     if ready is None:
         return None
-    dw, (left, right) = reused(known.weight, dy), [tensor.data_ptr() for tensor in ready]
-    known.kernel.weight_gradient(NUMBERED[x.dtype], len(x), left, right, dw.data_ptr(), torch.get_num_threads(), pool())
+    batch, (left, right) = x.shape[0], [tensor.data_ptr() for tensor in ready]
+    dw = reused(known.weight, dy)
+    known.kernel.weight_gradient(NUMBERED[x.dtype], batch, left, right, dw.data_ptr(), torch.get_num_threads(), pool())
     return dw

@@ -27,8 +27,8 @@ from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return an uninitialised tensor on the device of `like`, in its dtype unless another is given."""
     tensor = like.new_empty(shape, dtype=dtype or like.dtype)
-    plain = type(tensor) is Tensor and tensor.device.type == "cpu"
-    advise = _advise() if plain and tensor.nbytes >= THRESHOLDS.huge_bytes else None
+    large = tensor.nbytes >= THRESHOLDS.huge_bytes
+    advise = _advise() if large and type(tensor) is Tensor and tensor.is_cpu else None
     if advise:
         start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         whole = (tensor.data_ptr() + tensor.nbytes - start) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -39,7 +39,7 @@ def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) 
 def reused(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return what `empty` does; if it is large, in memory that is kept for the next of its size when it is freed."""
     dtype = dtype or like.dtype
-    plain = type(like) is Tensor and like.device.type == "cpu"
+    plain = type(like) is Tensor and like.is_cpu
     memory = kept_memory.memory(math.prod(shape) * dtype.itemsize) if plain else None
     return empty(shape, like, dtype) if memory is None else torch.frombuffer(memory, dtype=dtype).view(shape)
 
