@@ -102,12 +102,15 @@ static int one(int most) {
     int64_t batch = draw(0, 4) ? draw(0, 9) : draw(30, 140), nx = batch * x_size(&s), ny = batch * y_size(&s), nw = weights(&s) * weight_size(&s);
     if ((double)ny * (double)fan_in(&s) > 3e6) return free((void *)s.table), one(most); /* too large to be quick: another */
     void *x = drawn(format, nx), *w = drawn(format, nw), *dy = drawn(format, ny), *y = drawn(format, ny), *dx = drawn(format, nx), *dw = drawn(format, nw);
-    double *sums = calloc((size_t)(nx + ny + nw + 1), sizeof(double));
+    void *db = drawn(format, y_size(&s));
+    double *sums = calloc((size_t)(nx + ny + nw + y_size(&s) + 1), sizeof(double)), *bias_sums = sums + nx + ny + nw;
+    for (int64_t i = 0; i < ny; i++) bias_sums[i % y_size(&s)] += get(dy, format, i);
     formula(&s, format, batch, x, w, dy, sums, sums + ny, sums + ny + nx);
     wrong = lcl_output(&s, format, batch, x, w, NULL, 0, y, threads) || lcl_input_gradient(&s, format, batch, dy, w, dx, threads) ||
-            (wholly && lcl_weight_gradient(&s, format, batch, x, dy, dw, threads));
-    wrong = wrong || differs("y", format, y, sums, ny) || differs("dx", format, dx, sums + ny, nx) || (wholly && differs("dw", format, dw, sums + ny + nx, nw));
-    free(x), free(w), free(dy), free(y), free(dx), free(dw), free(sums), free((void *)s.table);
+            (wholly && lcl_weight_gradient(&s, format, batch, x, dy, dw, db, threads));
+    wrong = wrong || differs("y", format, y, sums, ny) || differs("dx", format, dx, sums + ny, nx) || (wholly && differs("dw", format, dw, sums + ny + nx, nw)) ||
+            (wholly && differs("db", format, db, bias_sums, y_size(&s)));
+    free(x), free(w), free(dy), free(y), free(dx), free(dw), free(db), free(sums), free((void *)s.table);
     return wrong;
 }
 

@@ -141,7 +141,7 @@ static int input_gradient(const lcl_layer *s, int format, int64_t batch, const X
 }
 
 static int weight_gradient(const lcl_layer *s, int format, int64_t batch, const XLA_FFI_Args *args, void *dw, lcl_threads threads) {
-    return lcl_weight_gradient(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, dw, threads);
+    return lcl_weight_gradient(s, format, batch, argument(args, 0)->data, argument(args, 1)->data, dw, NULL, threads);
 }
 
 XLA_FFI_Error *lcl_jax_output(XLA_FFI_CallFrame *frame) { return answered(frame, output, 2); }

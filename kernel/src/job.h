@@ -31,9 +31,9 @@ enum {
 typedef struct {
     const lcl_layer *layer;
     int64_t batch;
-    /* The two factors, what is added to the output, and the result. */
+    /* The two factors, what is added to the output, the result, and what is made beside the gradient of the weight, if anything is. */
     const void *first, *second, *bias;
-    void *result;
+    void *result, *bias_gradient;
     int bias_per_position;
     /* Groups and samples of a unit. */
     int64_t span, samples;

@@ -157,9 +157,10 @@ int lcl_output(const lcl_layer *s, int format, int64_t batch, const void *x, con
     return in_threads(&j, s->table ? of->thin_output : of->output, scratch, units, threads);
 }
 
-int lcl_weight_gradient(const lcl_layer *s, int format, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads threads) {
+int lcl_weight_gradient(const lcl_layer *s, int format, int64_t batch, const void *x, const void *dy, void *dw, void *db,
+                        lcl_threads threads) {
     const kernels *of = kernels_of(format);
-    job j = {.layer = s, .span = span(s), .batch = batch, .first = x, .second = dy, .result = dw};
+    job j = {.layer = s, .span = span(s), .batch = batch, .first = x, .second = dy, .result = dw, .bias_gradient = db};
     int64_t units = weights(s) * spans(&j);
     return in_threads(&j, s->table ? of->thin_weight_gradient : of->weight_gradient, scratch_size(of, s), units, threads);
 }

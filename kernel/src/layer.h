@@ -23,11 +23,11 @@ typedef struct {
    a table, and without shared axes in the gradient of the weight. */
 enum { LCL_BFLOAT16 = 1, LCL_FLOAT16 = 16, LCL_FLOAT32 = 32, LCL_FLOAT64 = 64 };
 
-/* Each returns 0, or 1 where memory is missing. Bias is (o*, co), (co,) or NULL. */
+/* Each returns 0, or 1 where memory is missing. Bias is (o*, co), (co,) or NULL; db is (o*, co) or NULL. */
 int lcl_output(const lcl_layer *, int format, int64_t batch, const void *x, const void *weight, const void *bias,
                int bias_per_position, void *y, lcl_threads);
 int lcl_input_gradient(const lcl_layer *, int format, int64_t batch, const void *dy, const void *weight, void *dx, lcl_threads);
-int lcl_weight_gradient(const lcl_layer *, int format, int64_t batch, const void *x, const void *dy, void *dw, lcl_threads);
+int lcl_weight_gradient(const lcl_layer *, int format, int64_t batch, const void *x, const void *dy, void *dw, void *db, lcl_threads);
 /* The widest vectors in use, in bytes; `most` limits them from then on, for tests. */
 int lcl_vector_bytes(int most);
 

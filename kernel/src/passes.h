@@ -208,6 +208,33 @@ TARGET static void PASS(add_weight_gradient)(const job *j, const int64_t *o, int
     }
 }
 
+/* Sums of some rows of so many vectors, two of each at a time: additions would wait for each other. */
+INLINE void PASS(summed)(const int vectors, const S *from, int64_t row, int64_t rows, S *to) {
+    V sum[2][2] = {0};
+    for (int64_t n = 0; n + 2 <= rows; n += 2, from += 2 * row)
+        _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) sum[0][v] += LOAD(from + v * L), sum[1][v] += LOAD(from + row + v * L);
+    _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++) {
+        if (rows % 2) sum[0][v] += LOAD(from + v * L);
+        sum[0][v] += sum[1][v];
+        STORE(to + v * L, sum[0][v]);
+    }
+}
+
+/* The gradient of the bias of a position and a span of groups. */
+TARGET static void PASS(bias_gradient)(const job *j, const int64_t *o, const int64_t *groups) {
+    const lcl_layer *s = j->layer;
+    int64_t width = s->outputs / s->groups, at = flat(s, o) * s->outputs, row = y_size(s), f = groups[0] * width, end = groups[1] * width;
+    const S *dy = (const S *)j->second + at;
+    S *db = (S *)j->bias_gradient + at;
+    for (; f + 2 * L <= end; f += 2 * L) PASS(summed)(2, dy + f, row, j->batch, db + f);
+    for (; f + L <= end; f += L) PASS(summed)(1, dy + f, row, j->batch, db + f);
+    for (; f < end; f++) {
+        T sum = 0;
+        for (int64_t n = 0; n < j->batch; n++) sum += ONE(dy[n * row + f]);
+        PASS(rounded)(&sum, 1, db + f);
+    }
+}
+
 /* Unit: the gradient of one weight, of a span of groups. The first position writes it, zeros where its taps lie outside the input. */
 TARGET static void PASS(weight_gradient)(const job *j, int64_t number, void *memory) {
     const lcl_layer *s = j->layer;
@@ -224,6 +251,10 @@ TARGET static void PASS(weight_gradient)(const job *j, int64_t number, void *mem
     for (int64_t g = groups[0]; j->batch && g < groups[1]; g++) {
         int adds = 0;
         do PASS(add_weight_gradient)(j, o, g, dw + g * width, adds, held), adds = 1;
+        while (next(o, box));
+    }
+    if (j->bias_gradient) {
+        do PASS(bias_gradient)(j, o, groups);
         while (next(o, box));
     }
 }

@@ -22,7 +22,7 @@ from lcl_ref.core.spec import Spec
 SWITCH = "LCL_KERNEL"
 """The variable of the environment that, as "0", leaves the kernel unused."""
 
-INTERFACE = 4
+INTERFACE = 5
 """Of the functions of `kernel/src/layer.h`, as the installed package says in ``INTERFACE``."""
 
 FORMATS = {"bfloat16": 1, "float16": 16, "float32": 32, "float64": 64}
@@ -89,8 +89,8 @@ def library() -> Any:
     loaded = ctypes.CDLL(str(lcl_ref_kernel.LIBRARY))
     pointer, many, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     loaded.lcl_output.argtypes = [pointer, number, many, pointer, pointer, pointer, number, pointer, _Threads]
-    for gradient in (loaded.lcl_input_gradient, loaded.lcl_weight_gradient):
-        gradient.argtypes = [pointer, number, many, pointer, pointer, pointer, _Threads]
+    loaded.lcl_input_gradient.argtypes = [pointer, number, many, pointer, pointer, pointer, _Threads]
+    loaded.lcl_weight_gradient.argtypes = [pointer, number, many, pointer, pointer, pointer, pointer, _Threads]
     return loaded
 
 
@@ -178,11 +178,20 @@ class Kernel:
         self._done(self._loaded.lcl_input_gradient(self._address, number_format, batch, dy, weight, dx, some))
 
     def weight_gradient(
-        self, number_format: int, batch: int, x: int, dy: int, dw: int, threads: int, pool: int | None = None
+        self,
+        number_format: int,
+        batch: int,
+        x: int,
+        dy: int,
+        dw: int,
+        threads: int,
+        pool: int | None = None,
+        *,
+        db: int | None = None,
     ) -> None:
-        """Write ``dw (o*, k*, cg, co)``."""
+        """Write ``dw (o*, k*, cg, co)``, and ``db (o*, co)`` if there is a place for it."""
         some = _threads(self.threads(batch, threads), pool)
-        self._done(self._loaded.lcl_weight_gradient(self._address, number_format, batch, x, dy, dw, some))
+        self._done(self._loaded.lcl_weight_gradient(self._address, number_format, batch, x, dy, dw, db, some))
 
     def threads(self, batch: int, most: int) -> int:
         """Return how many threads a call is worth, of `most`."""

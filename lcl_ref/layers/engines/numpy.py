@@ -53,10 +53,10 @@ def vjp(spec: Spec, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, A
     kernel = _kernel(spec, *zip((x, weight, dy), shapes, strict=True), weight_gradient=True)
     if kernel is None:
         return _plain(batched.vjp, spec, x, weight, dy)
-    dw = _reused(spec.weight_shape, x.dtype)
-    x, dy = _in_order(x), _in_order(dy)
-    kernel.weight_gradient(FORMATS[x.dtype.name], len(x), _at(x), _at(dy), _at(dw), cores())
-    return transpose(spec, dy, weight), dw, _plain(bias_gradient, spec, dy)
+    dw, db = _reused(spec.weight_shape, x.dtype), np.empty(dy.shape[1:], x.dtype) if spec.bias == "position" else None
+    x, dy, at = _in_order(x), _in_order(dy), None if db is None else _at(db)
+    kernel.weight_gradient(FORMATS[x.dtype.name], len(x), _at(x), _at(dy), _at(dw), cores(), db=at)
+    return transpose(spec, dy, weight), dw, _plain(bias_gradient, spec, dy) if db is None else db
 
 
 def _kernel(spec: Spec, *pairs: tuple[Array, Sequence[int] | None], weight_gradient: bool = False) -> Kernel | None:

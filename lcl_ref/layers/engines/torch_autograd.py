@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from lcl_ref.layers.engines import torch_kernel
 from lcl_ref.layers.engines import torch_operators as operators
 from lcl_ref.layers.engines.accelerators.torch_products_of import products_of
 from lcl_ref.layers.engines.torch_route import wide
@@ -68,6 +69,8 @@ class Output(_Product):
         x, weight = ctx.saved_tensors
         _, wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         dx = applied(InputGradient, ctx.layer, dy, weight) if wants_x else None
+        if wants_weight and wants_bias:
+            return None, dx, *_parameter_gradients(ctx.layer, ctx.bias_axes, x, dy)
         dw = applied(WeightGradient, ctx.layer, x, dy) if wants_weight else None
         return None, dx, dw, _bias_gradient(ctx.bias_axes, dy) if wants_bias else None
 
@@ -175,6 +178,16 @@ def _tangent(
     terms = [] if dfirst is None else [applied(product, ctx.layer, dfirst, second, *none)]
     terms += [] if dsecond is None else [applied(product, ctx.layer, first, dsecond, *none)]
     return reduce(operator.add, terms + [bias for bias in dbias if bias is not None])
+
+
+def _parameter_gradients(layer: str, bias_axes: int, x: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``dw`` and ``db``: the compiled kernel makes both at once, where there is a bias per position."""
+    if bias_axes == dy.ndim - 1 and not (torch.compiler.is_compiling() or torch.is_grad_enabled() or transformed()):
+        db = dy.new_empty(dy.shape[1:])
+        dw = torch_kernel.weight_gradient(layer, x, dy, db)
+        if dw is not None:
+            return dw, db
+    return applied(WeightGradient, layer, x, dy), _bias_gradient(bias_axes, dy)
 
 
 def _bias_gradient(axes: int, dy: Tensor) -> Tensor:

@@ -112,8 +112,8 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
     return dx
 
 
-def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
-    """Return ``dw (o*, k*, cg, co)``."""
+def weight_gradient(layer: str, x: Tensor, dy: Tensor, db: Tensor | None = None) -> Tensor | None:
+    """Return ``dw (o*, k*, cg, co)``, and write ``db (o*, co)`` if there is a place for it."""
     known = layer_of(layer)
     if known is None or x.shape[1:] != known.x or dy.shape != (x.shape[0], *known.y):
         return None
@@ -122,5 +122,6 @@ def weight_gradient(layer: str, x: Tensor, dy: Tensor) -> Tensor | None:
         return None
     batch, (left, right) = x.shape[0], [tensor.data_ptr() for tensor in ready]
     dw = reused(known.weight, dy)
-    known.kernel.weight_gradient(NUMBERED[x.dtype], batch, left, right, dw.data_ptr(), torch.get_num_threads(), pool())
+    at, threads = None if db is None else db.data_ptr(), torch.get_num_threads()
+    known.kernel.weight_gradient(NUMBERED[x.dtype], batch, left, right, dw.data_ptr(), threads, pool(), db=at)
     return dw
