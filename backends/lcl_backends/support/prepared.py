@@ -121,15 +121,23 @@ class PreparedLayer(ABC):
             return self.to_numpy(self.value([self._native(x), *self.held]))
 
     def vjp(self, x: Any, dy: Any) -> tuple[Any, Any, Any]:
-        """Return ``(dx, dw, db)``; db is None without bias.
-
-        The frameworks get a copy of dy: a sum over one sample is dy itself to them.
-        """
+        """Return ``(dx, dw, db)``; db is None without bias."""
         with self.scope():
             operands = [self._native(x), *self.held]
-            cotangent = self.to_native(np.array(dy)) if isinstance(dy, np.ndarray) else dy
-            dx, *rest = self.gradients(operands, cotangent, len(operands))
-            return self.to_numpy(dx), *self.canonical(rest)
+            return self.answered(self.gradients(operands, self._native(dy), len(operands)), dy)
+
+    def answered(self, gradients: Sequence[Any], dy: Any) -> tuple[Any, Any, Any]:
+        """Return gradients of x and what is held as ``(dx, dw, db)``, none in the memory of the array `dy`.
+
+        To a framework, a sum over one sample is that sample itself.
+        """
+        dx, dw, db = self.to_numpy(gradients[0]), *self.canonical(gradients[1:])
+        if isinstance(dy, np.ndarray):
+            dx, dw, db = (
+                None if array is None else array.copy() if np.may_share_memory(array, dy) else array
+                for array in (dx, dw, db)
+            )
+        return dx, dw, db
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""

@@ -146,9 +146,11 @@ class _Parameters:
         self.tensors = [torch.nn.Parameter(part.detach().contiguous()) for part in self._converted]
 
     def gradient(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the gradient of the canonical tensor, given those of `tensors`."""
+        """Return the gradient of the canonical tensor, given those of `tensors`: the same, if it was not converted."""
         import torch
 
+        if self._converted[0] is self._canonical:
+            return gradients[0]
         return torch.autograd.grad(self._converted, self._canonical, gradients, retain_graph=True)[0]
 
 

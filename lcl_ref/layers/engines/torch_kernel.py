@@ -12,7 +12,7 @@ from torch import Tensor
 from lcl_ref.core.spec import Spec
 from lcl_ref.layers.engines.accelerators.plans import Plan, plan_of
 from lcl_ref.layers.engines.kernel import FORMATS, KERNELS_KEPT, Kernel, kernel_of
-from lcl_ref.layers.engines.torch_memory import empty, reused
+from lcl_ref.layers.engines.torch_memory import reused
 from lcl_ref.layers.engines.torch_thresholds import THRESHOLDS
 
 NUMBERED = {getattr(torch, name): number for name, number in FORMATS.items()}
@@ -90,7 +90,7 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
         return None
     left, right, *added = ready
     batch = x.shape[0]
-    y = empty((batch, *known.y), x)
+    y = reused((batch, *known.y), x)
     at, position = (added[0].data_ptr(), added[0].ndim > 1) if added else (None, False)
     threads = torch.get_num_threads()
     operands = left.data_ptr(), right.data_ptr(), at, y.data_ptr()
@@ -107,7 +107,7 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor | None:
     if ready is None:
         return None
     batch, (left, right) = dy.shape[0], [tensor.data_ptr() for tensor in ready]
-    dx = empty((batch, *known.x), dy)
+    dx = reused((batch, *known.x), dy)
     known.kernel.input_gradient(NUMBERED[dy.dtype], batch, left, right, dx.data_ptr(), torch.get_num_threads(), pool())
     return dx
 

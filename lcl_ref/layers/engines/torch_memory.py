@@ -44,11 +44,6 @@ def reused(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None)
     return empty(shape, like, dtype) if memory is None else torch.frombuffer(memory, dtype=dtype).view(shape)
 
 
-def zeros(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor of zeros on the device of `like`, in its dtype unless another is given."""
-    return empty(shape, like, dtype).zero_()
-
-
 class Scratch:
     """Named pieces of memory, each made at its first use and used again where it suffices.
 

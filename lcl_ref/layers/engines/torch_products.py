@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lcl_ref.layers.engines import torch_kernel
 from lcl_ref.layers.engines.torch_batches import multiplied, put, rounds, stacked, stacked_windows, unstacked
-from lcl_ref.layers.engines.torch_memory import Scratch, empty, reused, scratch_of, zeros
+from lcl_ref.layers.engines.torch_memory import Scratch, empty, reused, scratch_of
 from lcl_ref.layers.engines.torch_plan import Chunk, plan_of
 from lcl_ref.layers.engines.torch_route import Route
 
@@ -32,7 +32,7 @@ def output(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
         return made
     plan = plan_of(layer, "output", x, weight.dtype)
     spec, scratch = plan.route.spec, scratch_of(x, plan.wide)
-    y = empty(spec.y_shape(x.shape[0]), x)
+    y = reused(spec.y_shape(x.shape[0]), x)
     offsets = None if bias is None else bias.expand(*spec.output_size, -1)
     for chunk in plan.chunks:
         some = None if offsets is None else offsets[chunk.positions]
@@ -67,7 +67,7 @@ def input_gradient(layer: str, dy: Tensor, weight: Tensor) -> Tensor:
         return made
     plan = plan_of(layer, "input_gradient", dy, weight.dtype)
     shape, scratch = plan.route.spec.x_shape(dy.shape[0]), scratch_of(dy, plan.wide)
-    dx = zeros(shape, dy, plan.wide) if plan.adds else empty(shape, dy)
+    dx = reused(shape, dy, plan.wide).zero_() if plan.adds else reused(shape, dy)
     for chunk in plan.chunks:
         _input_gradient(chunk, dy[chunk.output], weight[chunk.weight], dx[chunk.input], scratch, adds=plan.adds)
     return dx.to(dy.dtype)

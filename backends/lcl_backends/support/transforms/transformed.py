@@ -91,8 +91,8 @@ class Run:
         """Return ``(dx, dw, db)``."""
         layer = self._layer
         with layer.scope():
-            dx, *held = self._pulled_back(layer.to_native(np.array(dy)), layer.to_native(x), *layer.held)
-            return layer.to_numpy(dx), *layer.canonical(held)
+            gradients = self._pulled_back(layer.to_native(dy), layer.to_native(x), *layer.held)
+            return layer.answered(gradients, dy)
 
 
 class Exported:
