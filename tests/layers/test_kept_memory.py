@@ -1,4 +1,4 @@
-"""What a large gradient leaves is used by the next one of its size, and by nothing while it is in use."""
+"""What a large result leaves is used by the next one of its size, and by nothing while it is in use."""
 
 import gc
 import threading
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lcl_ref import Spec
-from lcl_ref.layers.engines import kept_memory
+from lcl_ref.core import batched
+from lcl_ref.layers.engines import kept_memory, torch_kernel
 from lcl_ref.layers.engines import numpy as numpy_engine
 from lcl_ref.layers.engines import torch as torch_engine
 from tests.support.child import run
@@ -55,6 +56,39 @@ def test_a_gradient_is_made_where_the_last_one_was(gradient):
     third = gradient(*operands(0))
     assert address(third) == at
     assert (third == expected).all()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_output_and_a_gradient_of_the_input_in_torch_are_made_where_the_last_ones_were(
+    monkeypatch, number, installed
+):
+    if not installed:
+        for module in (torch_kernel, torch_engine):
+            monkeypatch.setattr(module, "layer_of", lambda _: None)
+    draw = np.random.default_rng(0)
+    weight = torch.from_numpy(draw.integers(-2, 3, SPEC.weight_shape).astype(np.float32))
+
+    def results():
+        shapes = SPEC.x_shape(8), SPEC.y_shape(8)
+        x, dy = (torch.from_numpy(draw.integers(-2, 3, shape).astype(np.float32)) for shape in shapes)
+        y = torch_engine.local(SPEC.to_json(), x.requires_grad_(), weight, None)
+        found = y.detach(), torch.autograd.grad(y, x, dy)[0]
+        right = (
+            batched.forward(SPEC, x.detach().numpy(), weight.numpy(), None),
+            batched.transpose(SPEC, dy.numpy(), weight.numpy()),
+        )
+        return found[number], right[number]
+
+    first, right = results()
+    at = address(first)
+    second, _ = results()
+    assert address(second) != at
+    assert (first.numpy() == right).all()
+    del first
+    third, right = results()
+    assert address(third) == at
+    assert (third.numpy() == right).all()
 
 
 def test_a_view_of_a_gradient_holds_its_memory():

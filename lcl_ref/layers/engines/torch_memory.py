@@ -2,9 +2,8 @@
 
 The system hands out fresh memory page by page, at the first write to each. With pages of 4 kB that takes several times
 as long as the write itself, and longer than the arithmetic of a locally connected layer, whose weight and its gradient
-are its largest arrays by far (`docs/speed.md` has the figures). So large results ask for huge pages, gradients of large
-weights are made where the last ones were (`kept_memory`), and the few MB that products are made in are kept, one set
-per thread.
+are its largest arrays by far (`docs/speed.md` has the figures). So large results are made where the last ones of their
+size were (`kept_memory`), and the few MB that products are made in are kept, one set per thread.
 """
 
 from __future__ import annotations
