@@ -131,13 +131,8 @@ class PreparedLayer(ABC):
 
         To a framework, a sum over one sample is that sample itself.
         """
-        dx, dw, db = self.to_numpy(gradients[0]), *self.canonical(gradients[1:])
-        if isinstance(dy, np.ndarray):
-            dx, dw, db = (
-                None if array is None else array.copy() if np.may_share_memory(array, dy) else array
-                for array in (dx, dw, db)
-            )
-        return dx, dw, db
+        dw, db = self.canonical(gradients[1:])
+        return _apart(self.to_numpy(gradients[0]), dy), _apart(dw, dy), _apart(db, dy)
 
     def transpose(self, y: Any) -> Any:
         """Return ``xt (n, i*, ci)``: the layer is affine in x, so its gradient anywhere is its adjoint."""
@@ -156,3 +151,9 @@ class PreparedLayer(ABC):
     def descended(self, gradients: Sequence[Any], rate: float) -> list[Any]:
         """Return what is held less `rate` times its gradients, computed."""
         return [part - rate * gradient for part, gradient in zip(self.held, gradients, strict=True)]
+
+
+def _apart(answer: Any, dy: Any) -> Any:
+    """Return an answer, or a copy of it if it lies in the memory of the array `dy`."""
+    inside = answer is not None and isinstance(dy, np.ndarray) and np.may_share_memory(answer, dy)
+    return answer.copy() if inside else answer

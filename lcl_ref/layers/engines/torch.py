@@ -33,7 +33,7 @@ def local(layer: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
         return at_once(route_of(without_plan(layer)), x, weight, bias)
     if torch.compiler.is_compiling():  # the compiler does not look into the choice; it takes the way of all sizes
         return applied(Output, _planned(layer, device, is_complex=weight.is_complex()), x, weight, bias)
-    choice = _choice(layer, device, weight.dtype, x.dtype, x.shape[0])
+    choice = _choice(layer, device, weight.dtype, x.dtype, int(x.shape[0]))
     if choice.instead is not None and not (choice.unless_kernel and _kernel_serves(choice.layer, x)):
         return choice.instead(choice.route, x, weight, bias)
     return applied(Output, choice.layer, x, weight, bias)
@@ -57,9 +57,9 @@ class _Choice(NamedTuple):
 def _choice(layer: str, device: str, weight_dtype: torch.dtype, dtype: torch.dtype, batch: int) -> _Choice:
     """Return the choice, made before as a rule: it would take longer than a small layer."""
     planned = _planned(layer, device, is_complex=weight_dtype.is_complex)
-    route, fused = route_of(planned), plan_of(planned) is Plan.FUSED
+    route, fused, given = route_of(planned), plan_of(planned) is Plan.FUSED, not layer.startswith("{")
     way = route.way(batch, dtype)
-    if way is Way.ONE_PRODUCT and not (fused and layer is planned):
+    if way is Way.ONE_PRODUCT and not (fused and given):
         return _Choice(planned, route, one_product, unless_kernel=route.outputs <= NARROW)
     return _Choice(planned, route, at_once if way is Way.AT_ONCE and not fused else None, unless_kernel=True)
 
