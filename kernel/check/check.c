@@ -108,8 +108,8 @@ static int one(int most) {
     formula(&s, format, batch, x, w, dy, sums, sums + ny, sums + ny + nx);
     wrong = lcl_output(&s, format, batch, x, w, NULL, 0, y, threads) || lcl_input_gradient(&s, format, batch, dy, w, dx, threads) ||
             (wholly && lcl_weight_gradient(&s, format, batch, x, dy, dw, db, threads));
-    wrong = wrong || differs("y", format, y, sums, ny) || differs("dx", format, dx, sums + ny, nx) || (wholly && differs("dw", format, dw, sums + ny + nx, nw)) ||
-            (wholly && differs("db", format, db, bias_sums, y_size(&s)));
+    wrong = wrong || differs("y", format, y, sums, ny) || differs("dx", format, dx, sums + ny, nx) ||
+            (wholly && (differs("dw", format, dw, sums + ny + nx, nw) || differs("db", format, db, bias_sums, y_size(&s))));
     free(x), free(w), free(dy), free(y), free(dx), free(dw), free(db), free(sums), free((void *)s.table);
     return wrong;
 }

@@ -64,12 +64,7 @@ TARGET static void NAME(thin_weight_gradient)(const job *j, int64_t number, void
                     T *to = dw + (runs[r].row + c) * wide;
                     for (int64_t f = 0; f < wide; f++) to[f] += x[channel[f]] * dy[f];
                 }
-        if (j->bias_gradient) {
-            T *db = (T *)j->bias_gradient + flat(s, o) * wide;
-            for (int64_t f = 0; f < wide; f++) db[f] = 0;
-            for (int64_t n = 0; n < j->batch; n++)
-                for (int64_t f = 0; f < wide; f++) db[f] += ((const T *)j->second)[n * y_size(s) + flat(s, o) * wide + f];
-        }
+        if (j->bias_gradient) NAME(bias_gradient)(j, o, (int64_t[]){0, s->groups});
     } while (next(o, box));
 }
 

@@ -64,8 +64,7 @@ def test_an_output_and_a_gradient_of_the_input_in_torch_are_made_where_the_last_
     monkeypatch, number, installed
 ):
     if not installed:
-        for module in (torch_kernel, torch_engine):
-            monkeypatch.setattr(module, "layer_of", lambda _: None)
+        monkeypatch.setattr(torch_kernel, "layer_of", lambda _: None)
     draw = np.random.default_rng(0)
     weight = torch.from_numpy(draw.integers(-2, 3, SPEC.weight_shape).astype(np.float32))
 

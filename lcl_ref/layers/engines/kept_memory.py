@@ -1,4 +1,4 @@
-"""Memory of results and large gradients, which is used again.
+"""Memory of large results, which is used again.
 
 An allocator gives large pieces of memory back to the system as they are freed, and smaller ones where they lie at the
 end of its heap. The system fills those it hands out with zeros, page by page and no faster on several cores, which
